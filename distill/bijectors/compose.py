@@ -1,0 +1,107 @@
+"""Composition of bijectors: chains, and the same map read backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from distill.bijectors.base import Bijector
+
+
+class Chain(Bijector):
+    """Apply bijectors one after the other, the first one nearest to the noise.
+
+    Arguments:
+        layers: The bijectors, from noise to data.
+        recompute: Keep only the values between layers during training and compute what is inside
+            them again in the backward pass: less memory, one more pass of time.
+
+    Example:
+        >>> from distill.bijectors import Flip, Standardize
+        >>> chain = Chain([Standardize(loc=[1.0, 2.0], scale=[1.0, 1.0]), Flip()])
+        >>> chain(torch.zeros(1, 2))[0].tolist()
+        [[2.0, 1.0]]
+    """
+
+    def __init__(self, layers: Iterable[Bijector], recompute: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.recompute = recompute
+        if not len(self.layers):
+            raise ValueError("Chain: wanted at least one layer, got none.")
+
+    @property
+    def keeps_order(self) -> bool:  # type: ignore[override]
+        """Whether every layer keeps the order of sites."""
+        return all(layer.keeps_order for layer in self.layers)
+
+    @property
+    def is_affine(self) -> bool:  # type: ignore[override]
+        """Whether every layer is affine in its site."""
+        return all(layer.is_affine for layer in self.layers)
+
+    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Apply the layers from first to last."""
+        return self._run([layer.forward for layer in self.layers], u, context)
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Undo the layers from last to first."""
+        return self._run([layer.inverse for layer in reversed(self.layers)], x, context)
+
+    def trace(self, u: Tensor, context: Tensor | None = None) -> list[Tensor]:
+        """Return the noise and the value after each layer, for layer-by-layer pictures."""
+        values = [u]
+        for layer in self.layers:
+            values.append(layer(values[-1], context)[0])
+        return values
+
+    def _run(self, maps: list, value: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        total = torch.zeros_like(value)
+        recompute = self.recompute and self.training and torch.is_grad_enabled()
+        for apply in maps:
+            if recompute:
+                value, log_det = checkpoint(apply, value, context, use_reentrant=False)
+            else:
+                value, log_det = apply(value, context)
+            total = total + log_det
+        return value, total
+
+
+class Inverse(Bijector):
+    """Read a bijector backwards: `Inverse(Autoregressive(conditioner))` is a MAF layer.
+
+    Arguments:
+        bijector: The map to invert.
+
+    Source: Papamakarios et al., Masked Autoregressive Flow, 2017, arXiv 1705.07057.
+
+    Example:
+        >>> from distill.bijectors import Standardize
+        >>> Inverse(Standardize(loc=[1.0], scale=[2.0]))(torch.tensor([[5.0]]))[0].tolist()
+        [[2.0]]
+    """
+
+    def __init__(self, bijector: Bijector) -> None:
+        super().__init__()
+        self.bijector = bijector
+
+    @property
+    def keeps_order(self) -> bool:  # type: ignore[override]
+        """Whether the inverted map keeps the order (its inverse then does too)."""
+        return self.bijector.keeps_order
+
+    @property
+    def is_affine(self) -> bool:  # type: ignore[override]
+        """Whether the inverted map is affine in its site."""
+        return self.bijector.is_affine
+
+    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Apply the inverse of the inner bijector."""
+        return self.bijector.inverse(u, context)
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Apply the inner bijector."""
+        return self.bijector.forward(x, context)

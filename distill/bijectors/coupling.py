@@ -1,0 +1,90 @@
+"""Coupling layers: one part of the sites drives the transform of the other."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from distill.bijectors.base import Bijector, check_sites
+from distill.bijectors.elementwise import Affine, Transform
+
+
+class Coupling(Bijector):
+    r"""Keep some sites, transform the others given them: fast in both directions.
+
+    With `Affine` this is Real-NVP, with `Shift` NICE. `mask="half"` keeps the first half,
+    `mask="even"` every other site; put a `Flip` or the other `keep` between layers.
+
+    Arguments:
+        sites: T, at least 2.
+        network: Maps `(B, kept [+ context channels])` to `(B, changed * parameters_per_site)`.
+        transform: What is done to the changed sites.
+        mask: `half` or `even`.
+        keep: Which part is kept, 0 (the first half, or even sites) or 1.
+
+    Errors:
+        ValueError: Fewer than two sites, or an unknown mask.
+
+    Source: Dinh et al., Real-NVP, 2016, arXiv 1605.08803; NICE, 2014, arXiv 1410.8516.
+
+    Example:
+        >>> from distill.networks import MLP
+        >>> layer = Coupling(sites=2, network=MLP(1, 2, hidden=[8]))
+        >>> u = torch.randn(3, 2)
+        >>> torch.allclose(layer.inverse(layer(u)[0])[0], u, atol=1e-6)
+        True
+    """
+
+    kept: Tensor
+    changed: Tensor
+
+    def __init__(
+        self,
+        sites: int,
+        network: nn.Module,
+        transform: Transform | None = None,
+        mask: str = "half",
+        keep: int = 0,
+    ) -> None:
+        super().__init__()
+        kept, changed = split_sites(sites, mask, keep)
+        self.sites = sites
+        self.network = network
+        self.transform = transform if transform is not None else Affine()
+        self.keeps_order = max(kept) < min(changed)
+        self.is_affine = self.transform.is_affine
+        self.register_buffer("kept", torch.tensor(kept), persistent=False)
+        self.register_buffer("changed", torch.tensor(changed), persistent=False)
+
+    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Transform the changed sites."""
+        return self._apply_to(u, context, self.transform.forward)
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Undo the transform; the kept sites are at hand, so it is parallel too."""
+        return self._apply_to(x, context, self.transform.inverse)
+
+    def _apply_to(self, value: Tensor, context: Tensor | None, change) -> tuple[Tensor, Tensor]:  # noqa: ANN001
+        check_sites(self, value, self.sites)
+        seen = value[:, self.kept]
+        raw = self.network(seen if context is None else torch.cat([seen, context], 1))
+        raw = raw.unflatten(1, (len(self.changed), self.transform.parameters_per_site))
+        new, log_det = change(value[:, self.changed], raw)
+        zeros = torch.zeros_like(value)
+        return value.index_copy(1, self.changed, new), zeros.index_copy(1, self.changed, log_det)
+
+
+def split_sites(sites: int, mask: str = "half", keep: int = 0) -> tuple[list[int], list[int]]:
+    """Return the kept and the changed sites of a coupling layer.
+
+    Example:
+        >>> split_sites(5, "even")
+        ([0, 2, 4], [1, 3])
+    """
+    if sites < 2 or mask not in ("half", "even"):
+        raise ValueError(
+            f"Coupling: wanted at least 2 sites and mask=half or even; got {sites} and {mask!r}."
+        )
+    every = list(range(sites))
+    parts = (every[: sites // 2], every[sites // 2 :]) if mask == "half" else (every[::2], every[1::2])
+    return parts[keep % 2], parts[(keep + 1) % 2]

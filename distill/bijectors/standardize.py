@@ -1,0 +1,93 @@
+"""Fixed and data-dependent scaling of each site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from distill.bijectors.base import Bijector, check_sites
+
+
+class Standardize(Bijector):
+    r"""Carry standardized values to data units: $x = \text{scale}\cdot u + \text{loc}$.
+
+    As the last layer of a chain it lets the network work near unit scale while log-probs stay in
+    data units.
+
+    Arguments:
+        loc: One number a site, or a single one for all.
+        scale: Likewise, positive.
+
+    Example:
+        >>> x, log_det = Standardize(loc=[1.0], scale=[2.0])(torch.zeros(1, 3))
+        >>> x.tolist(), round(log_det[0, 0].item(), 4)
+        ([[1.0, 1.0, 1.0]], 0.6931)
+    """
+
+    keeps_order = True
+    is_affine = True
+    loc: Tensor
+    scale: Tensor
+
+    def __init__(self, loc: Sequence[float], scale: Sequence[float]) -> None:
+        super().__init__()
+        if len(loc) != len(scale) or not all(s > 0 for s in scale):
+            raise ValueError(
+                "Standardize: wanted as many positive scales as locations, got "
+                f"{len(loc)} locations and scale={list(scale)}."
+            )
+        self.register_buffer("loc", torch.tensor(loc, dtype=torch.get_default_dtype()))
+        self.register_buffer("scale", torch.tensor(scale, dtype=torch.get_default_dtype()))
+
+    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Go to data units."""
+        return torch.addcmul(self.loc, u, self.scale), self.scale.log().expand_as(u)
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Go to standardized units."""
+        return (x - self.loc) / self.scale, -self.scale.log().expand_as(x)
+
+
+class ActNorm(Bijector):
+    r"""A trainable scale and shift per site, started from the first training batch.
+
+    The first batch that goes from data to noise in training comes out with mean 0 and variance 1.
+    Used the other way round (as in a student), it starts at the identity.
+
+    Arguments:
+        sites: T.
+
+    Source: Kingma and Dhariwal, Glow, 2018, arXiv 1807.03039.
+
+    Example:
+        >>> layer = ActNorm(sites=1)
+        >>> layer.inverse(torch.tensor([[1.0], [3.0]]))[0].tolist()
+        [[-1.0], [1.0]]
+    """
+
+    keeps_order = True
+    is_affine = True
+    started: Tensor
+
+    def __init__(self, sites: int) -> None:
+        super().__init__()
+        self.loc = nn.Parameter(torch.zeros(sites))
+        self.log_scale = nn.Parameter(torch.zeros(sites))
+        self.register_buffer("started", torch.tensor(False))
+
+    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Scale and shift."""
+        check_sites(self, u, len(self.loc))
+        return torch.addcmul(self.loc, u, self.log_scale.exp()), self.log_scale.expand_as(u)
+
+    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Undo scale and shift; the first training batch sets them."""
+        check_sites(self, x, len(self.loc))
+        if self.training and not self.started:
+            with torch.no_grad():
+                self.loc.copy_(x.mean(0))
+                self.log_scale.copy_(x.std(0, correction=0).clamp_min(1e-6).log())
+                self.started.fill_(True)
+        return (x - self.loc) * (-self.log_scale).exp(), -self.log_scale.expand_as(x)

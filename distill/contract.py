@@ -1,0 +1,121 @@
+"""The records that every floor passes around: what a dataset promises, a batch, a draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+Features = Mapping[str, Tensor] | None
+"""Raw conditioning by name, each with the batch as its first axis; `None` without any."""
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What one named feature is.
+
+    Arguments:
+        kind: `vector` for `(B, size)` floats, `frames` for `(B, F, size)` floats at `hop` sites a
+            frame, `label` for `(B,)` integers below `size`.
+        size: Channels, or the number of labels.
+    """
+
+    kind: str
+    size: int
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a model must know of its data to be built: it travels in every checkpoint.
+
+    Arguments:
+        sites: Length T of one value, or `None` where it varies (audio).
+        loc: Location of the data, one number a site, or one for all sites.
+        scale: Scale of the data, likewise.
+        features: The conditioning, by name.
+        sample_rate: Sites per second, for signals.
+        hop: Sites per frame, for features of kind `frames`.
+        settings: Anything else that a later stage must match (a mel's settings, say).
+    """
+
+    sites: int | None
+    loc: tuple[float, ...] = (0.0,)
+    scale: tuple[float, ...] = (1.0,)
+    features: dict[str, FeatureSpec] = field(default_factory=dict)
+    sample_rate: int | None = None
+    hop: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers, for a checkpoint or a JSON file."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DataSpec:
+        """Rebuild the record that `to_dict` wrote."""
+        fields = dict(values)
+        fields["features"] = {k: FeatureSpec(**v) for k, v in fields.get("features", {}).items()}
+        fields["loc"] = tuple(fields.get("loc", (0.0,)))
+        fields["scale"] = tuple(fields.get("scale", (1.0,)))
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Values `x` `(B, T)`, their features, and a mask `(B, T)` that is 0 at padded sites."""
+
+    x: Tensor
+    features: Features = None
+    mask: Tensor | None = None
+
+    def to(self, device: Any) -> Batch:
+        """Return the batch on another device."""
+        features = self.features and {k: v.to(device) for k, v in self.features.items()}
+        mask = None if self.mask is None else self.mask.to(device)
+        return Batch(self.x.to(device), features, mask)
+
+
+@dataclass(frozen=True)
+class Draw:
+    r"""A sample that already carries its own exact log-density; every field is `(B, T)`.
+
+    $$\log q(x) = \sum_t \log p(u_t) - \log\lvert\partial x_t/\partial u_t\rvert$$
+
+    The noise is kept, so nothing has to be inverted: this record *is* the cache of an IAF.
+
+    Arguments:
+        x: The sample.
+        noise: The base variates u that it came from.
+        log_det: Log-determinant of noise to sample, per site.
+        log_prob: Log-density of `x`, per site; its sum over sites is the true one.
+        locatable: Whether the sampler keeps the order of sites and is affine in each, so that
+            `loc` and `log_scale` are those of the conditional of `x_t` given earlier noise.
+    """
+
+    x: Tensor
+    noise: Tensor
+    log_det: Tensor
+    log_prob: Tensor
+    locatable: bool = False
+
+    @property
+    def log_scale(self) -> Tensor:
+        """Log-scale of the conditional of each site given the noise before it."""
+        self._check_locatable("log_scale")
+        return self.log_det
+
+    @property
+    def loc(self) -> Tensor:
+        """Location of the conditional of each site given the noise before it."""
+        self._check_locatable("loc")
+        return self.x - self.noise * self.log_det.exp()
+
+    def _check_locatable(self, name: str) -> None:
+        if not self.locatable:
+            raise ValueError(
+                f"Draw.{name}: wanted a sampler that keeps the order of sites with affine "
+                "transforms; this one permutes or bends them. Use a flow without Permute, Flip "
+                "or splines, or an objective that needs only log_prob (kl with method=log_ratio)."
+            )

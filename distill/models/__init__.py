@@ -1,0 +1,17 @@
+"""Models: flows and explicit autoregressive densities."""
+
+from distill.models.autoregressive import AutoregressiveDensity
+from distill.models.build import coupling_flow, iaf, maf, nice
+from distill.models.density import Density, freeze
+from distill.models.flow import Flow
+
+__all__ = [
+    "AutoregressiveDensity",
+    "Density",
+    "Flow",
+    "coupling_flow",
+    "freeze",
+    "iaf",
+    "maf",
+    "nice",
+]

@@ -1,0 +1,103 @@
+"""Flow: the one class of MAF teachers and IAF students."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from distill.bijectors import Bijector, Chain
+from distill.contract import DataSpec, Draw, Features
+from distill.distributions import Base, Normal
+from distill.models.density import Density
+from distill.models.random import generator_for
+
+
+class Flow(Density):
+    r"""A base pushed through a bijector, noise to data.
+
+    $$x = f(u; c),\qquad \log q(x) = \log p(u) - \log\lvert\partial f/\partial u\rvert$$
+
+    `draw` needs only the bijector's forward direction, `log_prob` only its inverse. With
+    `Autoregressive` layers (IAF) drawing is one parallel pass and scoring a foreign x costs T steps;
+    with `Inverse(Autoregressive)` layers (MAF) it is the other way round.
+
+    Arguments:
+        bijector: Noise to data.
+        spec: What the model knows of its data.
+        base: Distribution of the noise: a `Base`, or any density (MAF MoG).
+        encoder: Turns raw features into the context that the conditioners read, once per batch.
+
+    Example:
+        >>> from distill.bijectors import Standardize
+        >>> flow = Flow(Standardize(loc=[1.0], scale=[2.0]), DataSpec(sites=2))
+        >>> draw = flow.draw(torch.zeros(3, 2))
+        >>> torch.equal(draw.log_prob, flow.log_prob(draw.x))
+        True
+    """
+
+    def __init__(
+        self,
+        bijector: Bijector,
+        spec: DataSpec,
+        base: Base | Density | None = None,
+        encoder: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.base = base if base is not None else Normal()
+        self.encoder = encoder
+        self.bijector = bijector
+
+    def forward(self, noise: Tensor, features: Features = None) -> Draw:
+        """Draw: what training a student calls."""
+        return self.draw(noise, features)
+
+    def context(self, features: Features) -> Tensor | None:
+        """Encode raw features."""
+        return None if self.encoder is None else self.encoder(features)
+
+    @property
+    def locatable(self) -> bool:
+        """Whether draws have a `loc` and a `log_scale`: sites in order, affine transforms."""
+        return self.bijector.keeps_order and self.bijector.is_affine
+
+    def draw(self, noise: Tensor, features: Features = None) -> Draw:
+        """Turn noise `(B, T)` into samples that carry their exact log-density."""
+        x, log_det = self.bijector(noise, self.context(features))
+        return Draw(x, noise, log_det, self.base.log_prob(noise) - log_det, self.locatable)
+
+    def log_prob(self, x: Tensor, features: Features = None) -> Tensor:
+        """Return the log-density `(B, T)` of a foreign x, by the inverse of the bijector."""
+        u, log_det = self.bijector.inverse(x, self.context(features))
+        return self.base.log_prob(u) + log_det
+
+    @torch.no_grad()
+    def sample(
+        self,
+        count: int,
+        features: Features = None,
+        *,
+        sites: int | None = None,
+        seed: int | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Draw `(count, T)`; parallel for an IAF, T incremental steps a layer for a MAF."""
+        noise = self.noise(count, sites=sites, seed=seed)
+        return self.bijector(noise * temperature, self.context(features))[0]
+
+    def noise(self, count: int, *, sites: int | None = None, seed: int | None = None) -> Tensor:
+        """Draw base noise `(count, T)` on the model's device, in its precision."""
+        like = next(self.parameters(), torch.zeros(()))
+        if isinstance(self.base, Density):
+            return self.base.sample(count, sites=self._sites(sites), seed=seed)
+        return self.base.sample(
+            (count, self._sites(sites)), generator_for(like.device, seed), like.device, like.dtype
+        )
+
+    @torch.no_grad()
+    def trace(self, noise: Tensor, features: Features = None) -> list[Tensor]:
+        """Return the values after each layer, noise first, for layer-by-layer pictures."""
+        context = self.context(features)
+        if isinstance(self.bijector, Chain):
+            return self.bijector.trace(noise, context)
+        return [noise, self.bijector(noise, context)[0]]

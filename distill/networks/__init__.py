@@ -1,0 +1,9 @@
+"""Conditioners and encoders."""
+
+from distill.networks.conditioner import Conditioner
+from distill.networks.made import MADE
+from distill.networks.mlp import MLP
+from distill.networks.staircase import StaircaseLinear
+from distill.networks.vectors import VectorEncoder
+
+__all__ = ["MADE", "MLP", "Conditioner", "StaircaseLinear", "VectorEncoder"]

@@ -1,0 +1,168 @@
+"""MADE: a masked multi-layer perceptron whose output t sees inputs before t only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from distill.bijectors.base import check_sites
+from distill.networks.conditioner import Conditioner
+from distill.networks.staircase import StaircaseLinear
+
+_ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh, "elu": nn.ELU}
+
+
+@dataclass
+class MADEState:
+    """Sites read so far, and the values of all units that they complete."""
+
+    position: int
+    layers: list[Tensor]
+    from_context: Tensor | None
+
+
+class MADE(Conditioner):
+    r"""Masked perceptron: parameters of site t from the sites before it in `order`.
+
+    Unit k of a hidden layer has a degree $m_k$, sees units of degree $\le m_k$ below it and is seen
+    by outputs of degree $> m_k$. Degrees are spread evenly over the sites (not drawn, not cycled),
+    so the largest is T - 1 and no input is ever dropped, however narrow the layer. Units are sorted
+    by degree: every mask is a staircase, which is what makes training and sampling fast.
+
+    Arguments:
+        sites: T.
+        hidden: Widths of the hidden layers.
+        parameters_per_site: P.
+        context_channels: Channels of a context `(B, C)`, 0 for none.
+        order: `natural`, `reverse`, or the sites in the order they are to be read.
+        activation: `relu`, `silu`, `tanh` or `elu`.
+        zero: Start with parameters of zero, so that a flow starts at its identity.
+
+    Errors:
+        ValueError: No hidden layer, an unknown order or activation, a context of other channels.
+
+    Source: Germain et al., MADE, 2015, arXiv 1502.03509.
+
+    Example:
+        >>> made = MADE(sites=4, hidden=[16])
+        >>> made(torch.zeros(2, 4)).shape
+        torch.Size([2, 4, 2])
+    """
+
+    _read: Tensor
+    _write: Tensor
+
+    def __init__(
+        self,
+        sites: int,
+        hidden: Sequence[int] = (128, 128),
+        parameters_per_site: int = 2,
+        context_channels: int = 0,
+        order: str | Sequence[int] = "natural",
+        activation: str = "relu",
+        zero: bool = True,
+    ) -> None:
+        super().__init__()
+        if not hidden or activation not in _ACTIVATIONS:
+            raise ValueError(
+                "MADE: wanted at least one hidden layer and an activation among "
+                f"{', '.join(_ACTIVATIONS)}; got hidden={list(hidden)}, activation={activation}."
+            )
+        self.sites = sites
+        self.parameters_per_site = parameters_per_site
+        self.context_channels = context_channels
+        sequence = _order(sites, order)
+        self.order = None if sequence == list(range(sites)) else sequence
+        self.register_buffer("_read", torch.tensor(sequence), persistent=False)
+        self.register_buffer("_write", torch.argsort(self._read), persistent=False)
+        # With a context even the first site has something to see.
+        low = 0 if context_channels else 1
+        degrees = [torch.arange(1, sites + 1)]
+        degrees += [_spread(width, low, max(sites - 1, low)) for width in hidden]
+        self._completed = [torch.bincount(d, minlength=sites + 1).cumsum(0).tolist() for d in degrees]
+        layers = [
+            StaircaseLinear(len(below), torch.searchsorted(below, above, right=True))
+            for below, above in zip(degrees, degrees[1:], strict=False)
+        ]
+        last = torch.searchsorted(degrees[-1], degrees[0]).repeat_interleave(parameters_per_site)
+        layers.append(StaircaseLinear(hidden[-1], last, zero=zero))
+        self.layers = nn.ModuleList(layers)
+        self.activation = _ACTIVATIONS[activation]()
+        self.from_context = nn.Linear(context_channels, hidden[0]) if context_channels else None
+
+    def extra_repr(self) -> str:
+        """Show the settings."""
+        return f"sites={self.sites}, parameters_per_site={self.parameters_per_site}"
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Compute the parameters `(B, T, P)` of all sites."""
+        check_sites(self, x, self.sites)
+        h = x if self.order is None else x[:, self._read]
+        h = self.layers[0](h)
+        shift = self._project(context, len(x))
+        h = self.activation(h if shift is None else h + shift)
+        for layer in self.layers[1:-1]:
+            h = self.activation(layer(h))
+        params = self.layers[-1](h).unflatten(1, (self.sites, self.parameters_per_site))
+        return params if self.order is None else params[:, self._write]
+
+    def start(self, x: Tensor, context: Tensor | None = None) -> MADEState:
+        """Return the state before the first site."""
+        check_sites(self, x, self.sites)
+        units = [x.new_zeros(len(x), layer.weight.shape[1]) for layer in self.layers]
+        return MADEState(-1, units, self._project(context, len(x)))
+
+    def step(self, state: MADEState, x_t: Tensor) -> tuple[Tensor, MADEState]:
+        """Compute only the hidden units that the last site completes, then the next parameters."""
+        position, units = state.position + 1, state.layers
+        if position > 0:
+            units[0][:, position - 1] = x_t
+        for i, layer in enumerate(self.layers[:-1]):
+            done = self._completed[i + 1]
+            new = slice(done[position - 1] if position else 0, done[position])
+            if new.stop > new.start:
+                value = self._rows(layer, units[i], new, self._completed[i][position])
+                if i == 0 and state.from_context is not None:
+                    value = value + state.from_context[:, new]
+                units[i + 1][:, new] = self.activation(value)
+        p = self.parameters_per_site
+        rows = slice(position * p, position * p + p)
+        params = self._rows(self.layers[-1], units[-1], rows, self._completed[-1][position])
+        return params, MADEState(position, units, state.from_context)
+
+    @staticmethod
+    def _rows(layer: nn.Module, below: Tensor, rows: slice, reach: int) -> Tensor:
+        weight = layer.weight[rows, :reach]
+        return torch.addmm(layer.bias[rows], below[:, :reach], weight.T)
+
+    def _project(self, context: Tensor | None, batch: int) -> Tensor | None:
+        if self.from_context is None:
+            return None
+        if context is None or context.shape != (batch, self.context_channels):
+            got = "none" if context is None else tuple(context.shape)
+            raise ValueError(
+                f"MADE: wanted a context of shape ({batch}, {self.context_channels}), got {got}. "
+                "Pass the features it was trained with."
+            )
+        return self.from_context(context)
+
+
+def _spread(width: int, low: int, high: int) -> Tensor:
+    """Spread degrees evenly over low..high; the last one is always `high`."""
+    count = high - low + 1
+    return low - 1 + torch.ceil(torch.arange(1, width + 1) * count / width).long().clamp(1, count)
+
+
+def _order(sites: int, order: str | Sequence[int]) -> list[int]:
+    if order == "natural":
+        return list(range(sites))
+    if order == "reverse":
+        return list(range(sites))[::-1]
+    if isinstance(order, str) or sorted(order) != list(range(sites)):
+        raise ValueError(
+            f"MADE: wanted order=natural, reverse, or each of 0..{sites - 1} once; got {order!r}."
+        )
+    return list(order)

@@ -1,0 +1,37 @@
+"""A plain perceptron, for coupling layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """A perceptron with a linear last layer that starts at zero.
+
+    Arguments:
+        inputs: Number of inputs.
+        outputs: Number of outputs.
+        hidden: Widths of the hidden layers.
+
+    Example:
+        >>> MLP(3, 4, hidden=[8])(torch.randn(2, 3)).tolist()[0]
+        [0.0, 0.0, 0.0, 0.0]
+    """
+
+    def __init__(self, inputs: int, outputs: int, hidden: Sequence[int] = (128, 128)) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for width in hidden:
+            layers += [nn.Linear(inputs, width), nn.ReLU()]
+            inputs = width
+        last = nn.Linear(inputs, outputs)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(*layers, last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `(B, inputs)` to `(B, outputs)`."""
+        return self.layers(x)
