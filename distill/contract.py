@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field
+from dataclasses import fields as fields_of
 from typing import Any
 
 from torch import Tensor
@@ -20,10 +21,19 @@ class FeatureSpec:
         kind: `vector` for `(B, size)` floats, `frames` for `(B, F, size)` floats at `hop` sites a
             frame, `label` for `(B,)` integers below `size`.
         size: Channels, or the number of labels.
+        loc: Location of each channel, for encoders that standardize; empty for none.
+        scale: Scale of each channel, likewise.
     """
 
     kind: str
     size: int
+    loc: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FeatureSpec:
+        """Rebuild the record that `DataSpec.to_dict` wrote, tuples or lists."""
+        return cls(**_known(cls, values, tuples=("loc", "scale")))
 
 
 @dataclass(frozen=True)
@@ -49,17 +59,46 @@ class DataSpec:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain containers, for a checkpoint or a JSON file."""
-        return asdict(self)
+        """Return plain containers, for a checkpoint or a JSON file: lists, never tuples."""
+        return _plain(asdict(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataSpec:
-        """Rebuild the record that `to_dict` wrote."""
-        fields = dict(values)
-        fields["features"] = {k: FeatureSpec(**v) for k, v in fields.get("features", {}).items()}
-        fields["loc"] = tuple(fields.get("loc", (0.0,)))
-        fields["scale"] = tuple(fields.get("scale", (1.0,)))
+        """Rebuild the record that `to_dict` wrote, also after a trip through JSON.
+
+        Errors:
+            ValueError: An unknown or missing entry, or one of another type.
+        """
+        fields = _known(cls, values, tuples=("loc", "scale"))
+        features = fields.get("features") or {}
+        fields["features"] = {name: FeatureSpec.from_dict(v) for name, v in features.items()}
+        fields["settings"] = dict(fields.get("settings") or {})
         return cls(**fields)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(v) for key, v in value.items()}
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _known(cls: type, values: Any, tuples: tuple[str, ...]) -> dict[str, Any]:
+    """Check the entries of a written record, and turn its lists of numbers into tuples."""
+    known = {f.name for f in fields_of(cls)}
+    needed = {f.name for f in fields_of(cls) if f.default is f.default_factory is MISSING}
+    given = set(values) if isinstance(values, Mapping) else None
+    if given is None or given - known or needed - given:
+        got = type(values).__name__ if given is None else ", ".join(sorted(map(str, given)))
+        raise ValueError(
+            f"{cls.__name__}: wanted entries among {', '.join(sorted(known))}, with "
+            f"{', '.join(sorted(needed))}; got {got or 'none'}. It was written by another version, "
+            "or by hand: write it again."
+        )
+    fields = dict(values)
+    for name in tuples:
+        if name in fields:
+            fields[name] = tuple(float(number) for number in fields[name])
+    return fields
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -64,7 +66,9 @@ class Coupling(Bijector):
         """Undo the transform; the kept sites are at hand, so it is parallel too."""
         return self._apply_to(x, context, self.transform.inverse)
 
-    def _apply_to(self, value: Tensor, context: Tensor | None, change) -> tuple[Tensor, Tensor]:  # noqa: ANN001
+    def _apply_to(
+        self, value: Tensor, context: Tensor | None, change: Callable[..., tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
         check_sites(self, value, self.sites)
         seen = value[:, self.kept]
         raw = self.network(seen if context is None else torch.cat([seen, context], 1))

@@ -43,11 +43,17 @@ class Standardize(Bijector):
 
     def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Go to data units."""
+        self._check(u)
         return torch.addcmul(self.loc, u, self.scale), self.scale.log().expand_as(u)
 
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Go to standardized units."""
+        self._check(x)
         return (x - self.loc) / self.scale, -self.scale.log().expand_as(x)
+
+    def _check(self, value: Tensor) -> None:
+        if len(self.loc) > 1:
+            check_sites(self, value, len(self.loc))
 
 
 class ActNorm(Bijector):

@@ -1,6 +1,24 @@
 """Distributions per site: bases and output heads."""
 
 from distill.distributions.base import Base, Logistic, Normal
-from distill.distributions.head import Head, MixtureOfGaussians
+from distill.distributions.conditional import Conditional
+from distill.distributions.head import Head, Recipe
+from distill.distributions.location_scale import GaussianHead, LocationScaleHead, LogisticHead
+from distill.distributions.mixture import Mixture, MixtureOfGaussians, MixtureOfLogistics
+from distill.distributions.mu_law import MuLaw
 
-__all__ = ["Base", "Head", "Logistic", "MixtureOfGaussians", "Normal"]
+__all__ = [
+    "Base",
+    "Conditional",
+    "GaussianHead",
+    "Head",
+    "LocationScaleHead",
+    "Logistic",
+    "LogisticHead",
+    "Mixture",
+    "MixtureOfGaussians",
+    "MixtureOfLogistics",
+    "MuLaw",
+    "Normal",
+    "Recipe",
+]

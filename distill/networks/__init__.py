@@ -5,5 +5,6 @@ from distill.networks.made import MADE
 from distill.networks.mlp import MLP
 from distill.networks.staircase import StaircaseLinear
 from distill.networks.vectors import VectorEncoder
+from distill.networks.wavenet import WaveNet
 
-__all__ = ["MADE", "MLP", "Conditioner", "StaircaseLinear", "VectorEncoder"]
+__all__ = ["MADE", "MLP", "Conditioner", "StaircaseLinear", "VectorEncoder", "WaveNet"]

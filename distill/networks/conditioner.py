@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+from distill.distributions.head import Head
 
 
 class Conditioner(nn.Module):
@@ -39,3 +42,30 @@ class Conditioner(nn.Module):
     def step(self, state: Any, x_t: Tensor) -> tuple[Tensor, Any]:
         """Take in the site last completed; return the next one's parameters `(B, P)`."""
         raise NotImplementedError(f"{type(self).__name__} does not define step.")
+
+    @torch.no_grad()
+    def generate(
+        self, head: Head, noise: Tensor, context: Tensor | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        """Draw `(B, T)` site after site from an output head.
+
+        Arguments:
+            head: Its distribution of each site.
+            noise: From `head.noise((B, T))`, `(B, T, N)`.
+            context: What the parallel pass takes.
+            temperature: Scales the noise.
+        """
+        return self.generate_by_steps(head, noise, context, temperature)
+
+    @torch.no_grad()
+    def generate_by_steps(
+        self, head: Head, noise: Tensor, context: Tensor | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        """Draw likewise by the plain steps, whatever faster way `generate` may have."""
+        x = noise.new_zeros(noise.shape[:2])
+        state = self.start(x, context)
+        last = torch.zeros_like(x[:, 0])
+        for site in range(x.shape[1]) if self.order is None else self.order:
+            raw, state = self.step(state, last)
+            last = x[:, site] = head.sample_from(raw, noise[:, site], temperature)
+        return x

@@ -102,7 +102,7 @@ class MADE(Conditioner):
         check_sites(self, x, self.sites)
         h = x if self.order is None else x[:, self._read]
         h = self.layers[0](h)
-        shift = self._project(context, len(x))
+        shift = self._project(context, x.shape[0])
         h = self.activation(h if shift is None else h + shift)
         for layer in self.layers[1:-1]:
             h = self.activation(layer(h))
@@ -112,8 +112,8 @@ class MADE(Conditioner):
     def start(self, x: Tensor, context: Tensor | None = None) -> MADEState:
         """Return the state before the first site."""
         check_sites(self, x, self.sites)
-        units = [x.new_zeros(len(x), layer.weight.shape[1]) for layer in self.layers]
-        return MADEState(-1, units, self._project(context, len(x)))
+        units = [x.new_zeros(x.shape[0], layer.weight.shape[1]) for layer in self.layers]
+        return MADEState(-1, units, self._project(context, x.shape[0]))
 
     def step(self, state: MADEState, x_t: Tensor) -> tuple[Tensor, MADEState]:
         """Compute only the hidden units that the last site completes, then the next parameters."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,9 +18,10 @@ class StaircaseLinear(nn.Module):
     """`x @ W.T + b`, where row o of W reaches only the first `reach[o]` inputs, `reach` rising.
 
     The zeros are kept in the weight itself: it starts masked and its gradient is masked, so that no
-    product with a mask stands in the hot path. Large layers are computed in blocks of rows, each over
-    the columns it reaches, which saves up to half of the arithmetic. Optimizers that treat entries
-    one by one (SGD, Adam, AdamW) keep the zeros; after writing to the weight by hand, call `mask_()`.
+    product with a mask stands in the hot path. On a CPU large layers are computed in blocks of rows,
+    each over the columns it reaches, which saves up to half of the arithmetic. Optimizers that treat
+    entries one by one (SGD, Adam, AdamW) keep the zeros; after writing to the weight by hand, call
+    `mask_()`.
 
     Arguments:
         inputs: Number of inputs.
@@ -37,7 +39,8 @@ class StaircaseLinear(nn.Module):
     def __init__(self, inputs: int, reach: Tensor | list[int], zero: bool = False) -> None:
         super().__init__()
         reach = torch.as_tensor(reach)
-        self.blocks = _blocks(reach, inputs)
+        self._rows = reach.tolist()
+        self._plans: dict[torch.device, list[_Block]] = {}
         self.weight = nn.Parameter(torch.empty(len(reach), inputs))
         self.bias = nn.Parameter(torch.zeros(len(reach)))
         self.register_buffer("reach", reach, persistent=False)
@@ -69,49 +72,84 @@ class StaircaseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, inputs)` to `(B, outputs)`."""
-        if torch.is_grad_enabled() and self.weight.requires_grad:
-            return _Staircase.apply(x, self.weight, self.bias, self.blocks, self.reach)
-        if len(self.blocks) == 1:
+        if torch.is_autocast_enabled(x.device.type):
+            return nn.functional.linear(x, self.weight * self.mask, self.bias)
+        blocks = self._blocks(x.device)
+        if torch.is_grad_enabled():
+            return _Staircase.apply(x, self.weight, self.bias, blocks)
+        if len(blocks) == 1:
             return nn.functional.linear(x, self.weight, self.bias)
-        return _by_blocks(x, self.weight, self.bias, self.blocks)
+        y = [
+            nn.functional.linear(x[:, : k.high], self.weight[k.rows, : k.high], self.bias[k.rows])
+            for k in blocks
+        ]
+        return torch.cat(y, 1)
+
+    def _blocks(self, device: torch.device) -> list[_Block]:
+        if device not in self._plans:
+            outputs, inputs = self.weight.shape
+            count = min(_MAX_BLOCKS, math.ceil(outputs * inputs / _BLOCK_ENTRIES))
+            # A GPU gains more from one large product than from half of the arithmetic.
+            count = max(1, count) if device.type == "cpu" else 1
+            self._plans[device] = _cut(self._rows, count, device)
+        return self._plans[device]
 
 
-def _blocks(reach: Tensor, inputs: int) -> list[tuple[int, int, int, int]]:
-    """Split rows into blocks `(first row, last row + 1, columns all reach, columns any reaches)`."""
-    outputs = len(reach)
-    count = min(_MAX_BLOCKS, max(1, math.ceil(outputs * inputs / _BLOCK_ENTRIES)))
-    edges = [round(i * outputs / count) for i in range(count + 1)]
-    pairs = zip(edges, edges[1:], strict=False)
-    return [(a, b, int(reach[a]), int(reach[b - 1])) for a, b in pairs if b > a]
+@dataclass(frozen=True)
+class _Block:
+    """Rows that reach column `high - 1` at most; all of them reach the columns before `low`."""
+
+    rows: slice
+    low: int
+    high: int
+    above: Tensor
+    """Where `weight[rows, low:high]` must be zero."""
 
 
-def _by_blocks(x: Tensor, weight: Tensor, bias: Tensor, blocks: list) -> Tensor:
-    y = [torch.addmm(bias[a:b], x[:, :high], weight[a:b, :high].T) for a, b, _, high in blocks]
-    return y[0] if len(y) == 1 else torch.cat(y, 1)
+def _cut(reach: list[int], count: int, device: torch.device) -> list[_Block]:
+    edges = [round(i * len(reach) / count) for i in range(count + 1)]
+    blocks = []
+    for a, b in zip(edges, edges[1:], strict=False):
+        if b > a:
+            low, high = reach[a], reach[b - 1]
+            columns = torch.arange(low, high, device=device)
+            above = columns >= torch.tensor(reach[a:b], device=device)[:, None]
+            blocks.append(_Block(slice(a, b), low, high, above))
+    return blocks
 
 
 class _Staircase(torch.autograd.Function):
+    """Forward and backward by blocks, written in place: no concatenation, no sum of parts."""
+
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, blocks: list, reach: Tensor
-    ) -> Tensor:
-        ctx.save_for_backward(x, weight, reach)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, blocks: list[_Block]) -> Tensor:
+        ctx.save_for_backward(x, weight)
         ctx.blocks = blocks
-        return _by_blocks(x, weight, bias, blocks)
+        y = x.new_empty(x.shape[0], weight.shape[0])
+        for k in blocks:
+            part = weight[k.rows, : k.high].T
+            torch.addmm(bias[k.rows], x[:, : k.high], part, out=y[:, k.rows])
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, reach = ctx.saved_tensors
-        grad_x = grad_weight = None
+        x, weight = ctx.saved_tensors
+        grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
-            grad_x = torch.zeros_like(x)
-            for a, b, _, high in ctx.blocks:
-                grad_x[:, :high].addmm_(grad[:, a:b], weight[a:b, :high])
+            grad_x = torch.empty_like(x)
+            done = 0
+            for k in ctx.blocks:  # The columns that this block is the first to reach.
+                seen, new = slice(k.rows.start, None), slice(done, k.high)
+                torch.mm(grad[:, seen], weight[seen, new], out=grad_x[:, new])
+                done = k.high
+            grad_x[:, done:].zero_()
         if ctx.needs_input_grad[1]:
-            grad_weight = torch.zeros_like(weight)
-            for a, b, low, high in ctx.blocks:
-                torch.mm(grad[:, a:b].T, x[:, :high], out=grad_weight[a:b, :high])
-                stairs = torch.arange(low, high, device=x.device) < reach[a:b, None]
-                grad_weight[a:b, low:high] *= stairs
-        return grad_x, grad_weight, grad.sum(0), None, None
+            grad_weight = torch.empty_like(weight)
+            for k in ctx.blocks:
+                torch.mm(grad[:, k.rows].T, x[:, : k.high], out=grad_weight[k.rows, : k.high])
+                grad_weight[k.rows, k.low : k.high].masked_fill_(k.above, 0)
+                grad_weight[k.rows, k.high :].zero_()
+        if ctx.needs_input_grad[2]:
+            grad_bias = grad.sum(0)
+        return grad_x, grad_weight, grad_bias, None

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from distill.contract import DataSpec, Features
 
 
 class VectorEncoder(nn.Module):
-    """Concatenate vectors as they are and labels as one-hot codes: features to context `(B, C)`.
+    """Concatenate standardized vectors and one-hot labels: features to context `(B, C)`.
+
+    Vectors are standardized by the `loc` and `scale` of their spec, where it has them.
 
     Arguments:
         spec: The data's features, of kinds `vector` and `label`.
@@ -25,11 +27,25 @@ class VectorEncoder(nn.Module):
         [[0.0, 0.0, 1.0]]
     """
 
+    loc: Tensor
+    scale: Tensor
+
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
         self.features = dict(spec.features)
         self.channels = sum(feature.size for feature in self.features.values())
-        self.register_buffer("like", torch.zeros(()), persistent=False)
+        loc, scale = [torch.zeros(0)], [torch.zeros(0)]
+        for feature in self.features.values():
+            loc.append(torch.tensor(feature.loc or [0.0] * feature.size))
+            scale.append(torch.tensor(feature.scale or [1.0] * feature.size))
+        # Not persistent: they travel in the spec.
+        self.register_buffer("loc", torch.cat(loc), persistent=False)
+        self.register_buffer("scale", torch.cat(scale), persistent=False)
+        if not len(self.loc) == len(self.scale) == self.channels:
+            raise ValueError(
+                "VectorEncoder: wanted as many locations and scales as channels of each feature, "
+                f"{self.channels} in all; got {len(self.loc)} and {len(self.scale)}."
+            )
 
     def forward(self, features: Features) -> Tensor:
         """Encode one batch."""
@@ -49,5 +65,5 @@ class VectorEncoder(nn.Module):
                     f"VectorEncoder: feature {name!r} wanted shape (batch, {feature.size}), got "
                     f"{tuple(value.shape)}."
                 )
-            parts.append(value.to(self.like.dtype))
-        return torch.cat(parts, 1)
+            parts.append(value.to(self.loc.dtype))
+        return (torch.cat(parts, 1) - self.loc) / self.scale

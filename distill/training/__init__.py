@@ -1,1 +1,8 @@
-"""distill.training."""
+"""Training: one loop, checkpoints, averaging, tracking."""
+
+from distill.training.checkpoint import Checkpoint, load, read_checkpoint
+from distill.training.ema import EMA
+from distill.training.tracker import Tracker
+from distill.training.trainer import Trainer
+
+__all__ = ["EMA", "Checkpoint", "Tracker", "Trainer", "load", "read_checkpoint"]

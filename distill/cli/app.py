@@ -1,0 +1,156 @@
+"""`distill STAGE [overrides]`: find the stage, check what was asked, run it under Hydra."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+from distill._version import __version__
+from distill.stages import STAGES
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Arguments:
+        arguments: Those after `distill`; the process's own by default.
+
+    Example:
+        >>> main(["--version"])
+        distill 0.1.0
+        0
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    show = "--traceback" in words or os.environ.get("DISTILL_TRACEBACK") == "1"
+    words = [word for word in words if word != "--traceback"]
+    stage = words[0] if words and words[0] in STAGES else None
+    try:
+        return _run(stage, words[1:], show) if stage else _without_stage(words)
+    except BrokenPipeError:
+        # The reader has gone (`| head`); nothing may complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        return _report(error, stage, show)
+
+
+def _without_stage(words: list[str]) -> int:
+    first = words[0] if words else "--help"
+    if first in ("--help", "-h", "help"):
+        from distill.cli.help import overview
+
+        print(overview())
+    elif first == "--version":
+        print(f"distill {__version__}")
+    elif first == "completion":
+        from distill.cli.completion import script
+
+        print(script(words[1] if len(words) > 1 else None))
+    else:
+        from distill.errors import suggest
+
+        near = suggest(first, [*STAGES, "completion"])
+        raise ValueError(
+            f"{first!r} is no stage.{near} There are: {', '.join(STAGES)}. "
+            "distill --help says what each does."
+        )
+    return 0
+
+
+def _run(stage: str, words: list[str], show: bool) -> int:
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    _refuse_in_one_line(parser)
+    given = parser.parse_intermixed_args(words)
+    own = [Path(given.config_dir)] if given.config_dir else []
+    if own and not own[0].is_dir():
+        raise FileNotFoundError(f"--config-dir: {own[0]} is no folder. Name one that holds yaml.")
+    if given.help:
+        from distill.cli.help import of_stage
+
+        print(of_stage(stage, own))
+        return 0
+    flags, overrides = list(words), given.overrides
+    for text in overrides:
+        flags.remove(text)
+    if not (given.shell_completion or given.hydra_help):
+        from distill.cli.overrides import checked
+
+        overrides = checked(stage, overrides, given.config_dir, given.multirun)
+    return _under_hydra(stage, [*flags, *overrides], show)
+
+
+def _under_hydra(stage: str, words: list[str], show: bool) -> int:
+    import hydra
+
+    from distill.cli.conf import config_dir
+
+    codes: list[int] = []
+    process = os.getpid()
+
+    def job(config: Any) -> dict[str, float] | None:
+        try:
+            return importlib.import_module(f"distill.stages.{stage}").run(config)
+        except Exception as error:
+            if os.getpid() != process:
+                raise  # a launcher took the job elsewhere and carries the error back
+            codes.append(_report(error, _which(stage), show))
+            return None
+
+    with _process_as([f"distill {stage}", *words], {"HYDRA_FULL_ERROR": "1"}):
+        hydra.main(str(config_dir()), stage, version_base="1.3")(job)()
+    return max(codes, default=0)
+
+
+def _which(stage: str) -> str:
+    """Name the stage, and in a sweep the run too."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    settings = HydraConfig.get()
+    sweeping = settings.mode == RunMode.MULTIRUN
+    return f"{stage} ({', '.join(settings.overrides.task)})" if sweeping else stage
+
+
+def _report(error: BaseException, where: str | None, show: bool) -> int:
+    from distill.errors import BUG, INTERRUPTED, describe
+
+    described = describe(error)
+    if show and described.code != INTERRUPTED:
+        traceback.print_exception(error)
+    label = {BUG: "bug: ", INTERRUPTED: ""}.get(described.code, "error: ")
+    sys.stdout.flush()
+    print(f"distill{' ' + where if where else ''}: {label}{described.text}", file=sys.stderr)
+    return described.code
+
+
+def _refuse_in_one_line(parser: ArgumentParser) -> None:
+    def refuse(message: str) -> NoReturn:
+        raise ValueError(f"{message}. distill STAGE --help lists the options.")
+
+    parser.error = refuse  # type: ignore[method-assign]
+
+
+@contextmanager
+def _process_as(argv: list[str], environment: dict[str, str]) -> Iterator[None]:
+    """Set the arguments and variables that Hydra reads, and put the old ones back."""
+    old_argv, sys.argv = sys.argv, argv
+    old = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        sys.argv = old_argv
+        for name, value in old.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,53 @@
+"""Where the configs are, and what they offer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+import distill
+
+
+def config_dir() -> Path:
+    """Return the folder of configs: inside an installed package, beside it in a working tree.
+
+    Errors:
+        FileNotFoundError: Neither is there.
+    """
+    package = Path(distill.__file__).parent
+    for folder in (package / "conf", package.parent / "conf"):
+        if folder.is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"{package / 'conf'}: the configs are missing. Install distill again; pip carries them."
+    )
+
+
+def groups(folders: Sequence[Path]) -> dict[str, list[str]]:
+    """Return every config group and its options, sorted.
+
+    Arguments:
+        folders: Config folders; `config_dir()` and perhaps the user's own.
+    """
+    found: dict[str, set[str]] = {}
+    for folder in folders:
+        for path in folder.rglob("*.yaml"):
+            group = path.parent.relative_to(folder).as_posix()
+            if group != "." and not group.startswith("hydra"):
+                found.setdefault(group, set()).add(path.stem)
+    return {group: sorted(options) for group, options in sorted(found.items())}
+
+
+def defaults(stage: str) -> dict[str, str | None]:
+    """Return the groups that a stage's primary config uses, with their default options."""
+    content = yaml.safe_load((config_dir() / f"{stage}.yaml").read_text()) or {}
+    chosen: dict[str, str | None] = {}
+    for entry in content.get("defaults", []):
+        if isinstance(entry, dict):
+            for group, option in entry.items():
+                name = group.removeprefix("optional ").removeprefix("/").split("@")[0]
+                if not name.startswith(("override ", "hydra/")):
+                    chosen[name] = option
+    return chosen

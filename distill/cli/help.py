@@ -1,0 +1,102 @@
+"""The texts of `distill --help` and `distill STAGE --help`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import fill
+
+import distill
+from distill.cli.conf import config_dir, defaults, groups
+from distill.cli.overrides import COMMON
+from distill.stages import STAGES
+
+_EXAMPLES = (
+    ("distill pipeline experiment=moons", "teacher to benchmark, into runs/moons"),
+    ("distill teacher experiment=moons run=mine", "one stage, into mine/teacher"),
+    ("distill student run=mine objective=kl", "go on in the same run folder"),
+    ("distill sample run=mine", "draw from what it holds"),
+    ("distill pipeline experiment=moons -m seed=0,1,2 'run=runs/moons-${seed}'", "three runs"),
+    ("distill student --help", "what a stage does and takes"),
+    ("distill student --cfg job experiment=moons", "the config it would run with"),
+)
+
+
+def overview() -> str:
+    """Return the text of `distill --help`."""
+    stages = "\n".join(f"  {name:<12}{line}" for name, line in STAGES.items())
+    width = max(len(command) for command, _ in _EXAMPLES[:4]) + 2
+    examples = "\n".join(
+        f"  {command:<{width}}# {what}" if len(command) < width else f"  {command}   # {what}"
+        for command, what in _EXAMPLES
+    )
+    return f"""Distill an autoregressive teacher into a parallel student.
+
+usage: distill STAGE [key=value ...] [options]
+
+stages:
+{stages}
+
+others:
+  completion  print the completion script of a shell: eval "$(distill completion bash)"
+
+examples:
+{examples}
+
+options, after a stage:
+{_options()}
+  --version         (without a stage) print the version"""
+
+
+def of_stage(stage: str, folders: Sequence[Path] = ()) -> str:
+    """Return the text of `distill STAGE --help`.
+
+    Arguments:
+        stage: Its name.
+        folders: The user's own config folders.
+    """
+    options = groups([config_dir(), *folders])
+    chosen = defaults(stage)
+    offered = {group: options[group] for group in chosen if group in options}
+    width = max([len(group) for group in offered], default=0) + 2
+    lines = []
+    for group, names in offered.items():
+        marked = [f"{name} (default)" if name == chosen[group] else name for name in names]
+        indent = " " * (width + 2)
+        lines.append(fill(f"  {group:<{width}}{', '.join(marked)}", 96, subsequent_indent=indent))
+    common = "\n".join(f"  {key + '=':<12}{entry.text}" for key, entry in COMMON.items())
+    return f"""{stage}: {STAGES[stage]}
+
+{_docstring(stage)}
+
+usage: distill {stage} [key=value ...] [options]
+
+choices, GROUP=OPTION:
+{chr(10).join(lines) or "  none"}
+
+settings, KEY=VALUE:
+{common}
+  any other   `distill {stage} --cfg job` shows the keys; a part that names its class with
+              _target_ takes every argument of that class (student.layers=8)
+
+options:
+{_options()}"""
+
+
+def _options() -> str:
+    return """  --cfg job         print the config and stop (--resolve fills in references)
+  --info defaults   print where the config comes from
+  --config-dir DIR  add your own configs: DIR/experiment/mine.yaml gives experiment=mine
+  -m, --multirun    run once for every combination of comma-separated values
+  --traceback       show the traceback of an error (or set DISTILL_TRACEBACK=1)
+  -h, --help        this text"""
+
+
+def _docstring(stage: str) -> str:
+    # Parsed, not imported: importing a stage loads PyTorch, which takes seconds.
+    path = Path(distill.__file__).parent / "stages" / f"{stage}.py"
+    if not path.is_file():
+        return ""
+    return inspect.cleandoc(ast.get_docstring(ast.parse(path.read_text())) or "")

@@ -1,0 +1,177 @@
+"""Overrides are looked at before anything runs: keys that exist, values of the right type.
+
+Configs hold only what differs from a constructor's defaults, so a key may be good without standing
+in any file: where its node names a class with `_target_`, every argument of the class may be set.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.utils import get_object
+from omegaconf import DictConfig, OmegaConf
+
+from distill.cli.conf import config_dir, groups
+from distill.cli.types import accepts, hints_of, type_name
+from distill.errors import suggest
+
+
+class Common(NamedTuple):
+    """A setting that every stage has: its type, and a line about it."""
+
+    type: Any
+    text: str
+
+
+COMMON = {
+    "run": Common(str | None, "the run folder; runs/<experiment> by default"),
+    "seed": Common(int, "makes a run reproducible; 0 by default"),
+    "device": Common(str, "auto (default), cpu, cuda, cuda:1, ..."),
+    "resume": Common(bool, "true: continue an interrupted run"),
+}
+
+
+def checked(
+    stage: str, texts: Sequence[str], folder: str | None = None, multirun: bool = False
+) -> list[str]:
+    """Check overrides against a stage's config and return them in the form that Hydra takes.
+
+    Arguments:
+        stage: The stage, which is also the name of its primary config.
+        texts: The overrides as typed.
+        folder: The user's own config folder.
+        multirun: Whether comma-separated values are a sweep.
+
+    Errors:
+        ValueError: An unknown key, with the near ones, or a value of another type.
+        HydraException: What Hydra finds wrong by itself.
+    """
+    folders = [config_dir(), *([Path(folder)] if folder else [])]
+    parsed = OverridesParser.create().parse_overrides(list(texts))
+    known = groups(folders)
+    plain = [_is_plain(override, known) for override in parsed]
+    pairs = zip(parsed, plain, strict=True)
+    rest = [_one_value(override, multirun) for override, is_plain in pairs if not is_plain]
+    if folder:
+        rest.append(f"hydra.searchpath=[{Path(folder).resolve().as_uri()}]")
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose(stage, rest)
+    return [
+        _check(config, override, text, known, multirun) if is_plain else text
+        for override, text, is_plain in zip(parsed, texts, plain, strict=True)
+    ]
+
+
+def _is_plain(override: Override, known: dict[str, list[str]]) -> bool:
+    """Whether an override changes the value of a key: no group, no prefix, not Hydra's own."""
+    key = override.key_or_group
+    own = key.startswith(("hydra.", "hydra/")) or key.split("@")[0] in known
+    return not (own or override.is_add() or override.is_force_add() or override.is_delete())
+
+
+def _one_value(override: Override, multirun: bool) -> str:
+    text = override.input_line or ""
+    if multirun and override.is_sweep_override():
+        first = next(override.sweep_string_iterator())
+        return f"{text.partition('=')[0]}={first}"
+    return text
+
+
+def _check(
+    config: DictConfig,
+    override: Override,
+    text: str,
+    known: dict[str, list[str]],
+    multirun: bool,
+) -> str:
+    key = override.key_or_group
+    path, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, path) if path else config
+    if not isinstance(node, DictConfig):
+        at = OmegaConf.select(config, key) if OmegaConf.is_list(node) else None
+        if at is not None:
+            return text
+        raise ValueError(_unknown(key, config, known))
+    arguments = {parameter.name: parameter.annotation for parameter in _parameters(node)}
+    hint = COMMON[key].type if key in COMMON else arguments.get(name)
+    if name not in node:
+        if name not in arguments:
+            raise ValueError(_unknown(key, config, known, _settable(node)))
+        text = f"++{text}"
+    if override.is_sweep_override():
+        if multirun:
+            return text
+        raise ValueError(
+            f"{key}: several values want -m, which runs once for each; a list is written "
+            f"'{key}=[{text.partition('=')[2]}]'."
+        )
+    value = override.value()
+    if hint is None and name in node and not OmegaConf.is_missing(node, name):
+        hint = _type_of(OmegaConf.to_container(node, resolve=False)[name])  # type: ignore[call-overload,index]
+    if accepts(hint, value):
+        return text
+    if not isinstance(value, list | dict) and accepts(hint, str(value)):
+        # A number given where a text is wanted (data.word=2024).
+        return f"{text.partition('=')[0]}='{text.partition('=')[2]}'"
+    raise ValueError(f"{key}: wanted {type_name(hint)}, got {value!r}.")
+
+
+def _type_of(value: Any) -> Any:
+    """Return the type that a plain value stands for; 1 may stand for 1.0, a text for anything."""
+    if isinstance(value, bool):
+        return bool
+    if isinstance(value, int | float):
+        return float | None
+    return None
+
+
+def _parameters(node: DictConfig) -> list[inspect.Parameter]:
+    """Return the arguments of a node's `_target_`, their annotations as types."""
+    target = OmegaConf.select(node, "_target_")
+    if target is None:
+        return []
+    callable_ = get_object(target)
+    hints = hints_of(callable_)
+    return [
+        parameter.replace(annotation=hints.get(name))
+        for name, parameter in inspect.signature(callable_).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+
+
+def _settable(node: DictConfig) -> set[str]:
+    """Return what a user may set: written keys, and arguments with a default."""
+    written = {str(name) for name in node if not str(name).startswith("_")}
+    return written | {p.name for p in _parameters(node) if p.default is not p.empty}
+
+
+def _unknown(
+    key: str, config: DictConfig, known: dict[str, list[str]], siblings: set[str] | None = None
+) -> str:
+    path, _, name = key.rpartition(".")
+    near = {f"{path}.{other}" if path else other for other in siblings or ()}
+    keys = {*_keys(config), *known, *near}
+    hint = suggest(key, keys)
+    if not hint:
+        same = sorted(other for other in keys if other.rpartition(".")[2] == name)
+        hint = f" Did you mean {' or '.join(same[:3])}?" if same else ""
+    if path and siblings:
+        return f"{key}: unknown key.{hint} {path} takes: {', '.join(sorted(siblings))}."
+    return f"{key}: unknown key.{hint} `--cfg job` shows the keys."
+
+
+def _keys(node: Any, path: str = "") -> list[str]:
+    """Return every dotted key of a config."""
+    if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
+        return []
+    found = []
+    for name, value in node.items_ex(resolve=False):
+        key = f"{path}.{name!s}" if path else str(name)
+        found += [key, *_keys(value, key)]
+    return found

@@ -1,0 +1,65 @@
+"""Whether a value from the command line fits a type annotation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    NoneType: "null",
+}
+
+
+def accepts(hint: Any, value: Any) -> bool:
+    """Return whether a value fits an annotation; one that is not simple accepts everything.
+
+    Example:
+        >>> accepts(int, 3), accepts(int, 3.5), accepts(float | None, None), accepts(bool, 1)
+        (True, False, True, False)
+    """
+    if hint is None or (isinstance(value, str) and "${" in value):
+        return True
+    if get_origin(hint) in (Union, UnionType):
+        return any(accepts(part, value) for part in get_args(hint))
+    if hint is NoneType:
+        return value is None
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    if get_origin(hint) in (list, tuple, Sequence) or hint in (list, tuple, Sequence):
+        inner = next(iter(get_args(hint)), None)
+        return isinstance(value, list) and all(accepts(inner, part) for part in value)
+    return True
+
+
+def type_name(hint: Any) -> str:
+    """Return an annotation in words.
+
+    Example:
+        >>> type_name(int | None)
+        'a whole number or null'
+    """
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(type_name(part) for part in get_args(hint))
+    if get_origin(hint) in (list, tuple, Sequence):
+        inner = next(iter(get_args(hint)), None)
+        return "a list, as in [1,2]" if inner in (int, float) else "a list, as in [a,b]"
+    return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def hints_of(target: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of a callable's arguments; none where they can't be read."""
+    function = target.__init__ if inspect.isclass(target) else target
+    try:
+        return get_type_hints(function)
+    except (NameError, TypeError):
+        return {}

@@ -1,0 +1,93 @@
+"""Points or tables from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.data.array import ArrayData, check_finite
+from distill.data.base import Modes, tensor_of
+from distill.data.table import read_table
+
+_FEWEST_ROWS = 10
+
+
+class Points(ArrayData):
+    """One value a row of a `.npy` or text file; some columns may condition the others.
+
+    The columns that are no conditions are the value, in the file's order. Condition columns become
+    one feature, `{"condition": (B, C)}`, standardized by the encoder.
+
+    Arguments:
+        path: File to read.
+        condition: Condition columns, by name or index counted from 0.
+        mode_edges: Rising edges along the first value column; the modes are what lies below,
+            between and above them, with the shares that the training part has.
+        mode_names: Names of these modes, one more than there are edges.
+        center: Take the mean of each value column off (the edges move along).
+        seed: Of the split.
+        held_out: Share of the rows to hold out.
+
+    Errors:
+        FileNotFoundError: There is no such file.
+        ValueError: A file that is no table of finite numbers, fewer than 10 rows, unknown columns,
+            or edges that do not rise.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        condition: Sequence[str | int] = (),
+        mode_edges: Sequence[float] | None = None,
+        mode_names: Sequence[str] | None = None,
+        center: bool = False,
+        seed: int = 0,
+        held_out: float = 0.1,
+    ) -> None:
+        table = read_table(path)
+        rows, columns = table.values.shape
+        if rows < _FEWEST_ROWS:
+            raise ValueError(
+                f"{path}: wanted at least {_FEWEST_ROWS} rows, got {rows}. Collect more, or check "
+                "that one row is one value."
+            )
+        condition = [condition] if isinstance(condition, str | int) else list(condition or ())
+        given = [table.column(key) for key in condition]
+        kept = [column for column in range(columns) if column not in given]
+        if len(set(given)) < len(given) or not kept:
+            raise ValueError(
+                f"{path}: wanted condition columns that differ and leave a column for the value, "
+                f"got condition={condition} of {columns} columns."
+            )
+        check_finite(str(path), "the rows", table.values)
+        values = table.values[:, kept]
+        shift = values.mean(0) if center else np.zeros(len(kept))
+        features = {"condition": table.values[:, given]} if given else None
+        super().__init__(values - shift, features, seed=seed, held_out=held_out)
+        self.columns = tuple(table.names[k] for k in kept) if table.names else None
+        if mode_edges is not None:
+            edges = [float(edge) - float(shift[0]) for edge in mode_edges]
+            self.modes = self._modes(edges, list(map(float, mode_edges)), mode_names)
+
+    def _modes(self, edges: list[float], shown: list[float], names: Sequence[str] | None) -> Modes:
+        if not edges or any(a >= b for a, b in pairwise(edges)):
+            raise ValueError(f"Points: wanted mode_edges that rise, got {shown}.")
+        if names is None:
+            between = [f"{a:g}_to_{b:g}" for a, b in pairwise(shown)]
+            names = [f"below_{shown[0]:g}", *between, f"above_{shown[-1]:g}"]
+        if len(names) != len(edges) + 1:
+            raise ValueError(
+                f"Points: wanted {len(edges) + 1} mode_names, one more than mode_edges, got "
+                f"{len(names)}."
+            )
+        boundaries = torch.tensor(edges, dtype=torch.float64)
+
+        def assign(x: Tensor) -> Tensor:
+            return torch.bucketize(tensor_of(x)[:, 0].contiguous(), boundaries, right=True)
+
+        counts = torch.bincount(assign(self.train_values), minlength=len(names))
+        return Modes(tuple(map(str, names)), counts / counts.sum(), assign)

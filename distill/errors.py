@@ -1,0 +1,112 @@
+"""Errors in words: one clear line for people, and the exit code that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from hydra.errors import (
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError
+
+USER_ERROR = 2
+BUG = 1
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Description:
+    """What to tell about an error.
+
+    Arguments:
+        text: One line.
+        code: Exit code: 2 for what the user can change, 1 for a bug, 130 for an interruption.
+    """
+
+    text: str
+    code: int = USER_ERROR
+
+
+def describe(error: BaseException) -> Description:
+    """Put an error into one line, with the way out where there is one.
+
+    `ValueError`, `OSError` and what configs raise are the user's to mend; anything else is a bug.
+
+    Example:
+        >>> describe(ValueError("layers: wanted at least 1, got 0."))
+        Description(text='layers: wanted at least 1, got 0.', code=2)
+        >>> describe(ZeroDivisionError("division by zero")).code
+        1
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return Description("interrupted", INTERRUPTED)
+    if isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
+        inner = describe(error.__cause__)
+        if inner.code == USER_ERROR:
+            return inner
+    text = _in_words(error)
+    if text is not None:
+        return Description(" ".join(text.split()))
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return Description(
+        f"{what} (this is a bug in distill, not in what you asked for; --traceback shows where)",
+        BUG,
+    )
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean ...?`, or nothing where no known word is near.
+
+    Example:
+        >>> suggest("teachr", ["teacher", "student"])
+        ' Did you mean teacher?'
+    """
+    close = get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+def _in_words(error: BaseException) -> str | None:
+    """Return the text of a user's error, `None` for any other."""
+    match error:
+        case MissingConfigException():
+            return _missing_config(error)
+        case OverrideParseException():
+            return (
+                f"can't read the override {error.override!r}: wanted key=value; quote values "
+                "with spaces, brackets or commas, as in 'key=[1,2]'."
+            )
+        case MissingMandatoryValue():
+            return f"{error.full_key}: no value. Give one with {error.full_key}=VALUE."
+        case HydraException() | OmegaConfBaseException():
+            return _first_lines(error)
+        case YAMLError():
+            return f"can't read a config file: {error}"
+        case ImportError() if error.name and error.name.split(".")[0] != "distill":
+            return f"{error} Install it into this environment, then run again."
+        case OSError() if error.filename is not None and error.strerror:
+            return f"{error.filename}: {error.strerror.lower()}"
+        case ValueError() | OSError():
+            return str(error) or type(error).__name__
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return "out of memory. Use a smaller batch, a smaller model, or device=cpu."
+    return None
+
+
+def _missing_config(error: MissingConfigException) -> str:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    if not error.options or not group:
+        return _first_lines(error)
+    near = suggest(name, error.options)
+    return f"{group}={name}: there is no such option.{near} There are: {', '.join(error.options)}."
+
+
+def _first_lines(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("See https", "object_type="))]
+    return ". ".join(line.rstrip(".") for line in kept) or type(error).__name__

@@ -1,0 +1,50 @@
+"""The contract of an evaluator, and its report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from distill.data import Data
+from distill.evaluation.estimate import Estimate
+from distill.models import Density
+
+
+@dataclass
+class Report:
+    """What an evaluation found, by name; names with `/` become groups in TensorBoard.
+
+    Arguments:
+        scalars: Numbers.
+        figures: Pictures; save them with `figure.savefig(path)`.
+        audio: A waveform `(T,)` and its sample rate.
+        tables: Text in Markdown.
+    """
+
+    scalars: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    audio: dict[str, tuple[Tensor, int]] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, estimate: Estimate, sites: int | None = None) -> None:
+        """Add an estimate with its standard error, and its mean per site."""
+        self.scalars[name] = estimate.mean
+        self.scalars[f"{name}/standard_error"] = estimate.standard_error
+        if sites is not None:
+            self.scalars[f"{name}/per_site"] = estimate.mean / sites
+
+
+class Evaluator:
+    """Judges models: cheaply during training, thoroughly at the end."""
+
+    def watch(
+        self, model: Density, data: Data, seed: int, teacher: Density | None = None
+    ) -> Report:
+        """Look at a model during training; with a teacher, at a student."""
+        raise NotImplementedError(f"{type(self).__name__} does not define watch.")
+
+    def evaluate(self, teacher: Density, student: Density, data: Data, seed: int) -> Report:
+        """Compare a student with its teacher and with the data."""
+        raise NotImplementedError(f"{type(self).__name__} does not define evaluate.")

@@ -1,0 +1,129 @@
+"""torch.export: a `.pt2` archive, run by torch without the code of the model."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distill.export.backend import Backend
+from distill.export.exported import Exported
+from distill.export.graph import SamplingGraph
+from distill.export.metadata import Metadata, foreign
+from distill.models import Flow
+
+_METADATA = "distill.json"
+# What torch.export.save writes of a plain graph. Everything else could hold a pickle.
+_MEMBERS = re.compile(
+    r"models/model\.json|data/(weights|constants)/((weight|tensor)_\d+|model_\w+_config\.json)"
+    r"|data/sample_inputs/model\.pt|extra/distill\.json"
+    r"|archive_format|archive_version|byteorder|\.data/\w+"
+)
+_TARGETS = re.compile(r"(torch\.ops\.aten|_operator)\.\w+(\.\w+)?")
+_EXPRESSION = re.compile(r"[\w\s+*/(),<>=&|-]*")
+
+
+class PT2(Backend):
+    """Write and read torch.export archives.
+
+    `torch.export.load` may unpickle parts of an archive, so `load` first refuses archives with any
+    part or operator that this package does not write. It reads archives of its own torch only.
+    """
+
+    name = "pt2"
+    suffix = ".pt2"
+
+    def write(self, model: Flow, path: str | Path) -> Path:
+        """Write a `.pt2`."""
+        path = Path(path)
+        graph = SamplingGraph(model)
+        # The archive names its inner folder after the stream; a stream has no name to keep.
+        content = io.BytesIO()
+        torch.export.save(graph.trace(), content, extra_files={_METADATA: graph.metadata.to_json()})
+        draft = path.with_name(path.name + ".part")
+        draft.write_bytes(content.getvalue())
+        return draft.replace(path)
+
+    def load(self, path: str | Path) -> Exported:
+        """Read a `.pt2` that `write` wrote."""
+        content = Path(path).read_bytes()
+        metadata = _inspect(content, path)
+        if _minor(metadata.torch) != _minor(torch.__version__):
+            raise ValueError(
+                f"{path}: written by torch {metadata.torch}, this is torch {torch.__version__}. "
+                "Export it again, or use the .onnx file."
+            )
+        try:
+            # A bytearray, since tensors are made to share its memory.
+            program = torch.export.load(io.BytesIO(content))
+            module = program.module()
+        except Exception as error:
+            raise foreign(path, f"torch can't read it ({_line(error)})") from None
+
+        @torch.no_grad()
+        def run(noise: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+            x, log_prob = module(noise, features)
+            return x, log_prob
+
+        return Exported(metadata, run, path)
+
+
+def _inspect(content: bytes, path: str | Path) -> Metadata:
+    """Check every part of an archive without unpickling anything, and return its metadata."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if archive.testzip() is not None:
+                raise foreign(path, "it is damaged")
+            parts = {name.partition("/")[2]: name for name in archive.namelist()}
+            odd = [name for name in parts if not _MEMBERS.fullmatch(name)]
+            if odd or f"extra/{_METADATA}" not in parts or len(parts) != len(archive.namelist()):
+                raise foreign(path, f"unexpected parts: {', '.join(odd) or 'no metadata'}")
+            for name, member in parts.items():
+                if name.endswith("config.json") or name == "models/model.json":
+                    _check(json.loads(archive.read(member)), path)
+            inputs = parts.get("data/sample_inputs/model.pt")
+            if inputs:
+                torch.load(io.BytesIO(archive.read(inputs)), weights_only=True)
+            return Metadata.from_json(archive.read(parts[f"extra/{_METADATA}"]), path)
+    except zipfile.BadZipFile:
+        raise foreign(path, "it is truncated, or no .pt2 archive") from None
+    except (OSError, RuntimeError, EOFError, json.JSONDecodeError) as error:
+        raise foreign(path, _line(error)) from None
+    except Exception as error:
+        if isinstance(error, ValueError):
+            raise
+        raise foreign(path, f"it holds a pickle ({type(error).__name__})") from None
+
+
+def _check(value: Any, path: str | Path) -> None:
+    """Refuse pickled tensors, objects, operators outside aten, and expressions with calls."""
+    if isinstance(value, list):
+        for item in value:
+            _check(item, path)
+    if not isinstance(value, dict):
+        return
+    if value.get("use_pickle") or str(value.get("path_name", "")).startswith("custom"):
+        raise foreign(path, "it holds a pickle")
+    target, expression = value.get("target"), value.get("expr_str")
+    if isinstance(target, str) and "inputs" in value and not _TARGETS.fullmatch(target):
+        raise foreign(path, f"it calls {target}")
+    if isinstance(expression, str) and (
+        "__" in expression or not _EXPRESSION.fullmatch(expression)
+    ):
+        raise foreign(path, f"it holds the expression {expression!r}")
+    for item in value.values():
+        _check(item, path)
+
+
+def _minor(version: str) -> list[str]:
+    return version.split("+")[0].split(".")[:2]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

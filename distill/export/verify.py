@@ -1,0 +1,114 @@
+"""Is an exported file the model it was written from?"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from distill.export.exported import Exported
+from distill.export.graph import SamplingGraph
+from distill.export.metadata import dtype_of
+from distill.models import Flow
+
+
+class ExportMismatch(ValueError):  # noqa: N818  - it names what happened
+    """An exported file does not compute what the model computes."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Largest differences between an exported file and the eager model.
+
+    Arguments:
+        backend: Name of the backend.
+        batch_sizes: Batch sizes that were run.
+        x: Largest absolute difference of samples.
+        log_prob: Largest absolute difference of log-probs per site.
+        relative: Largest difference in units of the output's own scale, `max(1, max|.|)`.
+        rounding: The same for the eager model against itself in float64.
+        limit: What `relative` had to stay within.
+    """
+
+    backend: str
+    batch_sizes: tuple[int, ...]
+    x: float
+    log_prob: float
+    relative: float
+    rounding: float
+    limit: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain values, for a JSON file."""
+        return {**asdict(self), "batch_sizes": list(self.batch_sizes)}
+
+
+@torch.no_grad()
+def verify(
+    exported: Exported,
+    model: Flow,
+    backend: str,
+    batch_sizes: Sequence[int] = (1, 3, 64),
+    tolerance: float = 1e-6,
+    seed: int = 0,
+) -> Verification:
+    """Run a loaded file and the eager model on the same inputs, at several batch sizes.
+
+    Two orders of summation differ by a rounding error, which a stiff flow magnifies. So the limit is
+    `tolerance`, or twice the model's own rounding error (its distance to itself in float64) where
+    that is larger; both are reported.
+
+    Arguments:
+        exported: The loaded file.
+        model: The model that it was written from.
+        backend: Name, for the report.
+        batch_sizes: Batch sizes to run, 1 among them.
+        tolerance: Largest difference in units of the output's scale.
+        seed: Of the noise and the features.
+
+    Errors:
+        ExportMismatch: A larger difference, another shape, or metadata of another model.
+    """
+    graph = SamplingGraph(model)
+    if exported.metadata.weights != graph.metadata.weights:
+        raise ExportMismatch(f"{backend}: {exported.path} was written from another model.")
+    double = copy.deepcopy(graph).double() if dtype_of(model) == torch.float32 else graph
+    worst = [0.0, 0.0]
+    relative = rounding = 0.0
+    for i, batch in enumerate(batch_sizes):
+        noise, features = graph.example(batch, seed + i, frames=3 + 2 * i)
+        eager = graph(noise, features)
+        exact = double(noise.double(), {k: _double(v) for k, v in features.items()})
+        for j, (got, wanted, true) in enumerate(
+            zip(exported(noise, features), eager, exact, strict=True)
+        ):
+            if got.shape != wanted.shape or got.dtype != wanted.dtype:
+                raise ExportMismatch(
+                    f"{backend}: wanted {tuple(wanted.shape)} {wanted.dtype} at batch size {batch}, "
+                    f"got {tuple(got.shape)} {got.dtype}."
+                )
+            scale = max(1.0, wanted.abs().max().item())
+            error = _distance(got, wanted)
+            worst[j] = max(worst[j], error)
+            relative = max(relative, error / scale)
+            rounding = max(rounding, _distance(wanted, true) / scale)
+    limit = max(tolerance, 2 * rounding)
+    result = Verification(backend, tuple(batch_sizes), *worst, relative, rounding, limit)
+    if not relative <= limit:
+        raise ExportMismatch(
+            f"{backend}: differs from the eager model by {worst[0]:.1e} in x and {worst[1]:.1e} in "
+            f"log_prob, {relative:.1e} of their scale; the tolerance is {limit:.1e}."
+        )
+    return result
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    difference = (a.double() - b.double()).abs().max().item()
+    return difference if difference == difference else float("inf")
+
+
+def _double(value: Tensor) -> Tensor:
+    return value.double() if value.is_floating_point() else value

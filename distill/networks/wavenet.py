@@ -1,0 +1,234 @@
+"""The causal WaveNet conditioner: gated dilated layers over a whole sequence, a chunk, or a site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from distill.distributions.head import Head
+from distill.networks.conditioner import Conditioner
+from distill.networks.wavenet_layer import WaveNetLayer
+from distill.networks.wavenet_sampling import generate_fast, has_fast_path
+
+RunState = tuple[Tensor, ...]
+"""The last input site `(B, 1)`, then each layer's last (k - 1) d inputs `(B, (k - 1) d, C)`."""
+
+
+@dataclass
+class WaveNetState:
+    """Number of sites read, a ring of each layer's last inputs, and the projected context."""
+
+    position: int
+    rings: list[Tensor]
+    context: Tensor | None
+    hop: int
+
+
+class WaveNet(Conditioner):
+    r"""Stack of gated dilated causal convolutions: parameters of site t from sites before it.
+
+    $$h_{i+1} = h_i + V_i g_i,\qquad
+      g_i = \tanh(z_i^a / 2)\,\sigma(z_i^b),\qquad
+      z_i = W_i [h_i(t - (k-1)d_i), \dots, h_i(t)] + U_i c(t)$$
+
+    with $d_i = 2^{i \bmod (\text{layers}/\text{cycles})}$; the sum of the layers' skips (or, without
+    skips, the last h) passes through two rectified linear maps. Its input is shifted by one site
+    inside. Values stay `(B, T, C)`, each layer is two matrix products, and the context of all layers
+    is projected by one.
+
+    A context is `(B, F, C)` with F * context_hop = T, each row held for `context_hop` sites (the
+    same as repeating it, at a fraction of the cost), or `(B, T, C)`, or `(B, C)` for all sites.
+
+    Three forms compute the same numbers: `forward` for whole sequences; `run` for a chunk of any
+    length with an explicit state of tensors; `step` for one site, in rings that are written in place.
+
+    Arguments:
+        parameters_per_site: P.
+        layers: Number of gated layers.
+        cycles: How many times the dilations start again at 1; divides `layers`.
+        kernel: Taps of each layer, 2 or more.
+        channels: Residual channels.
+        gate_channels: Channels after the gate, `channels` by default.
+        skip_channels: Channels of the skips, `channels` by default, 0 for none (students).
+        context_channels: C, 0 for no context.
+        context_hop: Sites per row of a context at frame rate.
+        last_scale: Factor of the last layer's initial weights and biases: 0 starts a flow at its
+            transform's own start, 0.1 near it.
+        input_scale: Factor of the input, 1 over the data's standard deviation, say.
+
+    Errors:
+        ValueError: Settings out of range, or a context that does not fit the sites.
+
+    Source: van den Oord et al., WaveNet, 2016, arXiv 1609.03499.
+
+    Example:
+        >>> net = WaveNet(layers=4, channels=8, context_channels=3, context_hop=5)
+        >>> net(torch.randn(2, 20), torch.randn(2, 4, 3)).shape, net.receptive_field
+        (torch.Size([2, 20, 2]), 16)
+    """
+
+    def __init__(
+        self,
+        parameters_per_site: int = 2,
+        layers: int = 10,
+        cycles: int = 1,
+        kernel: int = 2,
+        channels: int = 64,
+        gate_channels: int | None = None,
+        skip_channels: int | None = None,
+        context_channels: int = 0,
+        context_hop: int = 1,
+        last_scale: float = 1.0,
+        input_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if layers < 1 or cycles < 1 or layers % cycles or kernel < 2 or channels < 1:
+            raise ValueError(
+                "WaveNet: wanted layers >= 1 in equal cycles, kernel >= 2 and channels >= 1; got "
+                f"layers={layers}, cycles={cycles}, kernel={kernel}, channels={channels}."
+            )
+        if context_hop < 1 or context_channels < 0:
+            raise ValueError(
+                "WaveNet: wanted context_channels >= 0 and context_hop >= 1, got "
+                f"{context_channels} and {context_hop}."
+            )
+        gate = channels if gate_channels is None else gate_channels
+        skip = channels if skip_channels is None else skip_channels
+        self.parameters_per_site = parameters_per_site
+        self.channels, self.gate_channels, self.skip_channels = channels, gate, skip
+        self.context_channels, self.context_hop = context_channels, context_hop
+        self.input_scale = input_scale
+        self.first = nn.Linear(1, channels)
+        self.layers = nn.ModuleList(
+            WaveNetLayer(
+                channels, gate, 0 if skip and i == layers - 1 else channels, skip, kernel,
+                dilation=2 ** (i % (layers // cycles)),
+            )
+            for i in range(layers)
+        )
+        width = skip or channels
+        self.hidden = nn.Linear(width, width)
+        self.last = nn.Linear(width, parameters_per_site)
+        with torch.no_grad():
+            self.last.weight *= last_scale
+            self.last.bias *= last_scale
+        self.from_context = (
+            nn.Linear(context_channels, layers * 2 * gate, bias=False) if context_channels else None
+        )
+
+    @property
+    def receptive_field(self) -> int:
+        """How many sites before t its parameters depend on."""
+        return 1 + sum(layer.reach for layer in self.layers)
+
+    def extra_repr(self) -> str:
+        """Show the settings."""
+        return (
+            f"parameters_per_site={self.parameters_per_site}, context_hop={self.context_hop}, "
+            f"receptive_field={self.receptive_field}"
+        )
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """Compute the parameters `(B, T, P)` of all sites."""
+        h = self._enter(F.pad(x, (1, -1)))
+        rows, hop = self._project(context, x)
+        skips = []
+        for layer, row in zip(self.layers, rows, strict=True):
+            h, skip = layer(h, row, hop)
+            skips.append(skip)
+        return self._leave(h, skips)
+
+    def zero_state(self, x: Tensor) -> RunState:
+        """Return the state before the first site, for `run`; x gives batch, dtype and device."""
+        past = [x.new_zeros(len(x), layer.reach, self.channels) for layer in self.layers]
+        return (x.new_zeros(len(x), 1), *past)
+
+    def run(
+        self, state: RunState, x: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, RunState]:
+        """Compute the parameters of the next chunk `(B, t)` of sites, and the state after it.
+
+        Arguments:
+            state: From `zero_state`, or from the chunk before.
+            x: The chunk. Its own last site is used by the next chunk only.
+            context: Rows of the chunk, t / context_hop of them, or t.
+        """
+        h = self._enter(torch.cat([state[0], x[:, :-1]], 1))
+        rows, hop = self._project(context, x)
+        skips, after = [], [x[:, -1:].contiguous()]
+        for layer, row, past in zip(self.layers, rows, state[1:], strict=True):
+            h, skip, past = layer.run(h, row, hop, past)
+            skips.append(skip)
+            after.append(past)
+        return self._leave(h, skips), tuple(after)
+
+    def start(self, x: Tensor, context: Tensor | None = None) -> WaveNetState:
+        """Return the state before the first site."""
+        rings = [x.new_zeros(layer.reach, len(x), self.channels) for layer in self.layers]
+        if self.from_context is None:
+            return WaveNetState(0, rings, None, 1)
+        rows, hop = self._rows(context, x)
+        return WaveNetState(0, rings, self.from_context(rows), hop)
+
+    def step(self, state: WaveNetState, x_t: Tensor) -> tuple[Tensor, WaveNetState]:
+        """Take in the site last completed; return the next one's parameters `(B, P)`."""
+        h = self._enter(x_t)
+        rows: Sequence[Tensor | None] = [None] * len(self.layers)
+        if state.context is not None:
+            rows = state.context[:, state.position // state.hop].chunk(len(self.layers), -1)
+        skips = []
+        for layer, row, ring in zip(self.layers, rows, state.rings, strict=True):
+            h, skip = layer.step(h, row, ring, state.position)
+            skips.append(skip)
+        after = WaveNetState(state.position + 1, state.rings, state.context, state.hop)
+        return self._leave(h, skips), after
+
+    @torch.no_grad()
+    def generate(
+        self, head: Head, noise: Tensor, context: Tensor | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        """Draw `(B, T)` site after site: by the compiled loop on a CPU in float32, else by steps."""
+        if not has_fast_path(head, noise):
+            return self.generate_by_steps(head, noise, context, temperature)
+        rows, hop = None, 1
+        if self.from_context is not None:
+            rows, hop = self._rows(context, noise[..., 0])
+            rows = self.from_context(rows)
+        return generate_fast(self, head, noise, rows, hop, temperature)
+
+    def _enter(self, x: Tensor) -> Tensor:
+        return self.first((x * self.input_scale)[..., None])
+
+    def _leave(self, h: Tensor, skips: list[Tensor | None]) -> Tensor:
+        if self.skip_channels:
+            h = sum(skips[1:], skips[0]) * len(skips) ** -0.5  # type: ignore[arg-type,operator]
+        return self.last(torch.relu(self.hidden(torch.relu(h))))
+
+    def _project(self, context: Tensor | None, x: Tensor) -> tuple[Sequence[Tensor | None], int]:
+        if self.from_context is None:
+            return [None] * len(self.layers), 1
+        rows, hop = self._rows(context, x)
+        return self.from_context(rows).chunk(len(self.layers), -1), hop
+
+    def _rows(self, context: Tensor | None, x: Tensor) -> tuple[Tensor, int]:
+        """Return the context as `(B, F, C)`, and how many sites each row is held for."""
+        batch, sites = x.shape
+        if context is not None and context.shape[-1] == self.context_channels:
+            if context.dim() == 2 and len(context) == batch:
+                return context[:, None], sites
+            if context.dim() == 3 and len(context) == batch:
+                if context.shape[1] * self.context_hop == sites:
+                    return context, self.context_hop
+                if context.shape[1] == sites:
+                    return context, 1
+        got = "none" if context is None else tuple(context.shape)
+        raise ValueError(
+            f"WaveNet: for {batch} x {sites} sites wanted a context of shape ({batch}, frames, "
+            f"{self.context_channels}) with frames * {self.context_hop} = {sites}, or one row per "
+            f"site, or ({batch}, {self.context_channels}); got {got}. Pass the features it was "
+            "trained with, and whole frames."
+        )

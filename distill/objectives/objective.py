@@ -1,0 +1,106 @@
+"""The contract of an objective, and the loss that it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from distill.contract import Batch, Draw
+from distill.models import Density, Flow
+
+Schedule = Callable[[float], float]
+"""A number as a function of training progress, 0 at the first step and 1 at the last."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """One number to minimize, in nats per site, and named parts to watch."""
+
+    value: Tensor
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Objective(nn.Module):
+    """Turns a draw and a teacher into one number: here sites are summed and the batch averaged.
+
+    `forward(draw, student, teacher, batch, progress)` gives a `Loss`. `check(student, teacher)` is
+    called once before training and refuses a pair that the objective can't serve.
+    """
+
+    def forward(
+        self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
+    ) -> Loss:
+        """Compute the loss of one batch."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward.")
+
+    def check(self, student: Flow, teacher: Density) -> None:
+        """Raise a `ValueError` with the remedy if the pair is unsuitable."""
+
+
+class WeightedSum(Objective):
+    """A sum of objectives, each with a weight that may change over training.
+
+    Arguments:
+        terms: By name, an objective, or `{objective, weight}` with a number or a schedule as weight.
+
+    Errors:
+        ValueError: No terms.
+
+    Example:
+        >>> from distill.objectives import ForwardKL, ReverseKL
+        >>> WeightedSum({"reverse": ReverseKL(), "forward": {"objective": ForwardKL(), "weight": 2}})
+        WeightedSum(
+          (terms): ModuleDict(
+            (reverse): ReverseKL()
+            (forward): ForwardKL()
+          )
+        )
+    """
+
+    def __init__(self, terms: Mapping[str, Objective | Mapping]) -> None:
+        super().__init__()
+        if not terms:
+            raise ValueError("WeightedSum: wanted at least one term, got none.")
+        full = {k: v if isinstance(v, Mapping) else {"objective": v} for k, v in terms.items()}
+        self.terms = nn.ModuleDict({name: term["objective"] for name, term in full.items()})
+        self.weights = {name: term.get("weight", 1.0) for name, term in full.items()}
+
+    def check(self, student: Flow, teacher: Density) -> None:
+        """Check every term."""
+        for term in self.terms.values():
+            term.check(student, teacher)
+
+    def forward(
+        self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
+    ) -> Loss:
+        """Add up the terms; one whose weight is zero now is not computed."""
+        total, parts = torch.zeros((), device=draw.x.device), {}
+        for name, term in self.terms.items():
+            weight = at(self.weights[name], progress)
+            if weight == 0:
+                continue
+            loss = term(draw, student, teacher, batch, progress)
+            total = total + weight * loss.value
+            parts.update({f"{name}/{key}": value for key, value in loss.parts.items()})
+            parts[f"{name}/weight"] = torch.tensor(weight)
+        return Loss(total, parts)
+
+
+def at(value: float | Schedule, progress: float) -> float:
+    """Evaluate a number or a schedule.
+
+    Example:
+        >>> at(2.0, 0.5)
+        2.0
+    """
+    return value(progress) if callable(value) else value
+
+
+def per_site(log_ratio: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Average `(B, T)` over the batch and over sites, leaving masked sites out."""
+    if mask is None:
+        return log_ratio.mean()
+    return (log_ratio * mask).sum() / mask.sum().clamp_min(1)

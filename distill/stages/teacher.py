@@ -1,0 +1,18 @@
+"""Train a teacher by maximum likelihood: parallel in every site, into RUN/teacher."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from distill.objectives import Likelihood
+from distill.stages.training import train
+
+
+def run(config: DictConfig) -> dict[str, float]:
+    """Train the config's teacher."""
+    return train(
+        config,
+        "teacher",
+        Likelihood,
+        lambda evaluator, data: lambda model: evaluator.watch(model, data, config.seed),  # type: ignore[arg-type]
+    )

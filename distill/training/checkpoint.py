@@ -1,0 +1,115 @@
+"""Checkpoints: written whole or not at all, read without running any code in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distill.configure import build
+from distill.contract import DataSpec
+from distill.models import Density
+
+NAME = "checkpoint.pt"
+_FORMAT = 1
+
+
+@dataclass
+class Checkpoint:
+    """A model that knows how it was made.
+
+    Arguments:
+        role: Which config node built it, `teacher` or `student`.
+        config: The resolved config of the run.
+        spec: What the model knows of its data.
+        weights: The weights to use (averaged, where training averages).
+        training: What resuming needs; empty for a model that is only used.
+    """
+
+    role: str
+    config: dict[str, Any]
+    spec: DataSpec
+    weights: Mapping[str, torch.Tensor]
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write `folder/checkpoint.pt`; a crash leaves the former one as it was."""
+        values = {
+            "format": _FORMAT,
+            "role": self.role,
+            "config": self.config,
+            "spec": self.spec.to_dict(),
+            "weights": dict(self.weights),
+            "training": self.training,
+        }
+        part = folder / f"{NAME}.part"
+        with part.open("wb") as file:
+            torch.save(values, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(folder / NAME)
+
+    def model(self, trusted: Sequence[str] = ()) -> Density:
+        """Build the model and load its weights."""
+        model = build(self.config[self.role], trusted=trusted, spec=self.spec)
+        model.load_state_dict(self.weights)
+        return model.eval()
+
+
+def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """Read a checkpoint file, or the one in a folder.
+
+    Errors:
+        FileNotFoundError: There is none.
+        ValueError: It is cut short, of another program, or holds more than plain data.
+    """
+    path = Path(path)
+    file = path / NAME if path.is_dir() or not path.suffix else path
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{file}: no checkpoint there. Train one first (distill teacher, distill student), or "
+            "name the folder that holds it, as in run=runs/moons."
+        )
+    try:
+        values = torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"{file}: not a readable checkpoint: it is cut short, or holds something else than "
+            "tensors and plain data, which is never run. Train again, or restore the file."
+        ) from error
+    try:
+        if values["format"] != _FORMAT:
+            raise ValueError(
+                f"{file}: wanted checkpoint format {_FORMAT}, got {values['format']}. Use the "
+                "version of distill that wrote it."
+            )
+        spec = DataSpec.from_dict(values["spec"])
+        return Checkpoint(
+            values["role"], values["config"], spec, values["weights"], values["training"]
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file}: a torch file, but not a checkpoint of distill (no {error}). Name the "
+            "folder that a training stage wrote."
+        ) from error
+
+
+def load(
+    path: str | Path, device: str | torch.device = "cpu", trusted: Sequence[str] = ()
+) -> Density:
+    """Load the model that a training stage wrote, ready to score and sample.
+
+    Arguments:
+        path: The stage's folder (`runs/moons/teacher`) or its `checkpoint.pt`.
+        device: Where the model goes.
+        trusted: Packages, beside `distill`, whose classes its config may name.
+
+    Errors:
+        FileNotFoundError: There is no checkpoint.
+        ValueError: It can't be read, or its config names a class that is not trusted.
+    """
+    return read_checkpoint(path, device).model(trusted).to(device)

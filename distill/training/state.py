@@ -1,0 +1,101 @@
+"""Everything of a training that changes from step to step, and that resuming restores."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from distill.training.ema import EMA
+
+
+@dataclass
+class TrainingState:
+    """Model, optimizer, average and counters.
+
+    Arguments:
+        model: The model that is trained.
+        optimizer: Of its parameters.
+        ema: Its average, or `None`.
+        step: Steps done.
+        skipped: Steps left out because their gradient was not finite.
+        skipped_in_a_row: Of these, the ones since the last good step.
+        best: Lowest watched value.
+        waited: Evaluations since then.
+        best_weights: The weights that had it; empty where nothing is monitored.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer
+    ema: EMA | None = None
+    step: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    best: float = math.inf
+    waited: int = 0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def current(self) -> nn.Module:
+        """The model to watch: the average where there is one."""
+        return self.ema.model if self.ema else self.model
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the weights to use: the best ones seen, or the current ones."""
+        return self.best_weights or self.current.state_dict()
+
+    def apply(self, loss: Tensor, rate: float, clip: float) -> float:
+        """Take one optimizer step, unless the gradient is not finite; return its norm."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
+        self.step += 1
+        if math.isfinite(norm):
+            self.optimizer.step()
+            if self.ema:
+                self.ema.update()
+            self.skipped_in_a_row = 0
+        else:
+            self.skipped += 1
+            self.skipped_in_a_row += 1
+        return norm
+
+    def judge(self, value: float) -> None:
+        """Compare a watched value with the best one, and keep the weights if it is better."""
+        if value < self.best:
+            self.best, self.waited = value, 0
+            self.best_weights = {k: v.clone() for k, v in self.current.state_dict().items()}
+        else:
+            self.waited += 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain containers and tensors, for a checkpoint."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.model.state_dict() if self.ema else {},
+            "ema_updates": self.ema.updates if self.ema else 0,
+            "step": self.step,
+            "skipped": self.skipped,
+            "best": self.best,
+            "waited": self.waited,
+            "best_weights": self.best_weights,
+        }
+
+    @torch.no_grad()
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take up what `to_dict` returned."""
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.ema:
+            self.ema.model.load_state_dict(saved["ema"] or saved["model"])
+            self.ema.updates = saved["ema_updates"]
+        self.step, self.skipped = saved["step"], saved["skipped"]
+        self.best, self.waited = saved["best"], saved["waited"]
+        self.best_weights = saved["best_weights"]

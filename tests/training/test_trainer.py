@@ -1,0 +1,200 @@
+"""The training loop, its averages and its checkpoints."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import distill
+from distill.contract import Batch, DataSpec
+from distill.data.array import ArrayData
+from distill.evaluation import Report
+from distill.models import Density, maf
+from distill.objectives import Likelihood, Loss, Task
+from distill.training import EMA, Checkpoint, Tracker, Trainer, read_checkpoint
+
+MODEL = {"_target_": "distill.models.maf", "layers": 2, "hidden": [8], "norm": "batch"}
+CONFIG = {"teacher": MODEL}
+
+
+@pytest.fixture
+def data() -> ArrayData:
+    return ArrayData(np.random.default_rng(0).normal(size=(200, 2)))
+
+
+class Curve:
+    """Watches a model by its NLL on a fixed batch."""
+
+    def __init__(self, data: ArrayData) -> None:
+        self.batch = data.train_batch(0, 64, 7)
+        self.values: list[float] = []
+
+    def __call__(self, model: nn.Module) -> Report:
+        assert isinstance(model, Density)
+        training = model.training
+        model.eval()
+        with torch.no_grad():
+            self.values.append(-model.log_prob(self.batch.x).sum(1).mean().item())
+        model.train(training)
+        return Report(scalars={"held_out_nll": self.values[-1]})
+
+
+def fit(
+    folder: Path, data: ArrayData, trainer: Trainer, task: Task | None = None, **training: object
+) -> tuple[dict[str, float], Density, Curve]:
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    task = task or Likelihood(maf(data.spec, layers=2, hidden=[8], norm="batch"))
+    checkpoint = Checkpoint("teacher", CONFIG, data.spec, {}, dict(training))
+    curve = Curve(data)
+    with Tracker(folder) as tracker:
+        numbers = trainer.fit(task, data, curve, tracker, checkpoint, folder, seed=3)
+    return numbers, task.model, curve
+
+
+def test_training_lowers_the_loss_and_load_gives_the_same_model(
+    tmp_path: Path, data: ArrayData
+) -> None:
+    numbers, model, curve = fit(tmp_path, data, Trainer(steps=40, batch_size=64, ema=0.9))
+    assert numbers["held_out_nll"] < curve.values[0]
+    loaded = distill.load(tmp_path)
+    x = torch.randn(5, 2)
+    assert torch.equal(loaded.log_prob(x), model.log_prob(x))
+    assert not loaded.training
+
+
+def test_resume_gives_the_same_curve(tmp_path: Path, data: ArrayData) -> None:
+    whole = Trainer(steps=30, batch_size=32, ema=0.9, watch_every=5, save_every=5)
+    _, straight, curve = fit(tmp_path / "straight", data, whole)
+
+    class Stop(Exception):
+        pass
+
+    class Interrupted(Likelihood):
+        def forward(self, batch: Batch, progress: float) -> Loss:
+            if progress >= 18 / 30:
+                raise Stop
+            return super().forward(batch, progress)
+
+    torch.manual_seed(0)
+    model = maf(data.spec, layers=2, hidden=[8], norm="batch")
+    with pytest.raises(Stop):
+        fit(tmp_path / "broken", data, whole, Interrupted(model))
+    saved = read_checkpoint(tmp_path / "broken")
+    assert saved.training["step"] == 15
+    _, resumed, rest = fit(tmp_path / "broken", data, whole, None, **saved.training)
+    assert rest.values == curve.values[-len(rest.values) :]
+    for a, b in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_non_finite_steps_are_skipped_and_counted(tmp_path: Path, data: ArrayData) -> None:
+    class Sick(Likelihood):
+        def forward(self, batch: Batch, progress: float) -> Loss:
+            loss = super().forward(batch, progress)
+            bad = 3 / 10 <= progress < 5 / 10
+            return Loss(loss.value * math.nan if bad else loss.value, loss.parts)
+
+    task = Sick(maf(data.spec, layers=1, hidden=[4]))
+    numbers, model, _ = fit(tmp_path, data, Trainer(steps=10, batch_size=16), task)
+    assert numbers["skipped_steps"] == 2
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_endless_non_finite_steps_end_the_training(tmp_path: Path, data: ArrayData) -> None:
+    class Dead(Likelihood):
+        def forward(self, batch: Batch, progress: float) -> Loss:
+            loss = super().forward(batch, progress)
+            return Loss(loss.value * math.nan, loss.parts)
+
+    with pytest.raises(RuntimeError, match="non-finite"):
+        fit(tmp_path, data, Trainer(steps=100, batch_size=8), Dead(maf(data.spec, layers=1)))
+
+
+def test_early_stopping_returns_to_the_best_weights(tmp_path: Path, data: ArrayData) -> None:
+    trainer = Trainer(
+        steps=200, batch_size=32, learning_rate=0.5, watch_every=5, patience=3, schedule="constant"
+    )
+    numbers, _, curve = fit(tmp_path, data, trainer)
+    assert numbers["steps"] < 200
+    assert numbers["held_out_nll"] == pytest.approx(min(curve.values[1:-1]), abs=1e-6)
+
+
+def test_an_unknown_monitor_names_what_is_watched(tmp_path: Path, data: ArrayData) -> None:
+    with pytest.raises(ValueError, match="nothing named 'loss'.*held_out_nll"):
+        trainer = Trainer(steps=5, batch_size=8, watch_every=1, patience=1, monitor="loss")
+        fit(tmp_path, data, trainer)
+
+
+def test_learning_rates_warm_up_and_decay() -> None:
+    cosine = Trainer(steps=100, warmup=10, learning_rate=1.0)
+    assert cosine.rate(0) == pytest.approx(0.1)
+    assert cosine.rate(50) == pytest.approx(0.5)
+    assert cosine.rate(99) < 1e-3
+    halved = Trainer(steps=100, warmup=0, learning_rate=1.0, schedule="step", halve_every=30)
+    assert [halved.rate(s) for s in (0, 29, 30, 60)] == [1.0, 1.0, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"schedule": "linear"}, {"precision": "int8"}, {"steps": 0}, {"learning_rate": "fast"}],
+)
+def test_nonsense_settings_are_refused_by_name(wrong: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Trainer(**wrong)
+
+
+def test_the_average_forgets_its_start_and_follows_buffers() -> None:
+    layer = nn.BatchNorm1d(1)
+    ema = EMA(layer, decay=0.5)
+    layer.weight.data.fill_(3.0)
+    layer.running_mean.fill_(7.0)
+    for _ in range(60):
+        ema.update()
+    assert ema.model.weight.item() == pytest.approx(3.0, abs=1e-6)
+    assert ema.model.running_mean.item() == 7.0
+    with pytest.raises(ValueError, match="decay"):
+        EMA(layer, decay=1.0)
+
+
+def test_a_checkpoint_cut_short_is_refused(tmp_path: Path, data: ArrayData) -> None:
+    fit(tmp_path, data, Trainer(steps=2, batch_size=8))
+    file = tmp_path / "checkpoint.pt"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        distill.load(tmp_path)
+
+
+def test_a_hostile_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+
+    class Hostile:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (marker,))
+
+    torch.save({"format": 1, "weights": Hostile()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="never run"):
+        distill.load(tmp_path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("target", ["os.system", "distill.training.checkpoint.os.system"])
+def test_a_checkpoint_may_not_name_foreign_classes(tmp_path: Path, target: str) -> None:
+    config = {"teacher": {"_target_": target, "command": f"touch {tmp_path}/ran"}}
+    Checkpoint("teacher", config, DataSpec(sites=2), {}).save(tmp_path)
+    with pytest.raises(ValueError, match="trusted"):
+        distill.load(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        distill.load(tmp_path)
+    torch.save({"weights": {}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="not a checkpoint of distill"):
+        distill.load(tmp_path)
