@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,7 +37,11 @@ def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> An
         if not extra:
             return hydra.utils.instantiate(config, _convert_="all")
         # As a partial: Hydra would turn records among the extra arguments into config nodes.
-        return hydra.utils.instantiate({**config, "_partial_": True}, _convert_="all")(**extra)
+        made = hydra.utils.instantiate({**config, "_partial_": True}, _convert_="all")
+        inspect.signature(made.func).bind_partial(*made.args, **made.keywords)
+        return made(**extra)
+    except TypeError as error:
+        raise ValueError(f"{config.get('_target_')}: {error}.") from error
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, (ValueError, OSError)):

@@ -43,11 +43,14 @@ PY
 
 ensure_environment() {
   local extras="$1" base stamp key started
-  if [[ ! -x "$PYTHON" ]] || ! usable "$PYTHON"; then
+  if [[ -e "$VENV" ]] && ! usable "$PYTHON"; then
+    fail "$VENV is there, but holds no working Python 3.11 or newer. Remove it and run this again."
+  fi
+  if [[ ! -e "$VENV" ]]; then
     base="$(find_python)" || fail "no Python 3.11 or newer with the venv module was found on PATH." \
       "Install one (python3.11 and python3.11-venv, say) and run this again."
     say "making $VENV with $("$base" --version)"
-    "$base" -m venv --clear "$VENV"
+    "$base" -m venv "$VENV"
   fi
   stamp="$VENV/.distill-${extras:-plain}"
   key="$(fingerprint "$extras")"

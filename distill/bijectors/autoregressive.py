@@ -11,7 +11,7 @@ from distill.networks.conditioner import Conditioner
 
 
 class Autoregressive(Bijector):
-    r"""Transform each site by a function of the noise sites before it: $x_t = \tau(u_t; c(u_{<t}))$.
+    r"""Transform each site by a function of the noise before it: $x_t = \tau(u_t; c(u_{<t}))$.
 
     `forward` is one parallel pass. `inverse` is sequential, T steps: `incremental` steps that
     compute only what a new site changes, or with gradients enabled T whole passes, which autograd
@@ -21,6 +21,9 @@ class Autoregressive(Bijector):
     Arguments:
         conditioner: A strictly causal network, noise sites to parameters.
         transform: What is done to a site; affine by default.
+
+    Attributes:
+        incremental: Set it to `False` to invert by whole passes always, the plain baseline.
 
     Errors:
         ValueError: The conditioner gives another number of parameters than the transform takes.
@@ -35,6 +38,8 @@ class Autoregressive(Bijector):
         >>> torch.allclose(layer.inverse(x)[0], u, atol=1e-5)
         True
     """
+
+    incremental: bool = True
 
     def __init__(self, conditioner: Conditioner, transform: Transform | None = None) -> None:
         super().__init__()
@@ -64,13 +69,11 @@ class Autoregressive(Bijector):
 
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data to noise, site after site."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not self.incremental:
             return self.inverse_by_passes(x, context)
         return self.inverse_by_steps(x, context)
 
-    def inverse_by_passes(
-        self, x: Tensor, context: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def inverse_by_passes(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Invert with one whole pass of the conditioner per site: plain and differentiable."""
         order = range(x.shape[1]) if self.conditioner.order is None else self.conditioner.order
         u = [torch.zeros_like(x[:, 0])] * x.shape[1]

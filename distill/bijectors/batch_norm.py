@@ -11,11 +11,11 @@ from distill.bijectors.base import Bijector, check_sites
 class BatchNorm(Bijector):
     r"""Batch normalization, data to noise: $u = e^{g}(x - m)/\sqrt{v + \epsilon} + b$.
 
-    In training, `inverse` (data to noise, the direction that a density trains) takes $m, v$ from the
-    batch, and moves the running ones towards them; its log-det is that of the affine map with these
-    numbers. `forward`, and both directions in evaluation, use the running statistics, so that in
-    evaluation the two are exact inverses and a density is a density. A student, which trains noise
-    to data, uses `Inverse(BatchNorm(sites))`.
+    In training, `inverse` (data to noise, the direction that a density trains) takes $m, v$ from
+    the batch, and moves the running ones towards them; its log-det is that of the affine map with
+    these numbers. `forward`, and both directions in evaluation, use the running statistics, so that
+    in evaluation the two are exact inverses and a density is a density. A student, which trains
+    noise to data, uses `Inverse(BatchNorm(sites))`.
 
     A layer computed a second time for the backward pass (recomputation) does not count its batch
     twice.

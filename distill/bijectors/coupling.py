@@ -90,5 +90,7 @@ def split_sites(sites: int, mask: str = "half", keep: int = 0) -> tuple[list[int
             f"Coupling: wanted at least 2 sites and mask=half or even; got {sites} and {mask!r}."
         )
     every = list(range(sites))
-    parts = (every[: sites // 2], every[sites // 2 :]) if mask == "half" else (every[::2], every[1::2])
+    parts = (
+        (every[: sites // 2], every[sites // 2 :]) if mask == "half" else (every[::2], every[1::2])
+    )
     return parts[keep % 2], parts[(keep + 1) % 2]

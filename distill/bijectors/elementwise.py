@@ -29,8 +29,8 @@ class Transform(nn.Module):
 class Affine(Transform):
     r"""Scale and shift: $x = u\,e^{s} + m$, with $s$ softly bounded.
 
-    $s = s_0 + b\tanh(r/b)$ for a raw parameter $r$ and a bound $b$. Bounded scales keep the tails of
-    a teacher tame: distilling from one with $b = 6.9$ starts at a KL of 1e8 nats.
+    $s = s_0 + b\tanh(r/b)$ for a raw parameter $r$ and a bound $b$. Bounded scales keep the tails
+    of a teacher tame: distilling from one with $b = 6.9$ starts at a KL of 1e8 nats.
 
     Arguments:
         bound: Largest deviation of the log-scale from its start, in nats; `None` for no bound.

@@ -6,7 +6,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from distill.bijectors.elementwise import Transform
 
@@ -56,66 +56,50 @@ class RationalQuadraticSpline(Transform):
 
     def forward(self, u: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate the spline."""
-        inside, clipped, edges_u, edges_x, slopes = self._prepare(u, raw)
-        u0, w, x0, h, d0, d1 = self._bin(clipped, edges_u, edges_x, slopes, by=edges_u)
-        s = h / w
-        xi = (clipped - u0) / w
+        inside, clipped, u0, w, x0, h, d0, d1 = self._find_bin(u, raw, side=0)
+        s, xi = h / w, (clipped - u0) / w
         rest = xi * (1 - xi)
         denominator = s + (d0 + d1 - 2 * s) * rest
         x = x0 + h * (s * xi.square() + d0 * rest) / denominator
-        log_det = self._log_slope(s, d0, d1, xi, rest, denominator)
-        return torch.where(inside, x, u), torch.where(inside, log_det, torch.zeros_like(u))
+        log_det = _log_slope(s, d0, d1, xi, rest, denominator)
+        return torch.where(inside, x, u), torch.where(inside, log_det, 0.0)
 
     def inverse(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Solve the spline: one quadratic equation in the bin that holds `x`."""
-        inside, clipped, edges_u, edges_x, slopes = self._prepare(x, raw)
-        u0, w, x0, h, d0, d1 = self._bin(clipped, edges_u, edges_x, slopes, by=edges_x)
-        s = h / w
-        y = clipped - x0
+        inside, clipped, u0, w, x0, h, d0, d1 = self._find_bin(x, raw, side=1)
+        s, y = h / w, clipped - x0
         bend = y * (d0 + d1 - 2 * s)
-        a = h * (s - d0) + bend
-        b = h * d0 - bend
-        c = -s * y
+        a, b, c = h * (s - d0) + bend, h * d0 - bend, -s * y
         # The root in [0, 1], in the form that has no cancellation.
         xi = 2 * c / (-b - (b.square() - 4 * a * c).clamp_min(0).sqrt())
         rest = xi * (1 - xi)
         denominator = s + (d0 + d1 - 2 * s) * rest
-        log_det = self._log_slope(s, d0, d1, xi, rest, denominator)
-        u = u0 + xi * w
-        return torch.where(inside, u, x), torch.where(inside, -log_det, torch.zeros_like(x))
+        log_det = _log_slope(s, d0, d1, xi, rest, denominator)
+        return torch.where(inside, u0 + xi * w, x), torch.where(inside, -log_det, 0.0)
 
-    def _prepare(
-        self, value: Tensor, raw: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def _find_bin(self, value: Tensor, raw: Tensor, side: int) -> tuple[Tensor, ...]:
+        """Return each value's bin; `side` says whether values lie on the noise or the data axis."""
         k = self.bins
         inside = value.abs() < self.limit
         # Outside, an inner point is evaluated instead, so that no NaN reaches the gradient.
-        clipped = torch.where(inside, value, torch.zeros_like(value))
-        edges_u = self._edges(raw[..., :k])
-        edges_x = self._edges(raw[..., k : 2 * k])
-        inner = F.softplus(raw[..., 2 * k :] + self._slope_offset) + self.floor
-        return inside, clipped, edges_u, edges_x, F.pad(inner, (1, 1), value=1.0)
+        clipped = torch.where(inside, value, 0.0)
+        # Widths and heights are treated as one: small tensors pay for calls, not for numbers.
+        share = torch.softmax(raw[..., : 2 * k].unflatten(-1, (2, k)), -1)
+        size = 2 * self.limit * (self.floor + (1 - self.floor * k) * share)
+        left = F.pad(size.cumsum(-1)[..., :-1], (1, 0)) - self.limit
+        index = (clipped[..., None] >= left[..., side, 1:]).sum(-1, keepdim=True)
+        both = index[..., None, :].expand(*index.shape[:-1], 2, 1)
+        w, h = size.gather(-1, both)[..., 0].unbind(-1)
+        u0, x0 = left.gather(-1, both)[..., 0].unbind(-1)
+        # At both ends the slope is 1, as outside.
+        inner = F.pad(raw[..., 2 * k :], (1, 1))
+        ends = inner.gather(-1, torch.cat([index, index + 1], -1))
+        d0, d1 = (F.softplus(ends + self._slope_offset) + self.floor).unbind(-1)
+        return inside, clipped, u0, w, x0, h, d0, d1
 
-    def _edges(self, raw: Tensor) -> Tensor:
-        share = self.floor + (1 - self.floor * self.bins) * torch.softmax(raw, dim=-1)
-        inner = 2 * self.limit * share.cumsum(-1)[..., :-1] - self.limit
-        lower = F.pad(inner, (1, 0), value=-self.limit)
-        return F.pad(lower, (0, 1), value=self.limit)
 
-    @staticmethod
-    def _bin(
-        value: Tensor, edges_u: Tensor, edges_x: Tensor, slopes: Tensor, by: Tensor
-    ) -> tuple[Tensor, ...]:
-        index = (value[..., None] >= by[..., 1:-1]).sum(-1, keepdim=True)
-        low = torch.stack([edges_u, edges_x, slopes], dim=-2)
-        index = index[..., None, :].expand(*index.shape[:-1], 3, 1)
-        u0, x0, d0 = low.gather(-1, index)[..., 0].unbind(-1)
-        u1, x1, d1 = low.gather(-1, index + 1)[..., 0].unbind(-1)
-        return u0, u1 - u0, x0, x1 - x0, d0, d1
-
-    @staticmethod
-    def _log_slope(
-        s: Tensor, d0: Tensor, d1: Tensor, xi: Tensor, rest: Tensor, denominator: Tensor
-    ) -> Tensor:
-        numerator = d1 * xi.square() + 2 * s * rest + d0 * (1 - xi).square()
-        return 2 * s.log() + numerator.log() - 2 * denominator.log()
+def _log_slope(
+    s: Tensor, d0: Tensor, d1: Tensor, xi: Tensor, rest: Tensor, denominator: Tensor
+) -> Tensor:
+    numerator = d1 * xi.square() + 2 * s * rest + d0 * (1 - xi).square()
+    return (numerator * (s / denominator).square()).log()

@@ -40,14 +40,19 @@ def groups(folders: Sequence[Path]) -> dict[str, list[str]]:
     return {group: sorted(options) for group, options in sorted(found.items())}
 
 
-def defaults(stage: str) -> dict[str, str | None]:
-    """Return the groups that a stage's primary config uses, with their default options."""
-    content = yaml.safe_load((config_dir() / f"{stage}.yaml").read_text()) or {}
+def defaults(config: str) -> dict[str, str | None]:
+    """Return the groups that a config takes, as the command line names them, with its options.
+
+    Arguments:
+        config: Its name, for a stage's primary config that of the stage.
+    """
+    content = yaml.safe_load((config_dir() / f"{config}.yaml").read_text()) or {}
     chosen: dict[str, str | None] = {}
     for entry in content.get("defaults", []):
-        if isinstance(entry, dict):
+        if isinstance(entry, str) and entry != "_self_":
+            chosen |= defaults(entry)
+        elif isinstance(entry, dict):
             for group, option in entry.items():
-                name = group.removeprefix("optional ").removeprefix("/").split("@")[0]
-                if not name.startswith(("override ", "hydra/")):
-                    chosen[name] = option
+                if not group.startswith("override "):
+                    chosen[group.removeprefix("optional ").removeprefix("/")] = option
     return chosen

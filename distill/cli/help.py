@@ -59,7 +59,9 @@ def of_stage(stage: str, folders: Sequence[Path] = ()) -> str:
     """
     options = groups([config_dir(), *folders])
     chosen = defaults(stage)
-    offered = {group: options[group] for group in chosen if group in options}
+    offered = {
+        group: options[group.split("@")[0]] for group in chosen if group.split("@")[0] in options
+    }
     width = max([len(group) for group in offered], default=0) + 2
     lines = []
     for group, names in offered.items():

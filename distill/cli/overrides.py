@@ -32,8 +32,9 @@ class Common(NamedTuple):
 COMMON = {
     "run": Common(str | None, "the run folder; runs/<experiment> by default"),
     "seed": Common(int, "makes a run reproducible; 0 by default"),
-    "device": Common(str, "auto (default), cpu, cuda, cuda:1, ..."),
-    "resume": Common(bool, "true: continue an interrupted run"),
+    "device": Common(str, "auto (default), cpu or cuda"),
+    "resume": Common(bool, "true: continue what the run folder holds"),
+    "overwrite": Common(bool, "true: replace it"),
 }
 
 
@@ -100,7 +101,8 @@ def _check(
         raise ValueError(_unknown(key, config, known))
     arguments = {parameter.name: parameter.annotation for parameter in _parameters(node)}
     hint = COMMON[key].type if key in COMMON else arguments.get(name)
-    if name not in node:
+    written = name in node.keys()  # noqa: SIM118 - `in node` is false for a value of ???
+    if not written:
         if name not in arguments:
             raise ValueError(_unknown(key, config, known, _settable(node)))
         text = f"++{text}"
@@ -112,7 +114,7 @@ def _check(
             f"'{key}=[{text.partition('=')[2]}]'."
         )
     value = override.value()
-    if hint is None and name in node and not OmegaConf.is_missing(node, name):
+    if hint is None and written and not OmegaConf.is_missing(node, name):
         hint = _type_of(OmegaConf.to_container(node, resolve=False)[name])  # type: ignore[call-overload,index]
     if accepts(hint, value):
         return text

@@ -33,7 +33,7 @@ class Moons(ArrayData):
     Example:
         >>> data = Moons(count=1000)
         >>> data.spec.sites, data.modes.names, round(data.entropy, 2)
-        (2, ('upper', 'lower'), 0.3)
+        (2, ('upper', 'lower'), 0.29)
     """
 
     def __init__(

@@ -6,11 +6,6 @@ import math
 
 import numpy as np
 import torch
-from matplotlib.font_manager import FontProperties, findfont
-from matplotlib.ft2font import FT2Font
-from matplotlib.path import Path
-from matplotlib.textpath import TextPath
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from distill.data.array import ArrayData
@@ -59,8 +54,11 @@ class Text(ArrayData):
                 "Text: wanted a word of one line, at least 20 points a letter and spacing >= 0, "
                 f"got word={word!r}, count={count}, spacing={spacing}."
             )
+        # Here and below, so that importing the package stays quick.
+        from scipy.spatial import cKDTree
+
         generator = np.random.default_rng([2, seed])
-        glyphs = _glyphs(word, FontProperties(family=font, weight=weight), spacing)
+        glyphs = _glyphs(word, font, weight, spacing)
         areas = np.array([_area(glyph) for glyph in glyphs])
         shares = areas / areas.sum()
         letter = np.sort(generator.choice(len(glyphs), size=count, p=shares))
@@ -80,8 +78,13 @@ class Text(ArrayData):
         self.entropy = math.log(areas.sum())
 
 
-def _glyphs(word: str, font: FontProperties, spacing: float) -> list[list[np.ndarray]]:
+def _glyphs(word: str, family: str, weight: str, spacing: float) -> list[list[np.ndarray]]:
     """Return the closed outlines `(V, 2)` of each letter in its place; spaces have none."""
+    from matplotlib.font_manager import FontProperties, findfont
+    from matplotlib.ft2font import FT2Font
+    from matplotlib.textpath import TextPath
+
+    font = FontProperties(family=family, weight=weight)
     face = FT2Font(findfont(font, fallback_to_default=False))
     missing = [c for c in word if not c.isspace() and not face.get_char_index(ord(c))]
     if missing:
@@ -115,6 +118,8 @@ def _area(glyph: list[np.ndarray]) -> float:
 
 def _fill(glyph: list[np.ndarray], count: int, generator: np.random.Generator) -> np.ndarray:
     """Draw points uniformly inside a letter, by rejection from its bounding box."""
+    from matplotlib.path import Path
+
     corners = np.concatenate(glyph)
     low, high = corners.min(0), corners.max(0)
     found = np.empty((0, 2))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from distill.distributions.base import Base, Logistic, Normal
 from distill.distributions.head import Head, Recipe
@@ -48,7 +48,7 @@ class Mixture(Head):
         return f"components={self.components}, min_log_scale={self.min_log_scale}"
 
     def parts(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return logits, locations, log-scales, and log-scales before their clip, each `S + (K,)`."""
+        """Return logits, locations, log-scales, and those before their clip, each `S + (K,)`."""
         logits, loc, log_scale = raw.chunk(3, -1)
         log_scale = log_scale + self.log_scale
         return logits, loc + self.start, log_scale.clamp_min(self.min_log_scale), log_scale
@@ -121,10 +121,10 @@ class MixtureOfLogistics(Mixture):
     r"""A mixture of logistics per site, continuous or as seen through a quantizer of `bins` levels.
 
     With bins, levels lie evenly on [-1, 1], and a component's mass of the level at x,
-    $\sigma(p) - \sigma(m)$ at the standardized edges p and m, is divided by the level's width, so that
-    both forms are densities in the same units. Levels -1 and 1 take the whole tails. The mass is
-    computed as $-\mathrm{softplus}(-p) - \mathrm{softplus}(m) + \log(-\mathrm{expm1}(m-p))$, exact in
-    float32 and with a gradient however far x lies; x between levels is a smooth continuation.
+    $\sigma(p) - \sigma(m)$ at the standardized edges p and m, is divided by the level's width, so
+    that both forms are densities in the same units. Levels -1 and 1 take the whole tails. The mass
+    is $-\mathrm{softplus}(-p) - \mathrm{softplus}(m) + \log(-\mathrm{expm1}(m-p))$ in logarithms,
+    exact in float32 and with a gradient however far x lies; x between levels continues it smoothly.
 
     Arguments:
         components: Number of logistics.

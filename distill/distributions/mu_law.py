@@ -29,8 +29,8 @@ class MuLaw(Head):
         >>> head = MuLaw(256)
         >>> head.level(torch.tensor([-1.0, 0.1, 1.0])).tolist()
         [0, 203, 255]
-        >>> round(head.log_prob(torch.zeros(1), torch.zeros(1, 256)).item(), 4) == round(-math.log(256), 4)
-        True
+        >>> round(head.log_prob(torch.zeros(1), torch.zeros(1, 256)).item(), 4)  # -log 256
+        -5.5452
     """
 
     table: Tensor

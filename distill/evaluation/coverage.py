@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from distill.data import Modes
@@ -39,14 +38,16 @@ class Coverage:
 
 
 def coverage(x: Tensor, modes: Modes) -> Coverage:
-    """Count samples `(B, T)` by mode.
+    """Count samples `(B, T)` by mode; those that are not finite belong to none.
 
     Example:
         >>> modes = Modes(("low", "high"), torch.tensor([0.5, 0.5]), lambda x: (x[:, 0] > 0).long())
         >>> coverage(torch.tensor([[-1.0], [-2.0], [-3.0], [1.0]]), modes).largest_deviation
         0.25
     """
-    mode = modes.assign(x)
+    mode = torch.full((len(x),), -1)
+    finite = x.isfinite().all(1).cpu()
+    mode[finite] = modes.assign(x[finite.to(x.device)]).cpu()
     counts = torch.bincount(mode[mode >= 0], minlength=len(modes.names))
     shares = tuple((counts / len(mode)).tolist())
     return Coverage(
@@ -89,7 +90,8 @@ class Neighborhood:
     def recall(self, samples: Tensor, held_out: Tensor) -> float:
         """Return the share of held-out values with a sample within the radius.
 
-        As many samples as training values make it about the quantile for a perfect sampler.
+        As many samples as training values make it about the quantile for a perfect sampler; more
+        raise it.
         """
         return self._share(self._scaled(held_out), self._scaled(samples))
 
@@ -112,6 +114,9 @@ class Neighborhood:
 def _distances(values: np.ndarray, others: np.ndarray, skip: int) -> np.ndarray:
     """Return the distance from each value to the nearest other, after `skip` nearer ones."""
     if values.shape[1] <= _TREE_SITES:
+        # Here, so that importing the package stays quick.
+        from scipy.spatial import cKDTree
+
         distance = cKDTree(others).query(values, k=[skip + 1])[0]
         return np.asarray(distance)[:, 0]
     all_others = torch.from_numpy(others)

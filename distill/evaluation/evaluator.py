@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from distill.data import Data
 from distill.evaluation.estimate import Estimate
 from distill.models import Density
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass

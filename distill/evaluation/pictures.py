@@ -79,7 +79,7 @@ def density_figure(
         samples: Its samples `(B, T)`.
         data: Values to compare with `(B, T)`.
         features: Conditions to average over.
-        resolution: Points along the longer side of the heatmap.
+        resolution: The heatmap has about its square of points.
         title: Of the heatmap.
     """
     loc, scale = data.mean(0), data.std(0)
@@ -88,7 +88,7 @@ def density_figure(
     limits = _limits(_array(data), _array(loc), _array(scale))
     figure, axes = _row(3, limits)
     spans = limits[:, 1] - limits[:, 0]
-    counts = np.maximum(16, np.ceil(resolution * spans / spans.max())).astype(int)
+    counts = np.clip(resolution * spans / np.sqrt(spans.prod()), 16, 4 * resolution).astype(int)
     x, y = (np.linspace(a, b, n) for (a, b), n in zip(limits, counts, strict=True))
     points = torch.from_numpy(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))
     heat = _density(model, points, features).reshape(len(y), len(x))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from distill.contract import Features
@@ -19,9 +20,11 @@ from distill.evaluation.divergence import (
 )
 from distill.evaluation.estimate import held_out_nll
 from distill.evaluation.evaluator import Evaluator, Report
-from distill.evaluation.pictures import density_figure, layers_figure, samples_figure
 from distill.evaluation.placing import evaluating, held_out_features, move, place_of, rows_of
 from distill.models import Density, Flow
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class PointsEvaluator(Evaluator):
@@ -36,8 +39,8 @@ class PointsEvaluator(Evaluator):
         watch_count: Samples in `watch`.
         student_nll_sites: Largest T for which the held-out NLL of a student is computed too: an IAF
             needs T steps for it.
-        neighbors: Most values, of each kind, in recall and precision; with more than 16 sites, a
-            quarter of it.
+        neighbors: Most training, held-out and sampled values in recall and precision; with more
+            than 16 sites, a quarter of it.
         standardize: Measure distances in units of each site's scale: for tables of mixed units.
         pictures: Draw figures.
         resolution: Of the density's heatmap.
@@ -79,7 +82,9 @@ class PointsEvaluator(Evaluator):
             estimate = reverse_kl(model, teacher, self.watch_count, seed, features)
             report.add("kl_reverse", estimate, sites)
         if teacher is None or sites <= self.student_nll_sites:
-            report.add("held_out_nll", held_out_nll(model, data), sites)
+            report.add(
+                "held_out_nll", held_out_nll(model, data, limit=10 * self.watch_count), sites
+            )
         samples = _sample(model, self.watch_count, features, seed)
         self._cover(report, "", coverage(samples, data.modes) if data.modes else None)
         if self.pictures:
@@ -100,8 +105,10 @@ class PointsEvaluator(Evaluator):
         report.add("student/jensen_shannon", jensen_shannon(draws, samples), sites)
         if data.entropy is not None:
             report.scalars["data/entropy"] = data.entropy
-        train, held_out = self._train_values(data, seed), _held_out_values(data, self.neighbors)
-        limit = len(train)
+        limit = self.neighbors if sites <= 16 else max(2, self.neighbors // 4)
+        # At most one epoch, so that no value is its own neighbor.
+        train = data.train_batch(0, min(limit, data.train_size or limit), seed).x
+        held_out = _held_out_values(data, limit)
         scale = torch.tensor(data.spec.scale) if self.standardize else None
         neighborhood = Neighborhood.of(train, scale)
         for name, x in {"teacher": samples.x, "student": draws.x}.items():
@@ -118,11 +125,6 @@ class PointsEvaluator(Evaluator):
         report.tables["summary"] = _table(report.scalars)
         return report
 
-    def _train_values(self, data: Data, seed: int) -> Tensor:
-        limit = self.neighbors if _sites(data) <= 16 else max(2, self.neighbors // 4)
-        # At most one epoch, so that no value is its own neighbor.
-        return data.train_batch(0, min(limit, data.train_size or limit), seed).x
-
     @staticmethod
     def _cover(report: Report, prefix: str, covered: Coverage | None) -> None:
         if covered is None:
@@ -133,6 +135,9 @@ class PointsEvaluator(Evaluator):
         report.scalars[f"{prefix}coverage/largest_deviation"] = covered.largest_deviation
 
     def _draw_samples(self, teacher: Tensor, student: Tensor, train: Tensor, data: Data) -> Figure:
+        # Here and below, so that importing the package stays quick.
+        from distill.evaluation.pictures import samples_figure
+
         sets = {"teacher": teacher, "student": student, "data": train}
         return samples_figure(
             {name: x[: self.points] for name, x in sets.items()},
@@ -151,6 +156,8 @@ class PointsEvaluator(Evaluator):
         seed: int,
         resolution: int,
     ) -> None:
+        from distill.evaluation.pictures import density_figure, layers_figure
+
         held_out = _held_out_values(data, self.points)
         report.figures[f"{prefix}density"] = density_figure(
             model, samples[: self.points], held_out, features, resolution

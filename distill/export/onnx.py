@@ -26,18 +26,18 @@ _OUTPUTS = ["x", "log_prob"]
 class ONNX(Backend):
     """Write and read ONNX files.
 
-    Inputs are named `noise` and after the features, outputs `x` and `log_prob`; the metadata lies in
-    the model's `metadata_props` under `distill`.
+    Inputs are named `noise` and after the features, outputs `x` and `log_prob`; the metadata lies
+    in the model's `metadata_props` under `distill`.
 
     Arguments:
         opset: Version of the operator set.
-        threads: Threads of the runtime, 0 for its own choice.
+        threads: Threads of the runtime; as many as torch uses by default.
     """
 
     name = "onnx"
     suffix = ".onnx"
 
-    def __init__(self, opset: int = 23, threads: int = 0) -> None:
+    def __init__(self, opset: int = 23, threads: int | None = None) -> None:
         self.opset = opset
         self.threads = threads
 
@@ -55,6 +55,8 @@ class ONNX(Backend):
                 verbose=False,
             )
         assert program is not None
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()
         program.model.metadata_props[_METADATA] = graph.metadata.to_json()
         draft = path.with_name(path.name + ".part")
         program.save(draft, external_data=False)
@@ -64,7 +66,7 @@ class ONNX(Backend):
         """Read an `.onnx` that `write` wrote."""
         content = Path(path).read_bytes()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads
+        options.intra_op_num_threads = self.threads or torch.get_num_threads()
         options.log_severity_level = 3
         try:
             session = onnxruntime.InferenceSession(

@@ -57,9 +57,9 @@ def verify(
 ) -> Verification:
     """Run a loaded file and the eager model on the same inputs, at several batch sizes.
 
-    Two orders of summation differ by a rounding error, which a stiff flow magnifies. So the limit is
-    `tolerance`, or twice the model's own rounding error (its distance to itself in float64) where
-    that is larger; both are reported.
+    Two orders of summation differ by a rounding error, which a stiff flow magnifies. So the limit
+    is `tolerance`, or twice the model's own rounding error (its distance to itself in float64)
+    where that is larger; both are reported.
 
     Arguments:
         exported: The loaded file.
@@ -87,8 +87,8 @@ def verify(
         ):
             if got.shape != wanted.shape or got.dtype != wanted.dtype:
                 raise ExportMismatch(
-                    f"{backend}: wanted {tuple(wanted.shape)} {wanted.dtype} at batch size {batch}, "
-                    f"got {tuple(got.shape)} {got.dtype}."
+                    f"{backend}: at batch size {batch} wanted {tuple(wanted.shape)} "
+                    f"{wanted.dtype}, got {tuple(got.shape)} {got.dtype}."
                 )
             scale = max(1.0, wanted.abs().max().item())
             error = _distance(got, wanted)
@@ -96,7 +96,9 @@ def verify(
             relative = max(relative, error / scale)
             rounding = max(rounding, _distance(wanted, true) / scale)
     limit = max(tolerance, 2 * rounding)
-    result = Verification(backend, tuple(batch_sizes), *worst, relative, rounding, limit)
+    result = Verification(
+        backend, tuple(batch_sizes), worst[0], worst[1], relative, rounding, limit
+    )
     if not relative <= limit:
         raise ExportMismatch(
             f"{backend}: differs from the eager model by {worst[0]:.1e} in x and {worst[1]:.1e} in "

@@ -1,1 +1,1 @@
-"""distill.kernels."""
+"""Compiled fast paths, each with a plain twin that it is checked against."""

@@ -1,7 +1,7 @@
 """The autoregressive WaveNet as one compiled loop over sites, layers and streams, for CPUs.
 
-Weights lie input-major, so that each inner loop runs over outputs side by side in vector registers.
-The plain twin is `Conditioner.generate_by_steps`. Importing this file imports numba (half a second).
+Weights lie input-major, so that each inner loop runs over outputs side by side in vector
+registers. The plain twin is `Conditioner.generate_by_steps`. Importing this file imports numba.
 """
 
 from __future__ import annotations
@@ -54,8 +54,12 @@ class Sampling(NamedTuple):
 
 
 def _jit(function: Any) -> Any:
-    # No cache on disk: numba keys it by file time only, and a stale one would be silent.
-    return njit(fastmath=True, nogil=True, error_model="numpy")(function)
+    options: dict[str, Any] = {"fastmath": True, "nogil": True, "error_model": "numpy"}
+    try:
+        # Safe because every compiled function lies in this file, whose date and size are the key.
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder to write to
+        return njit(**options)(function)
 
 
 @_jit
@@ -132,26 +136,36 @@ def draw(raw: np.ndarray, noise: np.ndarray, how: Sampling) -> float:
 
 @_jit
 def generate(
-    net: Weights, how: Sampling, noise: np.ndarray, base: np.ndarray, hop: int, x: np.ndarray
+    net: Weights,
+    how: Sampling,
+    noise: np.ndarray,
+    base: np.ndarray,
+    hop: int,
+    x: np.ndarray,
+    rings: np.ndarray,
+    begin: int,
+    end: int,
 ) -> None:
-    """Fill `x` `(B, T)` site after site.
+    """Fill sites begin <= t < end of `x` `(B, T)`, one after the other.
 
     Arguments:
         net: The network.
         how: Its head.
         noise: `(B, T, N)`.
-        base: `(B or 1, F, L, 2 G)`: projected context plus the bias of the taps.
-        hop: Sites per row of `base`.
+        base: `(B or 1, F, L, 2 G)`: projected context plus the bias of the taps, from `begin` on.
+        hop: Sites per row of `base`; divides `begin`.
         x: The result.
+        rings: `(B, sum of reach, C)`: the layers' last inputs, zero at the start, written in place.
+        begin: First site to fill; those before it are there already.
+        end: Last site to fill, plus one.
     """
-    streams, sites = x.shape
+    streams = x.shape[0]
     layers, width = net.taps.shape[0], net.taps.shape[2]
     channels, gate, kernel = net.first.shape[1], width // 2, net.kernel
     skips = net.out.shape[2] - channels
     offsets = np.zeros(layers + 1, np.int64)
     for i in range(layers):
         offsets[i + 1] = offsets[i] + net.reach[i]
-    rings = np.zeros((offsets[layers], streams, channels), np.float32)
     h = np.zeros((streams, channels), np.float32)
     taps = np.zeros((streams, kernel * channels), np.float32)
     z = np.zeros((streams, width), np.float32)
@@ -160,7 +174,7 @@ def generate(
     total = np.zeros((streams, net.hidden.shape[0]), np.float32)
     middle = np.zeros((streams, net.hidden.shape[0]), np.float32)
     raw = np.zeros((streams, net.last.shape[1]), np.float32)
-    for t in range(sites):
+    for t in range(begin, end):
         total[:] = 0
         for b in range(streams):
             last = x[b, t - 1] if t else np.float32(0)
@@ -173,14 +187,14 @@ def generate(
                 for k in range(kernel - 1):
                     slot = offsets[i] + (t + k * dilation) % reach
                     for j in range(channels):
-                        taps[b, k * channels + j] = rings[slot, b, j]
+                        taps[b, k * channels + j] = rings[b, slot, j]
                 slot = offsets[i] + t % reach
                 for j in range(channels):
                     taps[b, (kernel - 1) * channels + j] = h[b, j]
-                    rings[slot, b, j] = h[b, j]
+                    rings[b, slot, j] = h[b, j]
                 row = b if base.shape[0] > 1 else 0
                 for j in range(width):
-                    z[b, j] = base[row, t // hop, i, j]
+                    z[b, j] = base[row, (t - begin) // hop, i, j]
                 for j in range(channels + skips):
                     o[b, j] = net.out_bias[i, j]
             accumulate(z, taps, net.taps[i])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.contract import DataSpec, Features
-from distill.distributions import Head
+from distill.distributions import Conditional, Head
 from distill.models.density import Density
 from distill.models.random import generator_for
 from distill.networks import Conditioner
@@ -62,6 +62,10 @@ class AutoregressiveDensity(Density):
         """Score all sites in one parallel pass."""
         return self.head.log_prob(x, self.parameters_of(x, features))
 
+    def conditional(self, x: Tensor, features: Features = None) -> Conditional:
+        """Return the distribution of each site given the sites of `x` before it."""
+        return Conditional(self.head, self.parameters_of(x, features))
+
     @torch.no_grad()
     def sample(
         self,
@@ -75,11 +79,7 @@ class AutoregressiveDensity(Density):
         """Draw `(count, T)` site after site."""
         like = next(self.parameters())
         generator = generator_for(like.device, seed)
-        x = torch.zeros(count, self._sites(sites), device=like.device, dtype=like.dtype)
+        shape = (count, self._sites(sites))
+        noise = self.head.noise(shape, generator, like.device, like.dtype)
         context = None if self.encoder is None else self.encoder(features)
-        state = self.conditioner.start(x, context)
-        last = torch.zeros_like(x[:, 0])
-        for site in self.conditioner.order or range(x.shape[1]):
-            raw, state = self.conditioner.step(state, last)
-            last = x[:, site] = self.head.sample(raw, generator, temperature)
-        return x
+        return self.conditioner.generate(self.head, noise, context, temperature)

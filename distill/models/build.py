@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from distill.bijectors import (
     ActNorm,
@@ -141,6 +142,7 @@ def coupling_flow(
         >>> flow.log_prob(flow.sample(5)).shape
         torch.Size([5, 4])
     """
+    _check_layers(layers)
     sites, encoder = _fixed_sites(spec), _encoder(spec)
     stack: list[Bijector] = []
     for i in range(layers):
@@ -168,7 +170,7 @@ def nice(spec: DataSpec, layers: int = 8, hidden: Sequence[int] = (128, 128)) ->
     """
     flow = coupling_flow(spec, layers, hidden, Shift)
     assert isinstance(flow.bijector, Chain)
-    *stack, standardize = flow.bijector.layers
+    *stack, standardize = cast("list[Bijector]", list(flow.bijector.layers))
     return Flow(Chain([*stack, ActNorm(_fixed_sites(spec)), standardize]), spec, None, flow.encoder)
 
 
@@ -182,17 +184,35 @@ def _stack(
     norm: str,
     backwards: bool,
 ) -> list[Bijector]:
+    _check_layers(layers)
     sites, encoder = _fixed_sites(spec), _encoder(spec)
     stack: list[Bijector] = []
     for i in range(layers):
-        if i and between != "none":
-            stack.append(Flip() if between == "flip" else Permute(list(between)))  # type: ignore[arg-type]
+        if i:
+            stack += _between(between, sites)
         change = transform()
         channels = encoder.channels if encoder else 0
         made = MADE(sites, hidden, change.parameters_per_site, channels, activation=activation)
         layer = Autoregressive(made, change)
         stack += [Inverse(layer) if backwards else layer, *_norm(norm, sites, backwards)]
     return [*stack, _standardize(spec)]
+
+
+def _between(between: str | Sequence[int], sites: int) -> list[Bijector]:
+    if between == "none":
+        return []
+    if between == "flip":
+        return [Flip()]
+    if isinstance(between, str) or sorted(between) != list(range(sites)):
+        raise ValueError(
+            f"between: wanted flip, none, or each of 0..{sites - 1} once; got {between!r}."
+        )
+    return [Permute(between)]
+
+
+def _check_layers(layers: int) -> None:
+    if layers < 1:
+        raise ValueError(f"This flow wanted at least one layer, got layers={layers}.")
 
 
 def _norm(norm: str, sites: int, backwards: bool) -> list[Bijector]:

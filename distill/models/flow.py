@@ -18,8 +18,8 @@ class Flow(Density):
     $$x = f(u; c),\qquad \log q(x) = \log p(u) - \log\lvert\partial f/\partial u\rvert$$
 
     `draw` needs only the bijector's forward direction, `log_prob` only its inverse. With
-    `Autoregressive` layers (IAF) drawing is one parallel pass and scoring a foreign x costs T steps;
-    with `Inverse(Autoregressive)` layers (MAF) it is the other way round.
+    `Autoregressive` layers (IAF) drawing is one parallel pass and scoring a foreign x costs T
+    steps; with `Inverse(Autoregressive)` layers (MAF) it is the other way round.
 
     Arguments:
         bijector: Noise to data.
@@ -48,7 +48,7 @@ class Flow(Density):
         self.encoder = encoder
         self.bijector = bijector
 
-    def forward(self, noise: Tensor, features: Features = None) -> Draw:
+    def forward(self, noise: Tensor, features: Features = None) -> Draw:  # type: ignore[override]
         """Draw: what training a student calls."""
         return self.draw(noise, features)
 

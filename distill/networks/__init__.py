@@ -1,10 +1,19 @@
 """Conditioners and encoders."""
 
 from distill.networks.conditioner import Conditioner
+from distill.networks.frame_encoder import FrameEncoder
 from distill.networks.made import MADE
 from distill.networks.mlp import MLP
 from distill.networks.staircase import StaircaseLinear
 from distill.networks.vectors import VectorEncoder
 from distill.networks.wavenet import WaveNet
 
-__all__ = ["MADE", "MLP", "Conditioner", "StaircaseLinear", "VectorEncoder", "WaveNet"]
+__all__ = [
+    "MADE",
+    "MLP",
+    "Conditioner",
+    "FrameEncoder",
+    "StaircaseLinear",
+    "VectorEncoder",
+    "WaveNet",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,11 +18,11 @@ _MAX_BLOCKS = 4
 class StaircaseLinear(nn.Module):
     """`x @ W.T + b`, where row o of W reaches only the first `reach[o]` inputs, `reach` rising.
 
-    The zeros are kept in the weight itself: it starts masked and its gradient is masked, so that no
-    product with a mask stands in the hot path. On a CPU large layers are computed in blocks of rows,
-    each over the columns it reaches, which saves up to half of the arithmetic. Optimizers that treat
-    entries one by one (SGD, Adam, AdamW) keep the zeros; after writing to the weight by hand, call
-    `mask_()`.
+    The zeros are kept in the weight itself: it starts masked and its gradient is masked, so that
+    no product with a mask stands in the hot path. On a CPU large layers are computed in blocks of
+    rows, each over the columns it reaches, which saves up to half of the arithmetic. Optimizers
+    that treat entries one by one (SGD, Adam, AdamW) keep the zeros; after writing to the weight by
+    hand, call `mask_()`.
 
     Arguments:
         inputs: Number of inputs.
@@ -50,7 +51,7 @@ class StaircaseLinear(nn.Module):
             # Scaled by the inputs that a row really has, not by the width of the matrix.
             nn.init.uniform_(self.weight, -1, 1)
             with torch.no_grad():
-                self.weight /= reach.clamp_min(1).sqrt()[:, None]
+                self.weight.div_(reach.clamp_min(1).sqrt()[:, None])
                 self.bias.uniform_(-1, 1).div_(reach.clamp_min(1).sqrt())
         self.mask_()
         self.register_load_state_dict_post_hook(lambda module, _: module.mask_())
@@ -109,7 +110,7 @@ class _Block:
 def _cut(reach: list[int], count: int, device: torch.device) -> list[_Block]:
     edges = [round(i * len(reach) / count) for i in range(count + 1)]
     blocks = []
-    for a, b in zip(edges, edges[1:], strict=False):
+    for a, b in pairwise(edges):
         if b > a:
             low, high = reach[a], reach[b - 1]
             columns = torch.arange(low, high, device=device)

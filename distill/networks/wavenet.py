@@ -1,13 +1,13 @@
-"""The causal WaveNet conditioner: gated dilated layers over a whole sequence, a chunk, or a site."""
+"""The causal WaveNet conditioner: gated dilated layers over a sequence, a chunk, or a site."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from distill.distributions.head import Head
 from distill.networks.conditioner import Conditioner
@@ -20,7 +20,7 @@ RunState = tuple[Tensor, ...]
 
 @dataclass
 class WaveNetState:
-    """Number of sites read, a ring of each layer's last inputs, and the projected context."""
+    """Number of sites read, a ring of each layer's last inputs, and rows of context."""
 
     position: int
     rings: list[Tensor]
@@ -35,16 +35,16 @@ class WaveNet(Conditioner):
       g_i = \tanh(z_i^a / 2)\,\sigma(z_i^b),\qquad
       z_i = W_i [h_i(t - (k-1)d_i), \dots, h_i(t)] + U_i c(t)$$
 
-    with $d_i = 2^{i \bmod (\text{layers}/\text{cycles})}$; the sum of the layers' skips (or, without
-    skips, the last h) passes through two rectified linear maps. Its input is shifted by one site
-    inside. Values stay `(B, T, C)`, each layer is two matrix products, and the context of all layers
-    is projected by one.
+    with $d_i = 2^{i \bmod (\text{layers}/\text{cycles})}$. The sum of the layers' skips (without
+    skips, the last h) passes through two rectified linear maps. The input is shifted by one site
+    inside. Values stay `(B, T, C)`, each layer is two matrix products, and one more projects the
+    context for all layers.
 
     A context is `(B, F, C)` with F * context_hop = T, each row held for `context_hop` sites (the
     same as repeating it, at a fraction of the cost), or `(B, T, C)`, or `(B, C)` for all sites.
 
     Three forms compute the same numbers: `forward` for whole sequences; `run` for a chunk of any
-    length with an explicit state of tensors; `step` for one site, in rings that are written in place.
+    length with an explicit state of tensors; `step` for one site, in rings written in place.
 
     Arguments:
         parameters_per_site: P.
@@ -105,7 +105,11 @@ class WaveNet(Conditioner):
         self.first = nn.Linear(1, channels)
         self.layers = nn.ModuleList(
             WaveNetLayer(
-                channels, gate, 0 if skip and i == layers - 1 else channels, skip, kernel,
+                channels,
+                gate,
+                0 if skip and i == layers - 1 else channels,
+                skip,
+                kernel,
                 dilation=2 ** (i % (layers // cycles)),
             )
             for i in range(layers)
@@ -114,8 +118,8 @@ class WaveNet(Conditioner):
         self.hidden = nn.Linear(width, width)
         self.last = nn.Linear(width, parameters_per_site)
         with torch.no_grad():
-            self.last.weight *= last_scale
-            self.last.bias *= last_scale
+            self.last.weight.mul_(last_scale)
+            self.last.bias.mul_(last_scale)
         self.from_context = (
             nn.Linear(context_channels, layers * 2 * gate, bias=False) if context_channels else None
         )
@@ -123,7 +127,7 @@ class WaveNet(Conditioner):
     @property
     def receptive_field(self) -> int:
         """How many sites before t its parameters depend on."""
-        return 1 + sum(layer.reach for layer in self.layers)
+        return 1 + sum(layer.reach for layer in self._layers)
 
     def extra_repr(self) -> str:
         """Show the settings."""
@@ -137,15 +141,15 @@ class WaveNet(Conditioner):
         h = self._enter(F.pad(x, (1, -1)))
         rows, hop = self._project(context, x)
         skips = []
-        for layer, row in zip(self.layers, rows, strict=True):
+        for layer, row in zip(self._layers, rows, strict=True):
             h, skip = layer(h, row, hop)
             skips.append(skip)
         return self._leave(h, skips)
 
     def zero_state(self, x: Tensor) -> RunState:
         """Return the state before the first site, for `run`; x gives batch, dtype and device."""
-        past = [x.new_zeros(len(x), layer.reach, self.channels) for layer in self.layers]
-        return (x.new_zeros(len(x), 1), *past)
+        past = [x.new_zeros(x.shape[0], layer.reach, self.channels) for layer in self._layers]
+        return (x.new_zeros(x.shape[0], 1), *past)
 
     def run(
         self, state: RunState, x: Tensor, context: Tensor | None = None
@@ -160,7 +164,7 @@ class WaveNet(Conditioner):
         h = self._enter(torch.cat([state[0], x[:, :-1]], 1))
         rows, hop = self._project(context, x)
         skips, after = [], [x[:, -1:].contiguous()]
-        for layer, row, past in zip(self.layers, rows, state[1:], strict=True):
+        for layer, row, past in zip(self._layers, rows, state[1:], strict=True):
             h, skip, past = layer.run(h, row, hop, past)
             skips.append(skip)
             after.append(past)
@@ -168,21 +172,22 @@ class WaveNet(Conditioner):
 
     def start(self, x: Tensor, context: Tensor | None = None) -> WaveNetState:
         """Return the state before the first site."""
-        rings = [x.new_zeros(layer.reach, len(x), self.channels) for layer in self.layers]
+        rings = [x.new_zeros(layer.reach, x.shape[0], self.channels) for layer in self._layers]
         if self.from_context is None:
             return WaveNetState(0, rings, None, 1)
         rows, hop = self._rows(context, x)
-        return WaveNetState(0, rings, self.from_context(rows), hop)
+        return WaveNetState(0, rings, rows, hop)
 
     def step(self, state: WaveNetState, x_t: Tensor) -> tuple[Tensor, WaveNetState]:
         """Take in the site last completed; return the next one's parameters `(B, P)`."""
         h = self._enter(x_t)
-        rows: Sequence[Tensor | None] = [None] * len(self.layers)
-        if state.context is not None:
-            rows = state.context[:, state.position // state.hop].chunk(len(self.layers), -1)
+        rows: Iterable[Tensor | None] = [None] * len(self.layers)
+        if self.from_context is not None and state.context is not None:
+            row = self.from_context(state.context[:, state.position // state.hop])
+            rows = row.chunk(len(self.layers), -1)
         skips = []
-        for layer, row, ring in zip(self.layers, rows, state.rings, strict=True):
-            h, skip = layer.step(h, row, ring, state.position)
+        for layer, own, ring in zip(self._layers, rows, state.rings, strict=True):
+            h, skip = layer.step(h, own, ring, state.position)
             skips.append(skip)
         after = WaveNetState(state.position + 1, state.rings, state.context, state.hop)
         return self._leave(h, skips), after
@@ -191,36 +196,48 @@ class WaveNet(Conditioner):
     def generate(
         self, head: Head, noise: Tensor, context: Tensor | None = None, temperature: float = 1.0
     ) -> Tensor:
-        """Draw `(B, T)` site after site: by the compiled loop on a CPU in float32, else by steps."""
+        """Draw `(B, T)` site after site: by the compiled loop on a CPU, in float64 by steps."""
         if not has_fast_path(head, noise):
             return self.generate_by_steps(head, noise, context, temperature)
         rows, hop = None, 1
         if self.from_context is not None:
             rows, hop = self._rows(context, noise[..., 0])
-            rows = self.from_context(rows)
         return generate_fast(self, head, noise, rows, hop, temperature)
 
-    def _enter(self, x: Tensor) -> Tensor:
-        return self.first((x * self.input_scale)[..., None])
+    @property
+    def _layers(self) -> list[WaveNetLayer]:
+        return list(self.layers)  # type: ignore[arg-type]
 
-    def _leave(self, h: Tensor, skips: list[Tensor | None]) -> Tensor:
+    def _enter(self, x: Tensor) -> Tensor:
+        # Elementwise, so that autocast keeps the input and the residual path in full precision.
+        return (x * self.input_scale)[..., None] * self.first.weight[:, 0] + self.first.bias
+
+    def _leave(self, h: Tensor, skips: list[Tensor]) -> Tensor:
         if self.skip_channels:
-            h = sum(skips[1:], skips[0]) * len(skips) ** -0.5  # type: ignore[arg-type,operator]
+            h = sum(skips[1:], skips[0].to(h.dtype)) * len(skips) ** -0.5
+        if torch.is_autocast_enabled(h.device.type):
+            # Parameters in half precision would blur a density far sharper than their last digit.
+            with torch.autocast(h.device.type, enabled=False):
+                return self.last(torch.relu(self.hidden(torch.relu(h))))
         return self.last(torch.relu(self.hidden(torch.relu(h))))
 
-    def _project(self, context: Tensor | None, x: Tensor) -> tuple[Sequence[Tensor | None], int]:
+    def _project(self, context: Tensor | None, x: Tensor) -> tuple[Iterable[Tensor | None], int]:
         if self.from_context is None:
             return [None] * len(self.layers), 1
         rows, hop = self._rows(context, x)
+        if hop == 1:
+            # At site rate all layers at once would take layers times the memory of the values.
+            weights = self.from_context.weight.chunk(len(self.layers))
+            return (F.linear(rows, weight) for weight in weights), hop
         return self.from_context(rows).chunk(len(self.layers), -1), hop
 
     def _rows(self, context: Tensor | None, x: Tensor) -> tuple[Tensor, int]:
         """Return the context as `(B, F, C)`, and how many sites each row is held for."""
         batch, sites = x.shape
         if context is not None and context.shape[-1] == self.context_channels:
-            if context.dim() == 2 and len(context) == batch:
+            if context.dim() == 2 and context.shape[0] == batch:
                 return context[:, None], sites
-            if context.dim() == 3 and len(context) == batch:
+            if context.dim() == 3 and context.shape[0] == batch:
                 if context.shape[1] * self.context_hop == sites:
                     return context, self.context_hop
                 if context.shape[1] == sites:

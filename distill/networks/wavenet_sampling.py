@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,16 +13,21 @@ from torch import Tensor
 from distill.distributions.head import Head
 
 if TYPE_CHECKING:
+    from distill.kernels.wavenet_loop import Weights
     from distill.networks.wavenet import WaveNet
+    from distill.networks.wavenet_layer import WaveNetLayer
 
+_ROWS = 2048
 _KINDS = {"location_scale": 0, "mixture": 1, "table": 2}
 
 
 def has_fast_path(head: Head, noise: Tensor) -> bool:
-    """Whether the compiled loop can sample: float32 on a CPU, a known head, numba there."""
+    """Whether the compiled loop can sample: at most float32, a known head, numba there.
+
+    It runs on the CPU wherever the network lies: single sites are too small to pay on a GPU.
+    """
     return (
-        noise.device.type == "cpu"
-        and noise.dtype == torch.float32
+        noise.dtype != torch.float64
         and head.recipe() is not None
         and find_spec("numba") is not None
     )
@@ -38,21 +42,18 @@ def generate_fast(
         net: The network.
         head: Its output distribution.
         noise: `(B, T, N)`.
-        rows: Context projected for all layers, `(B, F, L 2 G)`.
-        hop: Sites per row.
+        rows: Context `(B, F, C)`, if any.
+        hop: Sites per row; ignored without a context.
         temperature: Scales the noise.
     """
     # Imported here: numba costs half a second, and only sampling needs it.
     from distill.kernels import wavenet_loop as loop
 
+    hop = hop if rows is not None else noise.shape[1]
     recipe = head.recipe()
     assert recipe is not None, "has_fast_path was not asked"
     batch, sites = noise.shape[:2]
-    bias = torch.stack([layer.taps.bias for layer in net.layers])
-    if rows is None:
-        base, hop = bias[None, None], sites
-    else:
-        base = rows.unflatten(-1, bias.shape) + bias
+    layers: list[WaveNetLayer] = list(net.layers)  # type: ignore[arg-type]
     table = torch.zeros(1) if recipe.table is None else recipe.table
     how = loop.Sampling(
         _KINDS[recipe.kind],
@@ -61,35 +62,41 @@ def generate_fast(
         _array(table),
         float(temperature),
     )
+    weights, variates = _weights(net, recipe.offset), _array(noise)
     x = np.zeros((batch, sites), np.float32)
+    rings = np.zeros((batch, sum(layer.reach for layer in layers), net.channels), np.float32)
+    bias = torch.stack([layer.taps.bias for layer in layers])
     parts = min(torch.get_num_threads(), batch)
     edges = [round(i * batch / parts) for i in range(parts + 1)]
-    run = partial(_run_part, loop, _weights(net, recipe.offset), how, hop)
-    noise_array, base_array = _array(noise), _array(base)
-    jobs = []
-    for low, high in zip(edges, edges[1:], strict=False):
-        part = base_array[low:high] if len(base_array) > 1 else base_array
-        jobs.append((noise_array[low:high], part, x[low:high]))
-    if parts == 1:
-        run(*jobs[0])
-    else:
-        with ThreadPoolExecutor(parts) as pool:
-            for _ in pool.map(lambda job: run(*job), jobs):
-                pass
-    return torch.from_numpy(x)
+    # Whole rows, few enough that the projected context stays small.
+    block = hop * max(1, _ROWS // batch) if rows is not None else sites
+    with ThreadPoolExecutor(parts) as pool:
+        for begin in range(0, sites, block):
+            end = min(begin + block, sites)
+            base = _array(_base(net, rows, bias, begin // hop, -(-end // hop)))
+
+            def run(low: int, high: int, base: np.ndarray = base, at: tuple = (begin, end)) -> None:
+                some = slice(low, high)
+                own = base[some] if len(base) > 1 else base
+                loop.generate(weights, how, variates[some], own, hop, x[some], rings[some], *at)
+
+            list(pool.map(run, edges[:-1], edges[1:]))
+    return torch.from_numpy(x).to(noise)
 
 
-def _run_part(loop: Any, weights: Any, how: Any, hop: int, *arrays: np.ndarray) -> None:
-    noise, base, x = arrays
-    loop.generate(weights, how, noise, base, hop, x)
+def _base(net: WaveNet, rows: Tensor | None, bias: Tensor, first: int, last: int) -> Tensor:
+    if net.from_context is None or rows is None:
+        return bias[None, None]
+    return net.from_context(rows[:, first:last]).unflatten(-1, bias.shape) + bias
 
 
-def _weights(net: WaveNet, offset: Tensor) -> Any:
+def _weights(net: WaveNet, offset: Tensor) -> Weights:
     from distill.kernels.wavenet_loop import Weights
 
-    layers, channels, skips = list(net.layers), net.channels, net.skip_channels
-    out = torch.zeros(len(layers), net.gate_channels, channels + skips)
-    out_bias = torch.zeros(len(layers), channels + skips)
+    layers: list[WaveNetLayer] = list(net.layers)  # type: ignore[arg-type]
+    channels, skips = net.channels, net.skip_channels
+    out = net.last.weight.new_zeros(len(layers), net.gate_channels, channels + skips)
+    out_bias = net.last.bias.new_zeros(len(layers), channels + skips)
     for i, layer in enumerate(layers):
         # The last layer may lack its residual part: that stays zero.
         start = channels - layer.sizes[0]
@@ -106,11 +113,11 @@ def _weights(net: WaveNet, offset: Tensor) -> Any:
         hidden=_array(net.hidden.weight.T * factor),
         hidden_bias=_array(net.hidden.bias),
         last=_array(net.last.weight.T),
-        last_bias=_array(net.last.bias + offset),
+        last_bias=_array(net.last.bias.cpu() + offset.cpu()),
         reach=np.array([layer.reach for layer in layers]),
         kernel=layers[0].kernel,
     )
 
 
 def _array(value: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(value.detach().to(torch.float32).numpy())
+    return np.ascontiguousarray(value.detach().to("cpu", torch.float32).numpy())

@@ -15,9 +15,9 @@ from distill.objectives.objective import Loss, Objective, Schedule, at, per_site
 class ReverseKL(Objective):
     r"""$\mathrm{KL}(q\|p) = E_{x\sim q}[\log q(x) - \log p(x)]$ on the student's own draw.
 
-    The draw already carries $\log q$, so one parallel pass of each model is all. With a `beta` below
-    1 the teacher is tempered, $E[\log q - \beta\log p]$: a flatter target whose modes a young
-    student still reaches. Plain reverse KL (`beta=1` throughout) settles on one mode of several.
+    The draw already carries $\log q$, so one parallel pass of each model is all. With a `beta`
+    below 1 the teacher is tempered, $E[\log q - \beta\log p]$: a flatter target whose modes a
+    young student still reaches. Plain reverse KL (`beta=1` throughout) settles on one mode of several.
 
     Arguments:
         beta: Weight of the teacher's log-density, a number or a schedule that ends at 1.
@@ -77,7 +77,9 @@ class ForwardKL(Objective):
         """Average the log-ratio on teacher samples."""
         x, log_p = self._teacher_samples(teacher, batch)
         ratio = log_p - student.log_prob(x, batch.features)
-        return Loss(per_site(ratio), {"kl": total(ratio.detach()), "kl_per_site": per_site(ratio.detach())})
+        return Loss(
+            per_site(ratio), {"kl": total(ratio.detach()), "kl_per_site": per_site(ratio.detach())}
+        )
 
     @torch.no_grad()
     def _teacher_samples(self, teacher: Density, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -44,18 +44,20 @@ class WeightedSum(Objective):
     """A sum of objectives, each with a weight that may change over training.
 
     Arguments:
-        terms: By name, an objective, or `{objective, weight}` with a number or a schedule as weight.
+        terms: By name, an objective, or `{objective, weight}` with a number or a schedule.
 
     Errors:
         ValueError: No terms.
 
     Example:
         >>> from distill.objectives import ForwardKL, ReverseKL
-        >>> WeightedSum({"reverse": ReverseKL(), "forward": {"objective": ForwardKL(), "weight": 2}})
+        >>> twice = {"objective": ForwardKL(), "weight": 2.0}
+        >>> WeightedSum({"reverse": ReverseKL(), "forward": twice})
         WeightedSum(
-          (terms): ModuleDict(
-            (reverse): ReverseKL()
-            (forward): ForwardKL()
+          reverse=1.0, forward=2.0
+          (terms): ModuleList(
+            (0): ReverseKL()
+            (1): ForwardKL()
           )
         )
     """
@@ -65,12 +67,23 @@ class WeightedSum(Objective):
         if not terms:
             raise ValueError("WeightedSum: wanted at least one term, got none.")
         full = {k: v if isinstance(v, Mapping) else {"objective": v} for k, v in terms.items()}
-        self.terms = nn.ModuleDict({name: term["objective"] for name, term in full.items()})
+        # Not a ModuleDict, which could not hold a term named "forward".
+        self.terms = nn.ModuleList(term["objective"] for term in full.values())
         self.weights = {name: term.get("weight", 1.0) for name, term in full.items()}
+
+    def extra_repr(self) -> str:
+        """Show the weights."""
+        return ", ".join(f"{name}={weight}" for name, weight in self.weights.items())
+
+    def named_terms(self) -> Iterator[tuple[str, Objective]]:
+        """Yield the terms with their names."""
+        for name, term in zip(self.weights, self.terms, strict=True):
+            assert isinstance(term, Objective)
+            yield name, term
 
     def check(self, student: Flow, teacher: Density) -> None:
         """Check every term."""
-        for term in self.terms.values():
+        for _, term in self.named_terms():
             term.check(student, teacher)
 
     def forward(
@@ -78,7 +91,7 @@ class WeightedSum(Objective):
     ) -> Loss:
         """Add up the terms; one whose weight is zero now is not computed."""
         total, parts = torch.zeros((), device=draw.x.device), {}
-        for name, term in self.terms.items():
+        for name, term in self.named_terms():
             weight = at(self.weights[name], progress)
             if weight == 0:
                 continue

@@ -45,7 +45,9 @@ class Likelihood(Task):
         """Average the negative log-density over the batch and over sites."""
         log_prob = self.model.log_prob(batch.x, batch.features)
         loss = -per_site(log_prob, batch.mask)
-        return Loss(loss, {"nll": -total(log_prob.detach(), batch.mask), "nll_per_site": loss.detach()})
+        return Loss(
+            loss, {"nll": -total(log_prob.detach(), batch.mask), "nll_per_site": loss.detach()}
+        )
 
 
 class Distillation(Task):

@@ -37,6 +37,6 @@ def run(config: DictConfig) -> dict[str, float]:
 def saved_node(config: DictConfig, saved: Checkpoint, group: str) -> DictConfig:
     """Return a node of the config that a model was trained with, under the user's overrides."""
     node = OmegaConf.create({group: saved.config[group]})
-    return OmegaConf.merge(node, user_overrides(config, group))[group]
-
-
+    merged = OmegaConf.merge(node, user_overrides(config, group))
+    assert isinstance(merged, DictConfig)
+    return merged[group]

@@ -57,7 +57,7 @@ def claim_training_folder(config: DictConfig, role: str) -> Checkpoint | None:
     """Make sure a training stage may write; return the checkpoint to resume, if any.
 
     Errors:
-        FileExistsError: The folder holds a model already, and neither `resume` nor `overwrite` is set.
+        FileExistsError: The folder holds a model, and neither `resume` nor `overwrite` is set.
         ValueError: It is to be resumed, but holds another experiment.
     """
     folder = root_of(config) / role

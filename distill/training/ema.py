@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class EMA:
     r"""A second model whose weights follow: $\bar w \leftarrow d\,\bar w + (1-d)\,w$.
 
-    The decay grows from 0 as $\min(d, (1+n)/(10+n))$ after n updates, so that the start is forgotten.
+    The decay grows from 0 as $\min(d, (1+n)/(10+n))$ after n updates: the start is forgotten.
 
     Arguments:
         model: The model to follow.

@@ -19,8 +19,8 @@ from distill.evaluation import Report
 class Tracker:
     """Write a stage's reports under its folder.
 
-    TensorBoard events lie in the folder itself, pictures in `figures/`, sounds in `audio/`, the final
-    numbers in `metrics.json`, tables in `*.md`.
+    TensorBoard events lie in the folder itself, pictures in `figures/`, sounds in `audio/`, the
+    final numbers in `metrics.json`, tables in `*.md`.
 
     Arguments:
         folder: The stage's folder.
@@ -58,7 +58,9 @@ class Tracker:
             self.writer.add_figure(name, figure, step, close=False)
         for name, (sound, rate) in report.audio.items():
             samples = sound.detach().cpu().float().flatten()
-            soundfile.write(self._path("audio", name + suffix, "wav"), samples.numpy(), rate, "PCM_16")
+            soundfile.write(
+                self._path("audio", name + suffix, "wav"), samples.numpy(), rate, "PCM_16"
+            )
             self.writer.add_audio(name, samples.clamp(-1, 1)[None], step, rate)
         for name, table in report.tables.items():
             self._path("", name + suffix, "md").write_text(table + "\n")

@@ -25,6 +25,7 @@ from distill.training.tracker import Tracker
 _MAX_SKIPS_IN_A_ROW = 50
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+_fused_adam: OptimizerFactory = partial(torch.optim.Adam, fused=True)
 Watch = Callable[[nn.Module], Report]
 
 
@@ -60,7 +61,7 @@ class Trainer:
     steps: int = 2_000
     batch_size: int = 512
     learning_rate: float = 1e-3
-    optimizer: OptimizerFactory = partial(torch.optim.Adam, fused=True)
+    optimizer: OptimizerFactory = _fused_adam
     schedule: str = "cosine"
     halve_every: int = 200_000
     warmup: int = 100
@@ -159,7 +160,9 @@ class Trainer:
             if state.step % self.log_every == 0 or state.step == self.steps:
                 parts = {key: float(value) for key, value in loss.parts.items()}
                 health = {"gradient_norm": norm, "skipped": state.skipped, "learning_rate": rate}
-                tracker.scalars({"loss": loss.value.item(), **parts, **health}, state.step, "train/")
+                tracker.scalars(
+                    {"loss": loss.value.item(), **parts, **health}, state.step, "train/"
+                )
                 progress.update(state.step, **dict(list(parts.items())[:2]))
             if self.watch_every and state.step % self.watch_every == 0:
                 report = watch(state.current)

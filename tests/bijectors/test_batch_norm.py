@@ -20,7 +20,9 @@ def _x() -> torch.Tensor:
 def test_training_normalizes_by_the_batch(x):
     u, log_det = BatchNorm(3).double().inverse(x)
     torch.testing.assert_close(u.mean(0), torch.zeros(3, dtype=torch.float64))
-    torch.testing.assert_close(u.std(0, correction=0), torch.ones(3, dtype=torch.float64), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        u.std(0, correction=0), torch.ones(3, dtype=torch.float64), atol=1e-5, rtol=0
+    )
     expected = -0.5 * (x.var(0, correction=0) + 1e-5).log()
     torch.testing.assert_close(log_det, expected.expand_as(x))
 
@@ -82,9 +84,15 @@ def test_recomputation_changes_neither_statistics_nor_gradients(x, direction):
     layers = []
     for _ in range(3):
         layer, norm = Autoregressive(MADE(3, [8], zero=False)), BatchNorm(3)
-        layers += [layer, Inverse(norm), Flip()] if direction == "forward" else [
-            Inverse(layer), norm, Flip(),
-        ]
+        layers += (
+            [layer, Inverse(norm), Flip()]
+            if direction == "forward"
+            else [
+                Inverse(layer),
+                norm,
+                Flip(),
+            ]
+        )
     plain = Chain(layers).double()
     recomputed = Chain(copy.deepcopy(layers), recompute=True).double()
     results = []

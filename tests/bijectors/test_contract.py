@@ -90,13 +90,9 @@ CASES = {
     "Autoregressive (no bound)": Case(
         lambda: Autoregressive(made(), Affine(bound=None, log_scale=-0.5)), True, True
     ),
-    "Autoregressive (shift)": Case(
-        lambda: Autoregressive(made(parameters=1), Shift()), True, True
-    ),
+    "Autoregressive (shift)": Case(lambda: Autoregressive(made(parameters=1), Shift()), True, True),
     "Autoregressive (spline)": Case(spline_iaf, True, False),
-    "Autoregressive (spline, context)": Case(
-        lambda: spline_iaf(CONTEXT), True, False, CONTEXT
-    ),
+    "Autoregressive (spline, context)": Case(lambda: spline_iaf(CONTEXT), True, False, CONTEXT),
     "Inverse(Autoregressive)": Case(lambda: Inverse(iaf()), True, True),
     "Inverse(Autoregressive) (own order, context)": Case(
         lambda: Inverse(iaf(order=ORDER, context=CONTEXT)), False, True, CONTEXT

@@ -24,7 +24,9 @@ def test_density_integrates_to_one_and_entropy_is_its_integral(base, reference):
         return base.log_prob(torch.tensor(u, dtype=torch.float64)).exp().item()
 
     total = integrate.quad(density, -60, 60, points=[0])[0]
-    entropy = integrate.quad(lambda u: -density(u) * np.log(density(u) + 1e-300), -60, 60, points=[0])[0]
+    entropy = integrate.quad(
+        lambda u: -density(u) * np.log(density(u) + 1e-300), -60, 60, points=[0]
+    )[0]
     assert total == pytest.approx(1, abs=1e-7)
     assert base.entropy == pytest.approx(entropy, abs=1e-6)
     assert base.entropy == pytest.approx(float(reference.entropy()), abs=1e-12)

@@ -72,18 +72,18 @@ def test_resume_gives_the_same_curve(tmp_path: Path, data: ArrayData) -> None:
     whole = Trainer(steps=30, batch_size=32, ema=0.9, watch_every=5, save_every=5)
     _, straight, curve = fit(tmp_path / "straight", data, whole)
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     class Interrupted(Likelihood):
         def forward(self, batch: Batch, progress: float) -> Loss:
             if progress >= 18 / 30:
-                raise Stop
+                raise StopError
             return super().forward(batch, progress)
 
     torch.manual_seed(0)
     model = maf(data.spec, layers=2, hidden=[8], norm="batch")
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         fit(tmp_path / "broken", data, whole, Interrupted(model))
     saved = read_checkpoint(tmp_path / "broken")
     assert saved.training["step"] == 15
@@ -126,8 +126,8 @@ def test_early_stopping_returns_to_the_best_weights(tmp_path: Path, data: ArrayD
 
 
 def test_an_unknown_monitor_names_what_is_watched(tmp_path: Path, data: ArrayData) -> None:
-    with pytest.raises(ValueError, match="nothing named 'loss'.*held_out_nll"):
-        trainer = Trainer(steps=5, batch_size=8, watch_every=1, patience=1, monitor="loss")
+    trainer = Trainer(steps=5, batch_size=8, watch_every=1, patience=1, monitor="loss")
+    with pytest.raises(ValueError, match=r"nothing named 'loss'.*held_out_nll"):
         fit(tmp_path, data, trainer)
 
 

@@ -1,0 +1,46 @@
+"""A speed comparison as TensorBoard reads it best: one run per model and backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+from distill.evaluation.speed_table import SpeedTable
+
+RATE, TIME = "samples_per_second", "milliseconds_per_batch"
+
+
+def write_runs(table: SpeedTable, folder: str | Path) -> list[Path]:
+    """Write `speed/<model>-<backend>` below a folder, each with scalars over batch size.
+
+    Each run carries hyper-parameters (for the HParams page), notes on what did not run as text, and
+    a layout that draws all runs in one chart.
+
+    Arguments:
+        table: The comparison.
+        folder: Of the stage's own events.
+    """
+    written = []
+    for name, rows in table.runs().items():
+        path = Path(folder) / "speed" / name
+        with SummaryWriter(str(path)) as writer:
+            for row in rows:
+                if row.timing is not None:
+                    writer.add_scalar(RATE, row.timing.rate(row.batch), row.batch)
+                    writer.add_scalar(TIME, row.timing.median * 1e3, row.batch)
+                if row.note:
+                    writer.add_text("notes", row.note, row.batch)
+            layout = {"speed": {kind: ["Multiline", [f"^{kind}$"]] for kind in (RATE, TIME)}}
+            writer.add_custom_scalars(layout)
+            best = max((row.rate or 0.0 for row in rows), default=0.0)
+            settings = {
+                "model": rows[0].model,
+                "backend": rows[0].backend,
+                "sites": table.sites or 0,
+                "threads": int(table.environment.get("threads", 0)),
+                "device": table.environment.get("GPU", "CPU"),
+            }
+            writer.add_hparams(settings, {"best_samples_per_second": best}, run_name=".")
+        written.append(path)
+    return written

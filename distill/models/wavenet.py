@@ -1,0 +1,111 @@
+"""Builders of WaveNet teachers and WaveNet-IAF students."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
+
+from distill.bijectors import Affine, Autoregressive, Bijector, Chain, Standardize
+from distill.contract import DataSpec
+from distill.distributions import Base, GaussianHead, Head
+from distill.models.autoregressive import AutoregressiveDensity
+from distill.models.flow import Flow
+from distill.networks import FrameEncoder, VectorEncoder, WaveNet
+
+
+def wavenet(
+    spec: DataSpec,
+    head: Callable[[], Head] = GaussianHead,
+    encoder: Callable[..., nn.Module] = FrameEncoder,
+    **network: Any,
+) -> AutoregressiveDensity:
+    """Build a WaveNet teacher: parallel likelihood, sequential sampling.
+
+    Arguments:
+        spec: The data's scale, features, rate and hop.
+        head: Factory of the output distribution.
+        encoder: Factory of the encoder of frame features, taking the spec.
+        network: Settings of the `WaveNet` (layers, cycles, kernel, channels, ...).
+
+    Source: van den Oord et al., WaveNet, 2016, arXiv 1609.03499.
+
+    Example:
+        >>> teacher = wavenet(DataSpec(sites=None), layers=4, channels=8)
+        >>> teacher.sample(2, sites=16).shape
+        torch.Size([2, 16])
+    """
+    made_head, made_encoder = head(), _encoder(spec, encoder)
+    conditioner = WaveNet(
+        made_head.parameters_per_site,
+        **_context_of(made_encoder),
+        input_scale=1 / spec.scale[0],
+        **network,
+    )
+    return AutoregressiveDensity(conditioner, made_head, spec, made_encoder)
+
+
+def wavenet_iaf(
+    spec: DataSpec,
+    flows: Sequence[int] = (10, 10, 10, 30),
+    cycle: int = 10,
+    bound: float | None = 4.0,
+    start_scale: float | None = None,
+    base: Base | None = None,
+    encoder: Callable[..., nn.Module] = FrameEncoder,
+    recompute: bool = False,
+    **network: Any,
+) -> Flow:
+    """Build a student of several WaveNet IAFs: one parallel pass gives sample, loc and scale.
+
+    No permutation stands between the flows, so that each site's conditional stays a location and a
+    scale. Every flow starts at its identity; the last step scales to data units, so the student
+    starts near (0, `start_scale`).
+
+    Arguments:
+        spec: The data's scale, features, rate and hop.
+        flows: Layers of each flow.
+        cycle: Layers after which the dilations start again at 1.
+        bound: Largest log-scale of one flow, in nats.
+        start_scale: Scale of the untrained student, the data's by default.
+        base: Distribution of the noise.
+        encoder: Factory of the encoder of frame features, taking the spec.
+        recompute: Trade time for memory in training.
+        network: Further settings of each `WaveNet` (kernel, channels, skip_channels, ...).
+
+    Source: van den Oord et al., Parallel WaveNet, 2017, arXiv 1711.10433.
+
+    Example:
+        >>> student = wavenet_iaf(DataSpec(sites=None), flows=[4, 4], cycle=4, channels=8)
+        >>> student.draw(student.noise(2, sites=16)).loc.shape
+        torch.Size([2, 16])
+    """
+    made_encoder = _encoder(spec, encoder)
+    layers: list[Bijector] = []
+    for count in flows:
+        net = WaveNet(
+            2,
+            layers=count,
+            cycles=max(1, math.ceil(count / cycle)),
+            **_context_of(made_encoder),
+            **{"skip_channels": 0, "last_scale": 0.0, **network},
+        )
+        layers.append(Autoregressive(net, Affine(bound)))
+    scale = spec.scale[0] if start_scale is None else start_scale
+    layers.append(Standardize([spec.loc[0]], [scale]))
+    return Flow(Chain(layers, recompute), spec, base, made_encoder)
+
+
+def _encoder(spec: DataSpec, frame_encoder: Callable[..., nn.Module]) -> nn.Module | None:
+    if not spec.features:
+        return None
+    kinds = {feature.kind for feature in spec.features.values()}
+    return frame_encoder(spec) if "frames" in kinds else VectorEncoder(spec)
+
+
+def _context_of(encoder: nn.Module | None) -> dict[str, int]:
+    if encoder is None:
+        return {}
+    return {"context_channels": encoder.channels, "context_hop": getattr(encoder, "hop", 1)}  # type: ignore[dict-item]

@@ -1,0 +1,50 @@
+"""The contrastive term: a student's sound must not suit another text."""
+
+from __future__ import annotations
+
+from distill.contract import Batch, Draw, Features
+from distill.models import Density, Flow
+from distill.objectives.objective import Loss, Objective, per_site
+
+
+class Contrastive(Objective):
+    r"""$\mathrm{KL}(q(c_1)\|p(c_1)) - \gamma\,\mathrm{KL}(q(c_1)\|p(c_2))$, the second half of it.
+
+    This is the term with the minus sign; sum it with a KL. $c_2$ are the features of the next value
+    of the batch. Only the teacher's score differs between the two, so the second KL's entropy is
+    that of the same draw.
+
+    Arguments:
+        gamma: Weight of the wrong features.
+        limit: Largest KL per site that still counts, in nats: beyond it there is nothing to gain.
+
+    Source: van den Oord et al., Parallel WaveNet, 2017, arXiv 1711.10433, gamma = 0.3.
+    """
+
+    def __init__(self, gamma: float = 0.3, limit: float = 10.0) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.limit = limit
+
+    def check(self, student: Flow, teacher: Density) -> None:
+        """Refuse data without features."""
+        if not student.spec.features:
+            raise ValueError(
+                "Contrastive: wanted data with features, whose exchange it punishes; there are "
+                "none. Drop the term, or condition the model."
+            )
+
+    def forward(
+        self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
+    ) -> Loss:
+        """Reward a low score of the draw under the next value's features."""
+        wrong = rolled(batch.features)
+        log_p = teacher.log_prob(draw.x, wrong)
+        kl = per_site(draw.log_prob - log_p, batch.mask)
+        value = -self.gamma * kl.clamp_max(self.limit)
+        return Loss(value, {"wrong_kl_per_site": kl.detach()})
+
+
+def rolled(features: Features) -> Features:
+    """Give each value of a batch the features of the next one."""
+    return None if features is None else {k: v.roll(-1, 0) for k, v in features.items()}

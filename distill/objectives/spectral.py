@@ -1,0 +1,94 @@
+"""Spectral distances between a student's draw and the recording its features came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from auraloss.freq import MultiResolutionSTFTLoss
+from torch import Tensor
+
+from distill.contract import Batch, Draw
+from distill.models import Density, Flow
+from distill.objectives.objective import Loss, Objective
+
+_FORMS = ("magnitude", "power", "log")
+
+
+class PowerLoss(Objective):
+    r"""$\|\phi(x) - \phi(y)\|^2$ with $\phi$ a spectrogram, averaged over time first or not.
+
+    KL alone ends in a whisper: it asks for plausible sound, not for the right loudness. This term
+    compares the student's one trajectory (never redraws) with the recording.
+
+    Arguments:
+        window: Length of the window, in sites.
+        hop: Sites between windows; a quarter of the window by default.
+        form: `magnitude` |X|, `power` |X|^2, or `log` log|X|.
+        average: Average over time before comparing (Parallel WaveNet), or compare frames.
+        floor: Added to |X|^2, so that silence has a finite gradient.
+
+    Source: van den Oord et al., Parallel WaveNet, 2017, arXiv 1711.10433, section 5.
+    """
+
+    window: Tensor
+
+    def __init__(
+        self,
+        window: int = 512,
+        hop: int | None = None,
+        form: str = "magnitude",
+        average: bool = True,
+        floor: float = 1e-7,
+    ) -> None:
+        super().__init__()
+        if form not in _FORMS:
+            raise ValueError(f"PowerLoss: wanted form among {', '.join(_FORMS)}, got {form!r}.")
+        self.hop = hop or window // 4
+        self.form = form
+        self.average = average
+        self.floor = floor
+        self.register_buffer("window", torch.hann_window(window), persistent=False)
+
+    def spectrum(self, x: Tensor) -> Tensor:
+        """Return phi, `(B, bins)` or `(B, bins, frames)`."""
+        size = len(self.window)
+        bins = torch.stft(x, size, self.hop, window=self.window.to(x), return_complex=True)
+        # Per window energy, so that values do not grow with the window.
+        power = torch.view_as_real(bins).square().sum(-1) / self.window.square().sum() + self.floor
+        phi = {"power": power, "magnitude": power.sqrt(), "log": 0.5 * power.log()}[self.form]
+        return phi.mean(-1) if self.average else phi
+
+    def forward(
+        self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
+    ) -> Loss:
+        """Average the squared distance."""
+        with torch.autocast(draw.x.device.type, enabled=False):
+            x, y = draw.x.float(), batch.x.float()
+            distance = (self.spectrum(x) - self.spectrum(y)).square().mean()
+        return Loss(distance, {"distance": distance.detach()})
+
+
+class MultiResolutionSTFT(Objective):
+    """Spectral convergence and log-magnitude distance over several windows, by auraloss.
+
+    Arguments:
+        windows: Window lengths, in sites; the hop is a quarter of each.
+
+    Source: Yamamoto et al., Parallel WaveGAN, 2019, arXiv 1910.11480.
+    """
+
+    def __init__(self, windows: Sequence[int] = (128, 512, 1024)) -> None:
+        super().__init__()
+        sizes = list(windows)
+        self.distance = MultiResolutionSTFTLoss(
+            fft_sizes=sizes, hop_sizes=[w // 4 for w in sizes], win_lengths=sizes
+        )
+
+    def forward(
+        self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
+    ) -> Loss:
+        """Average the distance of draw and recording."""
+        with torch.autocast(draw.x.device.type, enabled=False):
+            distance = self.distance(draw.x.float()[:, None], batch.x.float()[:, None])
+        return Loss(distance, {"distance": distance.detach()})

@@ -1,0 +1,83 @@
+"""Every yaml of every group composes and builds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from distill.configure import build
+from distill.contract import DataSpec, FeatureSpec
+from distill.export import Backend
+from distill.models import Density
+from distill.objectives import Objective
+from distill.stages import STAGES
+from distill.training import Trainer
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def config(*overrides: str, stage: str = "pipeline") -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(stage, list(overrides))
+
+
+def names(group: str) -> list[str]:
+    found = sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    assert found, f"conf/{group} is empty"
+    return found
+
+
+def spec() -> DataSpec:
+    """Return a spec that every kind of model can be built for."""
+    return DataSpec(sites=4, features={"digit": FeatureSpec("label", 3)})
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_every_stage_composes_and_resolves(stage: str) -> None:
+    composed = config("data=moons", stage=stage)
+    assert composed.run == "runs/default"
+    assert composed.seed == 0
+
+
+@pytest.mark.parametrize("name", names("teacher"))
+def test_every_teacher_builds(name: str) -> None:
+    assert isinstance(build(config(f"teacher={name}").teacher, spec=spec()), Density)
+
+
+@pytest.mark.parametrize("name", names("student"))
+def test_every_student_builds(name: str) -> None:
+    assert isinstance(build(config(f"student={name}").student, spec=spec()), Density)
+
+
+@pytest.mark.parametrize("name", names("objective"))
+def test_every_objective_builds(name: str) -> None:
+    assert isinstance(build(config(f"objective={name}").objective), Objective)
+
+
+@pytest.mark.parametrize("name", names("optimizer"))
+def test_every_optimizer_builds(name: str) -> None:
+    chosen = config(f"optimizer@teacher_trainer.optimizer={name}")
+    trainer = build(chosen.teacher_trainer)
+    assert isinstance(trainer, Trainer)
+    assert callable(trainer.optimizer)
+
+
+@pytest.mark.parametrize("name", names("export"))
+def test_every_export_backend_builds(name: str) -> None:
+    assert isinstance(build(config().exports[name]), Backend)
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_every_experiment_names_itself_and_its_cost(name: str) -> None:
+    composed = config(f"experiment={name}")
+    assert composed.name == name
+    assert composed.run == f"runs/{name}"
+    comments = [
+        line
+        for line in (CONF / "experiment" / f"{name}.yaml").read_text().splitlines()
+        if line.startswith("#") and "@package" not in line
+    ]
+    assert any("minute" in line or "second" in line or "hour" in line for line in comments)
