@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from distill.data.array import ArrayData, check_finite
-from distill.data.base import Modes, tensor_of
+from distill.data.edges import edges_at_gaps, modes_between
 from distill.data.table import read_table
 
 _FEWEST_ROWS = 10
@@ -28,6 +25,8 @@ class Points(ArrayData):
         mode_edges: Rising edges along the first value column; the modes are what lies below,
             between and above them, with the shares that the training part has.
         mode_names: Names of these modes, one more than there are edges.
+        mode_gap: Without edges: put them where the first value column has gaps wider than this
+            share of its range, with at least a hundredth of the rows on either side.
         center: Take the mean of each value column off (the edges move along).
         seed: Of the split.
         held_out: Share of the rows to hold out.
@@ -44,6 +43,7 @@ class Points(ArrayData):
         condition: Sequence[str | int] = (),
         mode_edges: Sequence[float] | None = None,
         mode_names: Sequence[str] | None = None,
+        mode_gap: float | None = None,
         center: bool = False,
         seed: int = 0,
         held_out: float = 0.1,
@@ -69,25 +69,7 @@ class Points(ArrayData):
         features = {"condition": table.values[:, given]} if given else None
         super().__init__(values - shift, features, seed=seed, held_out=held_out)
         self.columns = tuple(table.names[k] for k in kept) if table.names else None
+        if mode_edges is None and mode_gap is not None:
+            mode_edges = edges_at_gaps(values[:, 0], mode_gap) or None
         if mode_edges is not None:
-            edges = [float(edge) - float(shift[0]) for edge in mode_edges]
-            self.modes = self._modes(edges, list(map(float, mode_edges)), mode_names)
-
-    def _modes(self, edges: list[float], shown: list[float], names: Sequence[str] | None) -> Modes:
-        if not edges or any(a >= b for a, b in pairwise(edges)):
-            raise ValueError(f"Points: wanted mode_edges that rise, got {shown}.")
-        if names is None:
-            between = [f"{a:g}_to_{b:g}" for a, b in pairwise(shown)]
-            names = [f"below_{shown[0]:g}", *between, f"above_{shown[-1]:g}"]
-        if len(names) != len(edges) + 1:
-            raise ValueError(
-                f"Points: wanted {len(edges) + 1} mode_names, one more than mode_edges, got "
-                f"{len(names)}."
-            )
-        boundaries = torch.tensor(edges, dtype=torch.float64)
-
-        def assign(x: Tensor) -> Tensor:
-            return torch.bucketize(tensor_of(x)[:, 0].contiguous(), boundaries, right=True)
-
-        counts = torch.bincount(assign(self.train_values), minlength=len(names))
-        return Modes(tuple(map(str, names)), counts / counts.sum(), assign)
+            self.modes = modes_between(mode_edges, self.train_values, mode_names, float(shift[0]))

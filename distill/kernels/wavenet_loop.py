@@ -155,7 +155,7 @@ def generate(
         base: `(B or 1, F, L, 2 G)`: projected context plus the bias of the taps, from `begin` on.
         hop: Sites per row of `base`; divides `begin`.
         x: The result.
-        rings: `(B, sum of reach, C)`: the layers' last inputs, zero at the start, written in place.
+        rings: `(sum of reach, B, C)`: the layers' last inputs, zero at the start, written in place.
         begin: First site to fill; those before it are there already.
         end: Last site to fill, plus one.
     """
@@ -187,11 +187,11 @@ def generate(
                 for k in range(kernel - 1):
                     slot = offsets[i] + (t + k * dilation) % reach
                     for j in range(channels):
-                        taps[b, k * channels + j] = rings[b, slot, j]
+                        taps[b, k * channels + j] = rings[slot, b, j]
                 slot = offsets[i] + t % reach
                 for j in range(channels):
                     taps[b, (kernel - 1) * channels + j] = h[b, j]
-                    rings[b, slot, j] = h[b, j]
+                    rings[slot, b, j] = h[b, j]
                 row = b if base.shape[0] > 1 else 0
                 for j in range(width):
                     z[b, j] = base[row, (t - begin) // hop, i, j]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,23 +65,35 @@ def generate_fast(
     )
     weights, variates = _weights(net, recipe.offset), _array(noise)
     x = np.zeros((batch, sites), np.float32)
-    rings = np.zeros((batch, sum(layer.reach for layer in layers), net.channels), np.float32)
     bias = torch.stack([layer.taps.bias for layer in layers])
-    parts = min(torch.get_num_threads(), batch)
+    parts = max(1, min(torch.get_num_threads(), batch))
     edges = [round(i * batch / parts) for i in range(parts + 1)]
+    some = [slice(low, high) for low, high in pairwise(edges)]
+    reach = sum(layer.reach for layer in layers)
+    rings = [np.zeros((reach, s.stop - s.start, net.channels), np.float32) for s in some]
     # Whole rows, few enough that the projected context stays small.
     block = hop * max(1, _ROWS // batch) if rows is not None else sites
     with ThreadPoolExecutor(parts) as pool:
         for begin in range(0, sites, block):
             end = min(begin + block, sites)
             base = _array(_base(net, rows, bias, begin // hop, -(-end // hop)))
-
-            def run(low: int, high: int, base: np.ndarray = base, at: tuple = (begin, end)) -> None:
-                some = slice(low, high)
-                own = base[some] if len(base) > 1 else base
-                loop.generate(weights, how, variates[some], own, hop, x[some], rings[some], *at)
-
-            list(pool.map(run, edges[:-1], edges[1:]))
+            jobs = [
+                pool.submit(
+                    loop.generate,
+                    weights,
+                    how,
+                    variates[s],
+                    base[s] if len(base) > 1 else base,
+                    hop,
+                    x[s],
+                    ring,
+                    begin,
+                    end,
+                )
+                for s, ring in zip(some, rings, strict=True)
+            ]
+            for job in jobs:
+                job.result()
     return torch.from_numpy(x).to(noise)
 
 

@@ -185,3 +185,14 @@ def test_config_builds_its_data(tmp_path: Path, name: str) -> None:
         config.data.path = str(tmp_path / "x.npy")
     data = build(config.data)
     assert data.train_batch(0, 4, 0).x.shape == (4, data.spec.sites)
+
+
+def test_gaps_along_the_first_column_part_the_modes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    first = np.concatenate([rng.uniform(0, 1, 300), rng.uniform(1.5, 2, 100), [9.0]])
+    np.save(tmp_path / "x.npy", np.stack([first, rng.normal(size=401)], 1))
+    data = Points(str(tmp_path / "x.npy"), mode_gap=0.04)
+    assert data.modes is not None
+    assert len(data.modes.names) == 2
+    assert data.modes.shares.tolist() == pytest.approx([0.75, 0.25], abs=0.03)
+    assert data.modes.assign(torch.tensor([[0.5, 0.0], [1.6, 0.0], [9.0, 0.0]])).tolist() == [0, 1, 1]

@@ -1,0 +1,88 @@
+"""What was computed of a file, kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_VERSION = 1
+
+
+class Cache:
+    """Results on disk under a key, each file whole or not there at all.
+
+    An interrupted run finds what it has finished; one key may be written by several processes.
+
+    Arguments:
+        folder: Where; `None` keeps nothing.
+
+    Errors:
+        ValueError: The folder can't be written.
+
+    Example:
+        >>> Cache(None).recall({"of": "what"}, lambda: {"value": torch.ones(2)})["value"]
+        tensor([1., 1.])
+    """
+
+    def __init__(self, folder: str | Path | None) -> None:
+        self.folder = None if folder is None else Path(folder).expanduser()
+
+    def recall(self, key: Mapping[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return what is kept under a key, or make it and keep it.
+
+        Arguments:
+            key: Plain values that determine the result.
+            make: Its computation: tensors and plain values by name.
+        """
+        if self.folder is None:
+            return make()
+        path = self._path(key)
+        try:
+            return torch.load(path, weights_only=True)
+        except FileNotFoundError:
+            pass
+        except Exception:
+            path.unlink(missing_ok=True)  # a damaged file is made again
+        value = make()
+        self._write(path, value)
+        return value
+
+    def has(self, key: Mapping[str, Any]) -> bool:
+        """Return whether something is kept under a key."""
+        return self.folder is not None and self._path(key).is_file()
+
+    def _path(self, key: Mapping[str, Any]) -> Path:
+        assert self.folder is not None
+        text = json.dumps({"version": _VERSION, **key}, sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:32]
+        return self.folder / name[:2] / f"{name[2:]}.pt"
+
+    def _write(self, path: Path, value: dict[str, Any]) -> None:
+        part = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
+            with os.fdopen(handle, "wb") as file:
+                torch.save(value, file)
+            os.replace(part, path)
+        except OSError as error:
+            raise ValueError(
+                f"cache: can't write to {self.folder} ({error.strerror}). Name another folder, as "
+                "in data.cache=FOLDER, or keep nothing with data.cache=null."
+            ) from error
+        finally:
+            if part is not None:
+                Path(part).unlink(missing_ok=True)
+
+
+def identity(path: Path) -> dict[str, Any]:
+    """Return what tells a file, and this version of it, from others."""
+    stat = path.stat()
+    return {"path": str(path.resolve()), "size": stat.st_size, "time": stat.st_mtime_ns}
