@@ -1,7 +1,7 @@
 """Compare this package's MAF with zuko's and nflows', side by side in one process.
 
     pip install -e '.[bench]'
-    python scripts/compare_flows.py            # about 4 minutes on 2 cores, most of it their sampling
+    python scripts/compare_flows.py            # about 4 minutes on 2 cores: their sampling
     python scripts/compare_flows.py --quick    # under a minute and a half
 
 All three are 5 masked affine layers of the same widths, trained by maximum likelihood on the same

@@ -87,11 +87,13 @@ class Autoregressive(Bijector):
     def inverse_by_steps(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Invert with one incremental step of the conditioner per site: fast, without gradients."""
         order = range(x.shape[1]) if self.conditioner.order is None else self.conditioner.order
-        u, log_det = torch.empty_like(x), torch.empty_like(x)
+        # Sites first, so that what a step reads and writes lies together.
+        x_sites = x.T.contiguous()
+        u, log_det = torch.empty_like(x_sites), torch.empty_like(x_sites)
         state = self.conditioner.start(x, context)
-        last = torch.zeros_like(x[:, 0])
+        last = torch.zeros_like(x_sites[0])
         for site in order:
             raw, state = self.conditioner.step(state, last)
-            last, log_det[:, site] = self.transform.inverse(x[:, site], raw)
-            u[:, site] = last
-        return u, log_det
+            last, log_det[site] = self.transform.inverse(x_sites[site], raw)
+            u[site] = last
+        return u.T.contiguous(), log_det.T.contiguous()

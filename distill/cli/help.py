@@ -65,9 +65,11 @@ def of_stage(stage: str, folders: Sequence[Path] = ()) -> str:
     width = max([len(group) for group in offered], default=0) + 2
     lines = []
     for group, names in offered.items():
-        marked = [f"{name} (default)" if name == chosen[group] else name for name in names]
+        # The mark stays on its option's line.
+        marked = [f"{name}\0(default)" if name == chosen[group] else name for name in names]
         indent = " " * (width + 2)
-        lines.append(fill(f"  {group:<{width}}{', '.join(marked)}", 96, subsequent_indent=indent))
+        text = fill(f"  {group:<{width}}{', '.join(marked)}", 96, subsequent_indent=indent)
+        lines.append(text.replace("\0", " "))
     common = "\n".join(f"  {key + '=':<12}{entry.text}" for key, entry in COMMON.items())
     return f"""{stage}: {STAGES[stage]}
 

@@ -80,6 +80,9 @@ class Head(nn.Module):
             "LogisticHead, or an objective that needs only log_prob (kl with method=log_ratio)."
         )
 
+    def start_at(self, scale: float) -> None:
+        """Let raw parameters of zero stand for data of this standard deviation."""
+
     def recipe(self) -> Recipe | None:
         """Return how to sample in a compiled loop, `None` where only `sample_from` can."""
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -59,6 +60,10 @@ class LocationScaleHead(Head):
         """Scale and move the noise."""
         loc, log_scale, _ = self.location_scale(raw)
         return loc + temperature * noise[..., 0] * log_scale.exp()
+
+    def start_at(self, scale: float) -> None:
+        """Move the starting log-scale."""
+        self.log_scale += math.log(scale)
 
     def recipe(self) -> Recipe:
         """Return how to sample in a compiled loop."""

@@ -47,6 +47,12 @@ class Mixture(Head):
         """Show the settings."""
         return f"components={self.components}, min_log_scale={self.min_log_scale}"
 
+    def start_at(self, scale: float) -> None:
+        """Move the starting log-scales and spread the starting locations accordingly."""
+        self.log_scale += math.log(scale)
+        with torch.no_grad():
+            self.start *= scale
+
     def parts(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return logits, locations, log-scales, and those before their clip, each `S + (K,)`."""
         logits, loc, log_scale = raw.chunk(3, -1)

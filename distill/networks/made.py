@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +16,21 @@ from distill.networks.staircase import StaircaseLinear
 _ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh, "elu": nn.ELU}
 
 
+# Sites whose parameters are prepared at once from what is known: large products instead of many
+# small ones.
+_AHEAD = 16
+
+
 @dataclass
 class MADEState:
-    """Sites read so far, and the values of all units that they complete."""
+    """Sites read so far, the units that they complete, and sums prepared for the next sites.
+
+    Units and sums are `(width, B)`, so that what one site completes lies together.
+    """
 
     position: int
-    layers: list[Tensor]
+    units: list[Tensor]
+    ahead: list[Tensor]
     from_context: Tensor | None
 
 
@@ -82,10 +92,12 @@ class MADE(Conditioner):
         low = 0 if context_channels else 1
         degrees = [torch.arange(1, sites + 1)]
         degrees += [_spread(width, low, max(sites - 1, low)) for width in hidden]
-        self._completed = [torch.bincount(d, minlength=sites + 1).cumsum(0).tolist() for d in degrees]
+        self._completed = [
+            torch.bincount(d, minlength=sites + 1).cumsum(0).tolist() for d in degrees
+        ]
         layers = [
             StaircaseLinear(len(below), torch.searchsorted(below, above, right=True))
-            for below, above in zip(degrees, degrees[1:], strict=False)
+            for below, above in pairwise(degrees)
         ]
         last = torch.searchsorted(degrees[-1], degrees[0]).repeat_interleave(parameters_per_site)
         layers.append(StaircaseLinear(hidden[-1], last, zero=zero))
@@ -112,31 +124,50 @@ class MADE(Conditioner):
     def start(self, x: Tensor, context: Tensor | None = None) -> MADEState:
         """Return the state before the first site."""
         check_sites(self, x, self.sites)
-        units = [x.new_zeros(x.shape[0], layer.weight.shape[1]) for layer in self.layers]
-        return MADEState(-1, units, self._project(context, x.shape[0]))
+        shift = self._project(context, x.shape[0])
+        units = [x.new_zeros(completed[-1], x.shape[0]) for completed in self._completed]
+        return MADEState(-1, units, list(units), None if shift is None else shift.T)
 
     def step(self, state: MADEState, x_t: Tensor) -> tuple[Tensor, MADEState]:
         """Compute only the hidden units that the last site completes, then the next parameters."""
-        position, units = state.position + 1, state.layers
+        position = state.position + 1
         if position > 0:
-            units[0][:, position - 1] = x_t
-        for i, layer in enumerate(self.layers[:-1]):
-            done = self._completed[i + 1]
-            new = slice(done[position - 1] if position else 0, done[position])
-            if new.stop > new.start:
-                value = self._rows(layer, units[i], new, self._completed[i][position])
-                if i == 0 and state.from_context is not None:
-                    value = value + state.from_context[:, new]
-                units[i + 1][:, new] = self.activation(value)
-        p = self.parameters_per_site
-        rows = slice(position * p, position * p + p)
-        params = self._rows(self.layers[-1], units[-1], rows, self._completed[-1][position])
-        return params, MADEState(position, units, state.from_context)
+            state.units[0][position - 1] = x_t
+        last = len(self.layers) - 1
+        for i in range(last):
+            sums = self._sums(i, position, state)
+            if len(sums):
+                state.units[i + 1][self._new(i, position)] = self.activation(sums)
+        params = self._sums(last, position, state).T
+        return params, MADEState(position, state.units, state.ahead, state.from_context)
 
-    @staticmethod
-    def _rows(layer: nn.Module, below: Tensor, rows: slice, reach: int) -> Tensor:
-        weight = layer.weight[rows, :reach]
-        return torch.addmm(layer.bias[rows], below[:, :reach], weight.T)
+    def _new(self, i: int, position: int) -> slice:
+        """Return the outputs of layer i that this position completes."""
+        if i == len(self.layers) - 1:
+            return slice(
+                position * self.parameters_per_site, (position + 1) * self.parameters_per_site
+            )
+        done = self._completed[i + 1]
+        return slice(done[position - 1] if position else 0, done[position])
+
+    def _sums(self, i: int, position: int, state: MADEState) -> Tensor:
+        """Return the weighted sums of layer i's new outputs, `(rows, B)`."""
+        layer, below, rows = self.layers[i], state.units[i], self._new(i, position)
+        assert isinstance(layer, StaircaseLinear)
+        start = position - position % _AHEAD
+        known, reach = self._completed[i][start], self._completed[i][position]
+        first = self._new(i, start).start
+        if position == start:
+            end = min(start + _AHEAD, self.sites) - 1
+            ahead = slice(first, self._new(i, end).stop)
+            bias = layer.bias[ahead, None]
+            if i == 0 and state.from_context is not None:
+                bias = bias + state.from_context[ahead]
+            state.ahead[i] = torch.addmm(bias, layer.weight[ahead, :known], below[:known])
+        sums = state.ahead[i][rows.start - first : rows.stop - first]
+        if reach > known:
+            sums = torch.addmm(sums, layer.weight[rows, known:reach], below[known:reach])
+        return sums
 
     def _project(self, context: Tensor | None, batch: int) -> Tensor | None:
         if self.from_context is None:

@@ -1,9 +1,11 @@
 """Stages: what `distill STAGE` runs, each with its own config and its own folder."""
 
 STAGES: dict[str, str] = {
+    "prepare": "look through a corpus of audio, report on it, and cache its features",
     "teacher": "train an autoregressive teacher by maximum likelihood",
     "student": "distill a frozen teacher into a parallel student",
-    "sample": "draw from a trained teacher or student",
+    "classifier": "train a classifier of sounds, for perceptual losses and evaluation",
+    "sample": "draw from a trained teacher or student, or copy audio and mels",
     "evaluate": "measure a student against its teacher and held-out data",
     "export": "write the student's sampler as .pt2 and ONNX, and verify each",
     "benchmark": "compare the speed of teacher, student and exports",

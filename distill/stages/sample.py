@@ -1,36 +1,53 @@
-"""Draw samples from RUN's student (or teacher) into a file."""
+"""Draw from RUN's student (or teacher): values into a table, sounds into a folder.
+
+A model of sound copies what `input` names, file by file: audio that it has never seen, or mels
+(.npy, .pt). Without an input it draws freely, where it needs no features.
+"""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
-import numpy as np
 from omegaconf import DictConfig
 
+from distill.evaluation.placing import move, place_of
 from distill.stages.folders import MODELS, device_of, root_of, saved_model
+from distill.stages.outputs import output_for
+from distill.stages.requests import requests_of
 
 
 def run(config: DictConfig) -> dict[str, float]:
-    """Write `count` samples as .npy or .csv, to `output` or RUN/sample/samples.npy.
+    """Draw what the config asks for, into `output` or RUN/sample/.
 
     Errors:
-        FileExistsError: The output exists and `overwrite` is not set.
-        ValueError: An output that is neither .npy nor .csv.
+        FileExistsError: An output exists and `overwrite` is not set.
+        ValueError: An output of the wrong kind, or an input that the model can't read.
     """
     role = Path(config.run).name if Path(config.run).name in MODELS else config.model
     if role not in MODELS:
         raise ValueError(f"model: wanted teacher or student, got {role!r}.")
     model = saved_model(config, role).model(config.trusted).to(device_of(config))
-    output = Path(config.output or root_of(config) / "sample" / f"{role}.npy")
-    if output.suffix not in (".npy", ".csv"):
-        raise ValueError(f"output: wanted a .npy or .csv file, got {str(output)!r}.")
-    if output.exists() and not config.overwrite:
-        raise FileExistsError(f"{output}: exists. Name another output=, or set overwrite=true.")
-    x = model.sample(config.count, seed=config.seed, temperature=config.temperature).cpu().numpy()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if output.suffix == ".npy":
-        np.save(output, x)
-    else:
-        np.savetxt(output, x, delimiter=",", fmt="%.8g")
-    print(f"{output}: {x.shape[0]} samples of {x.shape[1]} sites")
-    return {"count": float(len(x))}
+    output = output_for(model.spec, config.output, root_of(config) / "sample", role)
+    requests = requests_of(config, model.spec, role)
+    output.claim([request.name for request in requests], config.overwrite)
+    count = sites = 0
+    seconds = 0.0
+    for number, request in enumerate(requests):
+        began = time.monotonic()
+        x = model.sample(
+            request.count,
+            move(request.features, *place_of(model)),
+            sites=request.sites,
+            seed=config.seed + number,
+            temperature=config.temperature,
+        ).cpu()
+        seconds += time.monotonic() - began
+        count, sites = count + len(x), sites + x.numel()
+        print(f"{output.write(request.name, x)}: {len(x)} x {x.shape[1]} sites")
+    numbers = {"count": float(count), "seconds": seconds}
+    if model.spec.sample_rate is not None:
+        sound = sites / model.spec.sample_rate
+        numbers["real_time_factor"] = sound / max(seconds, 1e-9)
+        print(f"{sound:.1f} s of sound in {seconds:.1f} s: {sound / seconds:.2f} x real time")
+    return numbers

@@ -199,3 +199,13 @@ def test_bad_settings_are_refused():
         MixtureOfLogistics(2, bins=1)
     with pytest.raises(ValueError, match="bins >= 2, got 1"):
         MuLaw(1)
+
+
+@pytest.mark.parametrize("head", [GaussianHead, LogisticHead, MixtureOfGaussians, MixtureOfLogistics])
+def test_a_head_starts_at_the_scale_of_the_data(head) -> None:
+    plain, scaled = head(), head()
+    scaled.start_at(0.05)
+    x = torch.randn(7)
+    raw = torch.zeros(7, plain.parameters_per_site)
+    wanted = plain.log_prob(x, raw) - math.log(0.05)
+    assert torch.allclose(scaled.log_prob(0.05 * x, raw), wanted, atol=1e-5)

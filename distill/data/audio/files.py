@@ -13,7 +13,7 @@ SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 _EIGHT_BITS = ("PCM_S8", "PCM_U8", "ULAW", "ALAW", "DPCM_8")
 
 
-class Unusable(ValueError):
+class UnusableError(ValueError):
     """A file that is left out, with the reason."""
 
 
@@ -43,28 +43,30 @@ def read(path: Path) -> Recording:
     """Read a file.
 
     Errors:
-        Unusable: It is empty, unreadable, truncated, of 8 bits, or holds NaN.
+        UnusableError: It is empty, unreadable, truncated, of 8 bits, or holds NaN.
     """
     try:
         if not path.stat().st_size:
-            raise Unusable("empty: 0 bytes")
+            raise UnusableError("empty: 0 bytes")
         with soundfile.SoundFile(str(path)) as file:
             coding, rate, promised = file.subtype, file.samplerate, file.frames
             samples = file.read(dtype="float32", always_2d=True)
         cut = _truncated(path)
     except (OSError, soundfile.SoundFileError) as error:
         reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
-        raise Unusable(f"unreadable: {str(reason).strip().rstrip('.')}") from None
+        raise UnusableError(f"unreadable: {str(reason).strip().rstrip('.')}") from None
     if not len(samples):
-        raise Unusable("empty: no samples")
+        raise UnusableError("empty: no samples")
     if len(samples) < promised:
         cut = f"{len(samples)} of {promised} samples"
     if cut:
-        raise Unusable(f"truncated: {cut}")
+        raise UnusableError(f"truncated: {cut}")
     if coding in _EIGHT_BITS:
-        raise Unusable(f"8-bit ({coding}): its own noise would be learned; wanted 16 bits or more")
+        raise UnusableError(
+            f"8-bit ({coding}): its own noise would be learned; wanted 16 bits or more"
+        )
     if not np.isfinite(samples).all():
-        raise Unusable(f"NaN or infinity in {int((~np.isfinite(samples)).sum())} samples")
+        raise UnusableError(f"NaN or infinity in {int((~np.isfinite(samples)).sum())} samples")
     return Recording(samples, rate, coding)
 
 

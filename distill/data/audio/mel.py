@@ -172,7 +172,6 @@ def _filters(mel: LogMel, rate: int) -> Tensor:
             f"LogMel: {int((~inside.any(1)).sum())} of {mel.bands} bands cover no point of an FFT "
             f"of {mel.fft} at {rate} Hz. Use fewer bands or a larger fft."
         )
-    norm = "slaney" if mel.normalize else None
     matrix = librosa.filters.mel(
         sr=rate,
         n_fft=mel.fft,
@@ -180,7 +179,7 @@ def _filters(mel: LogMel, rate: int) -> Tensor:
         fmin=mel.low,
         fmax=high,
         htk=mel.htk,
-        norm=norm,
+        norm="slaney" if mel.normalize else None,
         dtype=np.float64,
     )
     return torch.from_numpy(matrix)

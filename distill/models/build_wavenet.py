@@ -38,6 +38,7 @@ def wavenet(
         torch.Size([2, 16])
     """
     made_head, made_encoder = head(), _encoder(spec, encoder)
+    made_head.start_at(spec.scale[0])
     conditioner = WaveNet(
         made_head.parameters_per_site,
         **_context_of(made_encoder),

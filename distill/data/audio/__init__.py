@@ -1,0 +1,27 @@
+"""Audio: folders, corpora and synthetic sounds, with mel, pitch, speaker and label beside them."""
+
+from distill.data.audio.batches import AudioData
+from distill.data.audio.corpus import AudioCorpus
+from distill.data.audio.inputs import Input, read_inputs
+from distill.data.audio.layouts import AnyFolder, Digits, Layout, LJSpeech
+from distill.data.audio.mel import LogMel
+from distill.data.audio.mel_files import read_mel
+from distill.data.audio.pitch import Pitch
+from distill.data.audio.scan import Scan
+from distill.data.audio.tones import Tones
+
+__all__ = [
+    "AnyFolder",
+    "AudioCorpus",
+    "AudioData",
+    "Digits",
+    "Input",
+    "LJSpeech",
+    "Layout",
+    "LogMel",
+    "Pitch",
+    "Scan",
+    "Tones",
+    "read_inputs",
+    "read_mel",
+]

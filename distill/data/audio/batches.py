@@ -1,0 +1,181 @@
+"""Audio as data: crops for training, whole clips held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+import torch
+
+from distill.contract import Batch, DataSpec, FeatureSpec
+from distill.data.audio.checks import check_clips
+from distill.data.audio.crops import Crop, cut, dequantize
+from distill.data.audio.measure import measure
+from distill.data.audio.mel import LogMel
+from distill.data.audio.pitch import Pitch
+from distill.data.audio.preparation import Clip
+from distill.data.audio.scan import Scan
+from distill.data.base import Data, check_request
+
+_SPLIT, _CROP, _HELD = 0, 1, 2
+_FRAMED = ("mel", "f0")
+
+
+class AudioData(Data):
+    """Clips of 16-bit audio as values of varying length, full scale 1.
+
+    Training crops fall on a clip in proportion to its length, and start on one of its frames at
+    random. A clip shorter than the crop is taken whole and filled up; held-out clips are whole,
+    up to a length, and filled up to that of the longest beside them. What is filled up is silence
+    with mask 0. Everything is dequantized by uniform noise of one 16-bit step, silence too:
+    digital silence has no density. Features are those of the whole clip, so a crop's frames know
+    what lies beyond its ends.
+
+    Arguments:
+        clips: Of one sample rate, with the features at frame rate that `conditions` names.
+        scan: What the look through the corpus found.
+        sample_rate: Hz.
+        crop: Sites of a training crop, a multiple of the mel's hop.
+        conditions: The features to give, any of `mel`, `f0`, `speaker`, `label`, or none.
+        mel: Settings of the mel, and of the frames.
+        pitch: Settings of f0.
+        labels: Names of the labels.
+        seed: Of the split by clips.
+        held_out: Share of the clips to hold out, rounded up.
+        held_out_seconds: Longest held-out value; the rest of a longer clip is not used.
+
+    Attributes:
+        scan: As given.
+        mel: As given.
+        train_names: Names of the training clips.
+        held_out_names: Names of the held-out clips, in the order of `held_out`.
+
+    Errors:
+        ValueError: An unknown condition, or one that the clips lack; a crop that is no multiple
+            of the hop; fewer than two clips; a share outside (0, 1).
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        scan: Scan,
+        sample_rate: int,
+        crop: int,
+        conditions: Sequence[str],
+        mel: LogMel,
+        pitch: Pitch,
+        labels: Sequence[str] = (),
+        seed: int = 0,
+        held_out: float = 0.1,
+        held_out_seconds: float = 4.0,
+    ) -> None:
+        check_clips(type(self).__name__, clips, crop, conditions, mel.hop, held_out)
+        order = np.random.default_rng([_SPLIT, seed]).permutation(len(clips))
+        held = int(np.ceil(held_out * len(clips)))
+        self._held = [clips[i] for i in order[:held]]
+        self._train = [clips[i] for i in sorted(order[held:])]
+        self.scan, self.mel, self._pitch, self._rate = scan, mel, pitch, sample_rate
+        self._crop, self._most = crop, int(held_out_seconds * sample_rate) // mel.hop * mel.hop
+        if self._most < mel.hop:
+            raise ValueError(
+                f"{type(self).__name__}: wanted held_out_seconds of a frame or more, "
+                f"{mel.hop / sample_rate:.4f} s, got {held_out_seconds}."
+            )
+        self._conditions = tuple(conditions)
+        self._speakers = sorted({c.speaker for c in clips if c.speaker is not None})
+        sites = np.array([clip.sites for clip in self._train])
+        self._ends = np.cumsum(sites)
+        # One structure of batches for the whole run.
+        self._masked = bool((sites // mel.hop * mel.hop < crop).any())
+        self._blank = {"mel": mel.silence(sample_rate), "f0": pitch.silence()}
+        self.train_size = len(self._train)
+        self.train_names = [clip.name for clip in self._train]
+        self.held_out_names = [clip.name for clip in self._held]
+        self.spec = self._spec(labels)
+
+    def train_batch(self, step: int, size: int, seed: int) -> Batch:
+        """Return the training crops of a step."""
+        check_request(self, step, size)
+        rng = np.random.default_rng([_CROP, seed, step])
+        chosen = np.searchsorted(self._ends, rng.integers(self._ends[-1], size=size), "right")
+        clips = [self._train[i] for i in chosen]
+        crops = [
+            cut(clip, self._crop, self.mel.hop, self._blank, float(where))
+            for clip, where in zip(clips, rng.random(size), strict=True)
+        ]
+        noise = rng.random((size, self._crop), dtype=np.float32)
+        return self._batch(clips, crops, noise, self._masked)
+
+    def held_out(self, size: int) -> Iterator[Batch]:
+        """Yield the held-out clips, each dequantized the same way every time."""
+        check_request(self, 0, size)
+        for first in range(0, len(self._held), size):
+            clips = self._held[first : first + size]
+            used = [min(clip.sites, self._most) for clip in clips]
+            sites = self.mel.frames(max(used)) * self.mel.hop
+            crops = [cut(c, sites, self.mel.hop, self._blank, most=self._most) for c in clips]
+            rngs = [np.random.default_rng([_HELD, first + i]) for i in range(len(clips))]
+            noise = np.stack([rng.random(sites, dtype=np.float32) for rng in rngs])
+            yield self._batch(clips, crops, noise, min(used) < sites)
+
+    def check_matches(self, spec: DataSpec) -> None:
+        """Raise unless a model built for `spec` can read these values.
+
+        Errors:
+            ValueError: Another rate or hop, other features, another mel, other speakers.
+        """
+        super().check_matches(spec)
+        for name in sorted(spec.settings.keys() | self.spec.settings.keys()):
+            mine, wanted = self.spec.settings.get(name), spec.settings.get(name)
+            if mine != wanted:
+                raise ValueError(
+                    f"{type(self).__name__}: the model wants {name} {_difference(wanted, mine)}, "
+                    f"this data has {_difference(mine, wanted)}. Set data.{name} as in training."
+                )
+
+    def _batch(
+        self, clips: Sequence[Clip], crops: Sequence[Crop], noise: np.ndarray, masked: bool
+    ) -> Batch:
+        x = dequantize(torch.stack([crop.samples for crop in crops]), noise)
+        features = {}
+        for name in self._conditions:
+            if name == "speaker":
+                features[name] = torch.tensor([self._speakers.index(str(c.speaker)) for c in clips])
+            elif name == "label":
+                features[name] = torch.tensor([int(c.label or 0) for c in clips])
+            else:
+                features[name] = torch.stack([crop.frames[name] for crop in crops])
+        mask = None
+        if masked:
+            valid = torch.tensor([crop.valid for crop in crops])
+            mask = (torch.arange(x.shape[1]) < valid[:, None]).to(x.dtype)
+        return Batch(x, features or None, mask)
+
+    def _spec(self, labels: Sequence[str]) -> DataSpec:
+        framed = [name for name in _FRAMED if name in self._conditions]
+        scale, measured = measure(self._train, framed)
+        sizes = {"speaker": len(self._speakers), "label": len(labels)}
+        beside = {
+            "f0": ("pitch", asdict(self._pitch)),
+            "speaker": ("speakers", self._speakers),
+            "label": ("labels", list(labels)),
+        }
+        return DataSpec(
+            sites=None,
+            scale=(scale,),
+            features={
+                name: measured[name] if name in measured else FeatureSpec("label", sizes[name])
+                for name in self._conditions
+            },
+            sample_rate=self._rate,
+            hop=self.mel.hop if framed else 1,
+            settings={"mel": asdict(self.mel)}
+            | dict(beside[name] for name in self._conditions if name in beside),
+        )
+
+
+def _difference(mine: object, other: object) -> str:
+    if not isinstance(mine, Mapping) or not isinstance(other, Mapping):
+        return str(mine)
+    return ", ".join(f"{k}={v}" for k, v in mine.items() if other.get(k) != v) or "others"

@@ -1,0 +1,55 @@
+"""What must hold of clips before they become data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from distill.data.audio.preparation import Clip
+
+CONDITIONS = ("mel", "f0", "speaker", "label")
+
+
+def check_clips(
+    name: str,
+    clips: Sequence[Clip],
+    crop: int,
+    conditions: Sequence[str],
+    hop: int,
+    held_out: float,
+) -> None:
+    """Raise unless clips can be cropped, split and conditioned as asked.
+
+    Arguments:
+        name: Of the data set, for the message.
+        clips: The clips.
+        crop: Sites of a training crop.
+        conditions: Features asked for.
+        hop: Sites per frame.
+        held_out: Share to hold out.
+
+    Errors:
+        ValueError: What is wrong.
+    """
+    if crop < hop or crop % hop:
+        near = max(1, round(crop / hop)) * hop
+        raise ValueError(
+            f"{name}: wanted crop, a multiple of the mel's hop {hop}, got {crop}. {near} would do."
+        )
+    if set(conditions) - set(CONDITIONS) or len(set(conditions)) < len(conditions):
+        raise ValueError(
+            f"{name}: wanted conditions among {', '.join(CONDITIONS)}, each once, got "
+            f"{', '.join(conditions)}."
+        )
+    if not 0 < held_out < 1 or math.ceil(held_out * len(clips)) >= len(clips):
+        raise ValueError(
+            f"{name}: wanted held_out, a share between 0 and 1 that leaves clips to train on, "
+            f"got {held_out} of {len(clips)} clips."
+        )
+    for what in ("speaker", "label"):
+        lacking = [clip.name for clip in clips if getattr(clip, what) is None]
+        if what in conditions and lacking:
+            raise ValueError(
+                f"{name}: conditions name {what!r}, and {len(lacking)} clips have none, first "
+                f"{lacking[0]}. Leave it out, or use a corpus that has it (data=digits)."
+            )

@@ -1,0 +1,167 @@
+"""A corpus of audio files."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from distill.data.audio.batches import AudioData
+from distill.data.audio.files import UnusableError
+from distill.data.audio.layouts import AnyFolder, Layout
+from distill.data.audio.mel import LogMel
+from distill.data.audio.pitch import Pitch
+from distill.data.audio.preparation import Clip, Loaded, Preparation, Source
+from distill.data.audio.scan import Scan
+
+_PATIENCE = 5.0
+_SHOWN = 5
+
+
+class AudioCorpus(AudioData):
+    """Audio files as data: `AudioData` over what a folder holds.
+
+    wav, flac, ogg, mp3 and others that libsndfile reads are averaged to mono and resampled. Files
+    that can't be used are left out, each with its reason in `scan.rejects`; what was changed, or is
+    doubtful, stands in `scan.notes`. Prepared clips are kept on disk, so that a second start is
+    quick and an interrupted one goes on; what fits into `memory` is held there too.
+
+    Arguments:
+        path: The folder.
+        layout: `AnyFolder`, `LJSpeech` or `Digits`.
+        sample_rate: Hz.
+        crop: Sites of a training crop, a multiple of the mel's hop.
+        conditions: The features to give, any of `mel`, `f0`, `speaker`, `label`, or none.
+        mel: Settings of the mel, and of the frames.
+        pitch: Settings of f0.
+        level: Root mean square to bring each clip to, dB of full scale; `None` leaves it.
+        trim: Cut what is this many dB below the loudest at both ends; `None` for nothing.
+        shortest: Seconds; shorter clips are left out.
+        silence: Root mean square, dB; clips below are left out.
+        seed: Of the split by files.
+        held_out: Share of the files to hold out, rounded up.
+        held_out_seconds: Longest held-out value.
+        memory: Hold the clips in memory up to this size, GB; beyond, read them from the cache.
+        cache: Folder of prepared clips; `None` keeps none.
+        workers: Processes that prepare clips.
+
+    Errors:
+        FileNotFoundError: No such folder.
+        ValueError: No file can be used, with the reasons; what `AudioData` raises.
+
+    Example:
+        >>> AudioCorpus("no/such/folder")
+        Traceback (most recent call last):
+        FileNotFoundError: no/such/folder: no such folder. Name one that holds audio.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        layout: Layout | None = None,
+        sample_rate: int = 22_050,
+        crop: int = 7_680,
+        conditions: Sequence[str] = ("mel",),
+        mel: LogMel | None = None,
+        pitch: Pitch | None = None,
+        level: float | None = None,
+        trim: float | None = None,
+        shortest: float = 0.1,
+        silence: float = -60.0,
+        seed: int = 0,
+        held_out: float = 0.1,
+        held_out_seconds: float = 4.0,
+        memory: float = 4.0,
+        cache: str | None = "~/.cache/distill",
+        workers: int = 1,
+    ) -> None:
+        layout, mel, pitch = layout or AnyFolder(), mel or LogMel(), pitch or Pitch()
+        mel.filters(sample_rate)  # before all the work
+        prepare = Preparation(
+            sample_rate=sample_rate,
+            level=level,
+            trim=trim,
+            shortest=shortest,
+            silence=silence,
+            mel=mel,
+            features=tuple(name for name in ("mel", "f0") if name in conditions),
+            pitch=pitch,
+            cache=cache,
+        )
+        clips, scan = _prepared(Path(path), layout, prepare, memory, workers)
+        super().__init__(
+            clips,
+            scan,
+            sample_rate=sample_rate,
+            crop=crop,
+            conditions=conditions,
+            mel=mel,
+            pitch=pitch,
+            labels=layout.labels,
+            seed=seed,
+            held_out=held_out,
+            held_out_seconds=held_out_seconds,
+        )
+
+
+def _prepared(
+    root: Path, layout: Layout, prepare: Preparation, memory: float, workers: int
+) -> tuple[list[Clip], Scan]:
+    """Prepare all files; hold them in memory as long as there is room for all."""
+    sources, left_out = layout.sources(root.expanduser())
+    scan = Scan(rejects=dict(left_out))
+    clips: list[Clip] = []
+    held, room = 0, memory * 2**30
+    began = shown = time.monotonic()
+    for source, loaded in _each(prepare, sources, workers):
+        if isinstance(loaded, UnusableError):
+            scan.rejects[source.name] = str(loaded)
+            continue
+        sites = len(loaded.samples)
+        scan.add(source.name, sites / prepare.sample_rate, loaded.facts)
+        held += sum(t.nbytes for t in (loaded.samples, *loaded.frames.values()))
+        load = partial(_same, loaded) if held <= room else partial(prepare, source)
+        clips.append(Clip(source.name, sites, load, source.speaker, source.label))
+        if time.monotonic() - max(shown, began) > _PATIENCE:
+            shown = time.monotonic()
+            done = len(clips) + len(scan.rejects)
+            print(f"prepared {done} of {len(sources) + len(left_out)} files", flush=True)
+    if not clips:
+        raise ValueError(_nothing(root, scan))
+    return clips, scan
+
+
+def _each(
+    prepare: Preparation, sources: Sequence[Source], workers: int
+) -> Iterator[tuple[Source, Loaded | UnusableError]]:
+    attempt = partial(_attempt, prepare)
+    if workers <= 1:
+        yield from zip(sources, map(attempt, sources), strict=True)
+        return
+    # Forked copies of a process with threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context) as pool:
+        yield from zip(sources, pool.map(attempt, sources, chunksize=16), strict=True)
+
+
+def _attempt(prepare: Preparation, source: Source) -> Loaded | UnusableError:
+    try:
+        return prepare(source)
+    except UnusableError as reason:
+        return reason
+
+
+def _same(loaded: Loaded) -> Loaded:
+    return loaded
+
+
+def _nothing(root: Path, scan: Scan) -> str:
+    if not scan.rejects:
+        return f"{root}: no audio in there (wav, flac, ogg, mp3). Name another folder."
+    some = list(scan.rejects.items())
+    listed = "; ".join(f"{name} is {reason}" for name, reason in some[:_SHOWN])
+    more = f"; and {len(some) - _SHOWN} more" if len(some) > _SHOWN else ""
+    return f"{root}: none of {len(some)} files can be used: {listed}{more}."

@@ -1,0 +1,178 @@
+"""From a file to a clip: mono, resampled, trimmed, level, and its features."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import librosa
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.data.audio.cache import Cache, identity
+from distill.data.audio.files import Recording, UnusableError, read
+from distill.data.audio.mel import LogMel
+from distill.data.audio.pitch import Pitch
+
+STEP = 2.0**-15
+"""One step of 16-bit audio."""
+_PEAK = 0.99
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file, its name in the corpus, and its speaker and label where it has them."""
+
+    path: Path
+    name: str
+    speaker: str | None = None
+    label: int | None = None
+
+
+class Loaded(NamedTuple):
+    """Samples `(T,)` in int16, features at frame rate `(F, size)`, and facts about the file."""
+
+    samples: Tensor
+    frames: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One recording of a corpus; `load` gives its contents, from memory or from disk."""
+
+    name: str
+    sites: int
+    load: Callable[[], Loaded]
+    speaker: str | None = None
+    label: int | None = None
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Settings of the way from a file to a clip; a call goes that way, through the cache.
+
+    Every clip is kept in 16 bits, which is what most corpora come in, and dequantized when it is
+    used. Where a 16-bit recording is made louder, it is dequantized before.
+
+    Arguments:
+        sample_rate: Hz; other files are resampled, those of a lower rate are left out.
+        level: Root mean square to bring each clip to, dB of full scale, as far as its peak
+            allows; `None` leaves it.
+        trim: Cut what is this many dB below the loudest at both ends; `None` for nothing.
+        shortest: Seconds; a shorter clip is left out.
+        silence: A clip whose root mean square is below, dB of full scale, is left out.
+        mel: Of the feature `mel`, and the frames of `f0`.
+        features: Those at frame rate to compute, among `mel` and `f0`.
+        pitch: Of the feature `f0`.
+        cache: Folder, or `None`.
+    """
+
+    sample_rate: int
+    level: float | None = None
+    trim: float | None = None
+    shortest: float = 0.1
+    silence: float = -60.0
+    mel: LogMel = field(default_factory=LogMel)
+    features: tuple[str, ...] = ("mel",)
+    pitch: Pitch = field(default_factory=Pitch)
+    cache: str | None = None
+
+    def __call__(self, source: Source) -> Loaded:
+        """Prepare a file, or recall what was prepared.
+
+        Errors:
+            UnusableError: With the reason.
+        """
+        keys = self._keys(source.path)
+        cache = Cache(self.cache)
+        recalled = all(cache.has(key) for key in keys.values())
+        audio = cache.recall(keys.pop("audio"), partial(self._audio, source))
+        samples = audio["samples"]
+        frames = {
+            name: cache.recall(key, partial(self._feature, name, samples))["value"]
+            for name, key in keys.items()
+        }
+        return Loaded(samples, frames, audio["facts"] | {"recalled": recalled})
+
+    def _keys(self, path: Path) -> dict[str, dict[str, Any]]:
+        names = ("sample_rate", "level", "trim", "shortest", "silence")
+        try:
+            audio = {"file": identity(path), **{name: getattr(self, name) for name in names}}
+        except OSError as error:
+            raise UnusableError(f"unreadable: {error.strerror}") from None
+        settings: dict[str, dict[str, Any]] = {
+            "mel": {"mel": asdict(self.mel)},
+            "f0": {"pitch": asdict(self.pitch), "hop": self.mel.hop, "align": self.mel.align},
+        }
+        return {"audio": audio} | {n: {"of": n, **audio, **settings[n]} for n in self.features}
+
+    def _feature(self, name: str, samples: Tensor) -> dict[str, Any]:
+        x = samples.double() * STEP
+        if name == "mel":
+            return {"value": self.mel(x[None], self.sample_rate)[0].float()}
+        return {"value": self.pitch.contour(self.pitch(x, self.sample_rate, self.mel))}
+
+    def _audio(self, source: Source) -> dict[str, Any]:
+        recording = read(source.path)
+        x, notes = self._mono(recording)
+        if self.trim is not None:
+            x = librosa.effects.trim(x, top_db=self.trim, frame_length=1024, hop_length=128)[0]
+        seconds = len(x) / self.sample_rate
+        if seconds < self.shortest:
+            after = "" if self.trim is None else " after trimming"
+            raise UnusableError(f"too short: {seconds:.3f} s{after}, wanted {self.shortest:g} s")
+        rms = float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
+        if rms < 10 ** (self.silence / 20):
+            level = f"{20 * np.log10(rms):.0f} dB" if rms else "digital silence"
+            raise UnusableError(f"silent: {level}, wanted {self.silence:g} dB")
+        clipped = _clipped(x)
+        if clipped:
+            notes.append(f"clipped in {clipped} samples")
+        if self.level is not None:
+            x = self._leveled(x, rms, source.name, notes)
+        samples = np.clip(np.rint(x / STEP), -(2**15), 2**15 - 1).astype(np.int16)
+        facts = {"rate": recording.rate, "clipped": clipped, "notes": notes}
+        return {"samples": torch.from_numpy(samples), "facts": facts}
+
+    def _mono(self, recording: Recording) -> tuple[np.ndarray, list[str]]:
+        x, rate, notes = recording.samples, recording.rate, []
+        channels = x.shape[1]
+        if channels > 1:
+            notes.append(f"{channels} channels, averaged")
+        mono = x[:, 0] if channels == 1 else x.mean(1)
+        if rate < 0.9 * self.sample_rate:
+            raise UnusableError(
+                f"low rate: {rate} Hz has nothing above {rate / 2:g} Hz, wanted {self.sample_rate}"
+            )
+        if rate != self.sample_rate:
+            notes.append(f"{rate} Hz, resampled")
+            mono = librosa.resample(mono, orig_sr=rate, target_sr=self.sample_rate)
+        return mono, notes
+
+    def _leveled(self, x: np.ndarray, rms: float, name: str, notes: list[str]) -> np.ndarray:
+        assert self.level is not None
+        wanted, most = 10 ** (self.level / 20) / rms, _PEAK / float(np.abs(x).max())
+        if wanted > most:
+            gains = [f"{20 * np.log10(gain):+.1f}" for gain in (most, wanted)]
+            notes.append(f"raised by {gains[0]} dB in place of {gains[1]}, for its peak")
+        gain = min(wanted, most)
+        if gain > 1:
+            noise = np.random.default_rng(zlib.crc32(name.encode())).random(len(x))
+            x = x + STEP * (noise - 0.5)
+        return gain * x
+
+
+def _clipped(x: np.ndarray) -> int:
+    """Count the samples that stand at full scale for three in a row or more."""
+    full = np.abs(x) >= 0.999
+    run = full[:-2] & full[1:-1] & full[2:]
+    inside = np.zeros(len(x), bool)
+    for shift in range(3):
+        inside[shift : len(x) - 2 + shift] |= run
+    return int(inside.sum())

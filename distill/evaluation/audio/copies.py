@@ -1,0 +1,46 @@
+"""Copies of clips: what a model makes of their features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from distill.evaluation.audio.clips import Clip, in_batches
+from distill.evaluation.placing import evaluating, move, place_of
+from distill.models import Density
+
+
+@torch.no_grad()
+def copies(
+    model: Density, clips: Sequence[Clip], seed: int, temperature: float = 1.0
+) -> list[Tensor]:
+    """Draw a sound of each clip's length from its features.
+
+    A flow draws each batch in one pass; an explicit autoregressive density runs freely, site after
+    site, all clips of a batch at once.
+
+    Arguments:
+        model: Teacher or student.
+        clips: Their features are read, never their sound.
+        seed: Of the noise.
+        temperature: Scales the noise.
+
+    Returns:
+        Sounds `(T,)` on the CPU, as long as each clip.
+    """
+    device, dtype = place_of(model)
+    sounds: list[Tensor] = []
+    with evaluating(model):
+        for number, (part, batch) in enumerate(in_batches(clips, model.spec)):
+            x = model.sample(
+                len(part),
+                move(batch.features, device, dtype),
+                sites=batch.x.shape[1],
+                seed=seed + number,
+                temperature=temperature,
+            )
+            x = x.detach().cpu().float()
+            sounds += [row[: len(clip.x)] for row, clip in zip(x, part, strict=True)]
+    return sounds

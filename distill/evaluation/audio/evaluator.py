@@ -1,0 +1,216 @@
+"""Evaluation of models of sound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor, nn
+
+from distill.data import Data
+from distill.data.audio.mel import LogMel
+from distill.data.audio.pitch import Pitch
+from distill.evaluation.audio.clips import Clip, held_out_clips, rate_of
+from distill.evaluation.audio.compare import Comparator, Comparison
+from distill.evaluation.audio.copies import copies
+from distill.evaluation.audio.griffin_lim import griffin_lim
+from distill.evaluation.audio.health import health
+from distill.evaluation.audio.labels import change_by_label, label_features, right_label_wins
+from distill.evaluation.audio.likelihood import bits_per_sample, kl_per_site, nll_per_site
+from distill.evaluation.audio.perceived import missing_measures
+from distill.evaluation.audio.pictures import spectrograms_figure
+from distill.evaluation.audio.recognition import accuracy
+from distill.evaluation.audio.table import side_by_side
+from distill.evaluation.evaluator import Evaluator, Report
+from distill.models import Density, Flow
+from distill.models.classifier import Classifier
+
+
+class AudioEvaluator(Evaluator):
+    """Likelihood, divergence, spectra, pitch, level and sound of copies of held-out clips.
+
+    `held_out_nll` and `kl_reverse` are nats a site, with their `standard_error` over clips.
+    `evaluate` gives for `teacher`, `student` and, where there is a mel, `griffin_lim` what
+    `Comparator` measures, and for the student `ratio/*` to its teacher.
+
+    Arguments:
+        count: Clips in `evaluate`.
+        seconds: Longest clip in `evaluate`.
+        watch_count: Clips in `watch`.
+        watch_seconds: Longest clip in `watch`.
+        teacher_every: Watch a teacher's free-running copies every so many times only: sampling is
+            sequential. 0 never does.
+        temperature: Scales the noise of copies.
+        skip: Sites left out of the reverse KL at the start of each clip.
+        shown: Clips whose sound and spectrogram are kept.
+        griffin_lim: Show what Griffin-Lim makes of the same mel.
+        pitch: How pitch is followed: range and resolution.
+        classifier: Folder of a trained classifier (`RUN/classifier`), which is then asked what it
+            recognizes in clips and copies.
+    """
+
+    def __init__(
+        self,
+        count: int = 16,
+        seconds: float = 4.0,
+        watch_count: int = 8,
+        watch_seconds: float = 1.0,
+        teacher_every: int = 1,
+        temperature: float = 1.0,
+        skip: int = 0,
+        shown: int = 4,
+        griffin_lim: bool = True,
+        pitch: Pitch | None = None,
+        classifier: str | Path | None = None,
+    ) -> None:
+        if min(count, watch_count) < 2 or min(seconds, watch_seconds) <= 0:
+            raise ValueError(
+                "AudioEvaluator: wanted count and watch_count of at least 2 and seconds above 0, "
+                f"got {count}, {watch_count}, {seconds}, {watch_seconds}."
+            )
+        self.count, self.seconds = count, seconds
+        self.watch_count, self.watch_seconds = watch_count, watch_seconds
+        self.teacher_every = teacher_every
+        self.temperature, self.skip, self.shown = temperature, skip, shown
+        self.griffin_lim = griffin_lim
+        self.pitch = pitch or Pitch()
+        self.classifier = classifier
+        self._watched = 0
+
+    def watch(
+        self, model: Density, data: Data, seed: int, teacher: Density | None = None
+    ) -> Report:
+        """Look at a model during training; with a teacher, at a student."""
+        report = Report()
+        clips = held_out_clips(data, self.watch_count, self.watch_seconds)
+        runs_freely = bool(self.teacher_every) and self._watched % self.teacher_every == 0
+        self._watched += 1
+        if teacher is None:
+            report.add("held_out_nll", nll_per_site(model, clips), 1)
+            nats = report.scalars["held_out_nll"]
+            report.scalars["held_out_nll/bits_per_sample"] = bits_per_sample(model, nats)
+        else:
+            assert isinstance(model, Flow)
+            report.add("kl_reverse", kl_per_site(model, teacher, clips, seed, self.skip), 1)
+            for name, value in health(model, clips, seed).items():
+                report.scalars[f"health/{name}"] = value
+        heard = clips[: max(1, self.shown)]
+        made: dict[str, list[Tensor]] = {}
+        if teacher is not None:
+            made["student"] = copies(model, heard, seed, self.temperature)
+        if runs_freely:
+            made["teacher"] = copies(teacher or model, heard, seed, self.temperature)
+        comparator = Comparator(heard, data.spec, self.pitch)
+        found = {name: comparator(sounds) for name, sounds in made.items()}
+        for name, comparison in found.items():
+            for key, value in comparison.scalars.items():
+                report.scalars[f"{name}/{key}"] = value
+        self._show(report, comparator, made, found, shown=1)
+        return report
+
+    def evaluate(self, teacher: Density, student: Density, data: Data, seed: int) -> Report:
+        """Compare a student with its teacher and with the data."""
+        assert isinstance(student, Flow)
+        report, spec = Report(), data.spec
+        clips = held_out_clips(data, self.count, self.seconds)
+        report.add("teacher/held_out_nll", nll_per_site(teacher, clips), 1)
+        report.scalars["teacher/bits_per_sample"] = bits_per_sample(
+            teacher, report.scalars["teacher/held_out_nll"]
+        )
+        report.add("student/kl_reverse", kl_per_site(student, teacher, clips, seed, self.skip), 1)
+        made = {
+            "teacher": copies(teacher, clips, seed, self.temperature),
+            "student": copies(student, clips, seed, self.temperature),
+        }
+        if self.griffin_lim and "mel" in spec.features:
+            made["griffin_lim"] = [_from_mel(clip, data) for clip in clips]
+        comparator = Comparator(clips, spec, self.pitch)
+        found = {name: comparator(sounds) for name, sounds in made.items()}
+        for name, comparison in found.items():
+            for key, value in comparison.scalars.items():
+                report.scalars[f"{name}/{key}"] = value
+        for name in ("stft", "log_mel_mae", "log_mel_rmse"):
+            mine, theirs = (found[who].scalars.get(name) for who in ("student", "teacher"))
+            if mine is not None and theirs:
+                report.scalars[f"student/ratio/{name}"] = mine / theirs
+        for name in label_features(spec):
+            wins, change = f"teacher/right_{name}_wins", f"student/change_by_{name}"
+            report.scalars[wins] = right_label_wins(teacher, clips, name)
+            report.scalars[change] = change_by_label(student, clips, name, spec, seed)
+        self._recognize(report, clips, made, data)
+        columns = list(made)
+        if any(name.startswith("reference/") for name in report.scalars):
+            columns.insert(0, "reference")
+        table = side_by_side(report.scalars, columns)
+        missing = missing_measures()
+        if missing:
+            table += f"\n\nNot measured, since not installed: {', '.join(missing)}."
+        report.tables["summary"] = table
+        for name, value in health(student, clips, seed).items():
+            report.scalars[f"student/health/{name}"] = value
+        self._show(report, comparator, made, found, self.shown)
+        return report
+
+    def _recognize(
+        self, report: Report, clips: Sequence[Clip], made: dict[str, list[Tensor]], data: Data
+    ) -> None:
+        if self.classifier is None:
+            return
+        # Here, since training imports evaluation.
+        from distill.training.checkpoint import load
+
+        classifier = cast("nn.Module", load(self.classifier))
+        if not isinstance(classifier, Classifier):
+            raise ValueError(
+                f"evaluation.classifier: wanted the folder of a classifier, got one of a "
+                f"{type(classifier).__name__}: {self.classifier}. Name RUN/classifier."
+            )
+        if classifier.spec.sample_rate != data.spec.sample_rate:
+            raise ValueError(
+                f"evaluation.classifier: wanted one for {data.spec.sample_rate} Hz, got one for "
+                f"{classifier.spec.sample_rate} Hz. Train it on the same data."
+            )
+        labels = _labels(clips, classifier.target, data)
+        for name, sounds in {"reference": [c.x for c in clips], **made}.items():
+            report.scalars[f"{name}/accuracy"] = accuracy(classifier, sounds, labels)
+
+    @staticmethod
+    def _show(
+        report: Report,
+        comparator: Comparator,
+        made: dict[str, list[Tensor]],
+        found: dict[str, Comparison],
+        shown: int,
+    ) -> None:
+        rate, mel = comparator.rate, comparator.mel
+        for number, clip in enumerate(comparator.clips[:shown]):
+            suffix = f"_{number}" if shown > 1 else ""
+            sounds = {"reference": clip.x, **{k: v[number] for k, v in made.items()}}
+            tracks = {"reference": comparator.tracks[number]}
+            tracks |= {name: comparison.tracks[number] for name, comparison in found.items()}
+            report.figures[f"spectrograms{suffix}"] = spectrograms_figure(
+                sounds, rate, tracks, mel.hop, clip.name
+            )
+            for name, sound in sounds.items():
+                report.audio[f"{name}{suffix}"] = (sound, rate)
+
+
+def _from_mel(clip: Clip, data: Data) -> Tensor:
+    mel = LogMel.of(data.spec)
+    return griffin_lim(clip.features["mel"], len(clip.x), rate_of(data.spec), mel)
+
+
+def _labels(clips: Sequence[Clip], target: str, data: Data) -> list[int]:
+    """Read the clips' labels: from their features, or from data that knows them besides."""
+    beside = getattr(data, "held_out_labels", None) or {}
+    labels = [
+        clip.features[target] if target in clip.features else beside.get(clip.name)
+        for clip in clips
+    ]
+    if any(label is None for label in labels):
+        raise ValueError(
+            f"evaluation.classifier: wanted clips with a {target!r} to recognize, and this data "
+            "has none. Leave the classifier out, or use labeled data."
+        )
+    return [int(label) for label in labels if label is not None]

@@ -1,0 +1,124 @@
+"""Where `distill sample` writes: a table of values, or a folder of sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from distill.contract import DataSpec
+
+
+class Output:
+    """Takes what was drawn, by name.
+
+    Arguments:
+        path: File or folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def files(self, names: Sequence[str]) -> list[Path]:
+        """Return the files that these results will go to."""
+        raise NotImplementedError(f"{type(self).__name__} does not define files.")
+
+    def write(self, name: str, x: Tensor) -> Path:
+        """Write values `(B, T)` and return the file."""
+        raise NotImplementedError(f"{type(self).__name__} does not define write.")
+
+    def claim(self, names: Sequence[str], overwrite: bool) -> None:
+        """Make sure that nothing is lost, before anything is drawn.
+
+        Errors:
+            FileExistsError: A file exists, and `overwrite` is not set.
+        """
+        for file in self.files(names):
+            if file.exists() and not overwrite:
+                raise FileExistsError(
+                    f"{file}: exists. Name another output=, or set overwrite=true."
+                )
+
+
+class Table(Output):
+    """All values in one .npy or .csv file, a row each.
+
+    Errors:
+        ValueError: Another suffix.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        if path.suffix not in (".npy", ".csv"):
+            raise ValueError(f"output: wanted a .npy or .csv file, got {str(path)!r}.")
+
+    def files(self, names: Sequence[str]) -> list[Path]:
+        """Return the one file."""
+        return [self.path]
+
+    def write(self, name: str, x: Tensor) -> Path:
+        """Write the table."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self.path.suffix == ".npy":
+            np.save(self.path, x.numpy())
+        else:
+            np.savetxt(self.path, x.numpy(), delimiter=",", fmt="%.8g")
+        return self.path
+
+
+class Sounds(Output):
+    """A 16-bit wav file for each result, in one folder.
+
+    Arguments:
+        path: The folder.
+        rate: Sites per second.
+
+    Errors:
+        ValueError: The path is a file, or looks like one.
+    """
+
+    def __init__(self, path: Path, rate: int) -> None:
+        super().__init__(path)
+        if path.is_file() or path.suffix in (".wav", ".npy", ".csv"):
+            raise ValueError(
+                f"output: wanted a folder for wav files, got {str(path)!r}. Name its folder."
+            )
+        self.rate = rate
+
+    def files(self, names: Sequence[str]) -> list[Path]:
+        """Return a file for each name; names may hold folders."""
+        return [self.path / f"{name}.wav" for name in names]
+
+    def write(self, name: str, x: Tensor) -> Path:
+        """Write one sound.
+
+        Errors:
+            ValueError: It is not finite.
+        """
+        import soundfile
+
+        if not x.isfinite().all():
+            raise ValueError(
+                f"{name}: the model drew a sound that is not finite. Lower the temperature, or "
+                "train it longer."
+            )
+        (file,) = self.files([name])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(str(file), x[0].clamp(-1, 1).numpy(), self.rate, subtype="PCM_16")
+        return file
+
+
+def output_for(spec: DataSpec, given: str | None, folder: Path, role: str) -> Output:
+    """Choose where values of a spec go: signals into a folder, others into a table.
+
+    Arguments:
+        spec: What the model knows of its data.
+        given: The path that was asked for, if any.
+        folder: Where to write without one, under the name of the role.
+        role: `teacher` or `student`.
+    """
+    if spec.sites is None and spec.sample_rate is not None:
+        return Sounds(Path(given or folder / role), spec.sample_rate)
+    return Table(Path(given or folder / f"{role}.npy"))

@@ -1,0 +1,88 @@
+"""What `distill sample` is asked to draw: values of a fixed length, sounds, or copies of inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from distill.contract import DataSpec, Features
+
+_VALUES = 10_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call of `model.sample`.
+
+    Arguments:
+        name: What to call the result.
+        count: Number of values.
+        features: For as many rows.
+        sites: Length of each, `None` where the model fixes it.
+    """
+
+    name: str
+    count: int
+    features: Features = None
+    sites: int | None = None
+
+
+def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
+    """Turn `input`, `count`, `seconds`, `speaker` and `label` into calls.
+
+    Arguments:
+        config: Of the stage.
+        spec: What the model knows of its data.
+        role: Names what has no input.
+
+    Errors:
+        ValueError: A model of features without an input; a label that it lacks; numbers out of
+            range; what `read_inputs` raises.
+    """
+    if config.input is not None:
+        # Here, since reading audio loads librosa.
+        from distill.data.audio import read_inputs
+
+        inputs = read_inputs(config.input, spec, config.speaker, config.label)
+        return [
+            Request(given.name, 1, given.features, _frames(given.features, spec) * spec.hop)
+            for given in inputs
+        ]
+    needed = [name for name, f in spec.features.items() if f.kind != "label"]
+    if needed:
+        raise ValueError(
+            f"input: the model draws from {', '.join(needed)}, so it wants something to copy. "
+            "Name a file or a folder with input=."
+        )
+    if spec.sites is not None:
+        count = _VALUES if config.count is None else config.count
+        return [Request(role, count, _labels(config, spec, count))]
+    if spec.sample_rate is None or config.seconds <= 0:
+        raise ValueError(f"seconds: wanted a number above 0, got {config.seconds}.")
+    count = 1 if config.count is None else config.count
+    sites = max(1, round(config.seconds * spec.sample_rate / spec.hop)) * spec.hop
+    features = _labels(config, spec, 1)
+    names = [role] if count == 1 else [f"{role}_{i}" for i in range(count)]
+    return [Request(name, 1, features, sites) for name in names]
+
+
+def _frames(features: Features, spec: DataSpec) -> int:
+    assert features is not None
+    return next(features[name].shape[1] for name, f in spec.features.items() if f.kind == "frames")
+
+
+def _labels(config: DictConfig, spec: DataSpec, count: int) -> dict[str, Tensor] | None:
+    found = {}
+    for name, feature in spec.features.items():
+        known = [str(entry) for entry in spec.settings.get(f"{name}s", range(feature.size))]
+        given = config.get(name)
+        if str(given) not in known:
+            raise ValueError(
+                f"{name}: the model wants one of {', '.join(known)}, got "
+                f"{'none' if given is None else given}. Give it with {name}=."
+            )
+        found[name] = torch.full((count,), known.index(str(given)))
+    return found or None
