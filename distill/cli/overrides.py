@@ -33,6 +33,7 @@ COMMON = {
     "run": Common(str | None, "the run folder; runs/<experiment> by default"),
     "seed": Common(int, "makes a run reproducible; 0 by default"),
     "device": Common(str, "auto (default), cpu or cuda"),
+    "threads": Common(int | None, "CPU threads, all by default; small networks want 1"),
     "resume": Common(bool, "true: continue what the run folder holds"),
     "overwrite": Common(bool, "true: replace it"),
 }

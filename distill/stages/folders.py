@@ -24,11 +24,15 @@ def root_of(config: DictConfig) -> Path:
 
 
 def device_of(config: DictConfig) -> torch.device:
-    """Choose the device: `auto` takes a GPU where there is one.
+    """Choose the device, `auto` taking a GPU where there is one, and the number of CPU threads.
 
     Errors:
-        ValueError: An unknown device, or a GPU where there is none.
+        ValueError: An unknown device, a GPU where there is none, or no threads.
     """
+    if config.threads is not None:
+        if config.threads < 1:
+            raise ValueError(f"threads: wanted 1 or more, or null for all, got {config.threads}.")
+        torch.set_num_threads(config.threads)
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if config.device not in ("cpu", "cuda"):
