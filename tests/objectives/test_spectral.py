@@ -1,0 +1,56 @@
+"""Spectral distances."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from distill.contract import Batch, DataSpec
+from distill.models import Flow, wavenet, wavenet_iaf
+from distill.objectives import MultiResolutionSTFT, Objective, PowerLoss
+
+SPEC = DataSpec(sites=None)
+
+
+def distance(objective: Objective, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    student: Flow = wavenet_iaf(SPEC, flows=[1], channels=2)
+    draw = student.draw(x)
+    draw = type(draw)(x, x, x, x)
+    return objective(draw, student, wavenet(SPEC, layers=1, channels=2), Batch(y), 0.0).value
+
+
+CASES = {
+    "magnitude, averaged": lambda: PowerLoss(128),
+    "power, averaged": lambda: PowerLoss(128, form="power"),
+    "log, per frame": lambda: PowerLoss(128, form="log", average=False),
+    "several resolutions": lambda: MultiResolutionSTFT([64, 128]),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_sound_is_nearest_to_itself(name: str) -> None:
+    y = torch.sin(torch.arange(2000) * 0.2)[None].repeat(2, 1) * 0.1
+    assert distance(CASES[name](), y, y).item() < 1e-5
+    assert distance(CASES[name](), 0.1 * y, y).item() > 1e-4
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_silence_gives_finite_gradients(name: str) -> None:
+    x = torch.zeros(2, 2000, requires_grad=True)
+    value = distance(CASES[name](), x, torch.zeros(2, 2000))
+    (gradient,) = torch.autograd.grad(value, x)
+    assert gradient.isfinite().all()
+
+
+def test_averaging_over_time_forgets_when_it_sounded() -> None:
+    y = torch.zeros(1, 4096)
+    y[:, 1024:1536] = torch.sin(torch.arange(512) * 0.3)
+    moved = y.roll(1024, 1)
+    assert distance(PowerLoss(128), moved, y) < 0.01 * distance(
+        PowerLoss(128, average=False), moved, y
+    )
+
+
+def test_an_unknown_form_is_refused() -> None:
+    with pytest.raises(ValueError, match="form"):
+        PowerLoss(form="energy")
