@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Self
 
+import torch
 from torch import nn
 
 from distill.contract import Batch
@@ -35,14 +36,17 @@ class Likelihood(Task):
 
     Arguments:
         model: The density to train.
+        warmup: Sites at the start of each value that are left out of the loss.
     """
 
-    def __init__(self, model: Density) -> None:
+    def __init__(self, model: Density, warmup: int = 0) -> None:
         super().__init__()
         self.model = model
+        self.warmup = warmup
 
     def forward(self, batch: Batch, progress: float) -> Loss:
         """Average the negative log-density over the batch and over sites."""
+        batch = without_start(batch, self.warmup)
         log_prob = self.model.log_prob(batch.x, batch.features)
         loss = -per_site(log_prob, batch.mask)
         return Loss(
@@ -58,12 +62,24 @@ class Distillation(Task):
         teacher: The density to match. It is frozen here: no gradient for its weights, but x keeps
             its graph through it.
         objective: Turns draw and teacher into one number.
+        encoder: Where the student's encoder of features starts: `own` (as it was built), `copied`
+            from the teacher's and trained on, or `shared`, copied and frozen.
+        warmup: Sites at the start of each value that are left out of the loss: the models'
+            receptive field, where a crop's past is missing.
 
     Errors:
-        ValueError: Student and teacher are of different data, or the objective refuses the pair.
+        ValueError: Student and teacher are of different data, the objective refuses the pair, or
+            the encoders differ and one is to be taken over.
     """
 
-    def __init__(self, student: Flow, teacher: Density, objective: Objective) -> None:
+    def __init__(
+        self,
+        student: Flow,
+        teacher: Density,
+        objective: Objective,
+        encoder: str = "own",
+        warmup: int = 0,
+    ) -> None:
         super().__init__()
         if student.spec != teacher.spec:
             raise ValueError(
@@ -73,7 +89,12 @@ class Distillation(Task):
         self.model = student
         self.teacher = freeze(teacher)
         self.objective = objective
+        self.warmup = warmup
         objective.check(student, teacher)
+        if encoder not in ("own", "copied", "shared"):
+            raise ValueError(f"student_encoder: wanted own, copied or shared, got {encoder!r}.")
+        if encoder != "own":
+            take_encoder(student, teacher, freeze=encoder == "shared")
 
     def train(self, mode: bool = True) -> Self:
         """Set the student's mode; the teacher stays in evaluation."""
@@ -84,6 +105,39 @@ class Distillation(Task):
     def forward(self, batch: Batch, progress: float) -> Loss:
         """Draw once with the batch's features, and compare."""
         student: Flow = self.model  # type: ignore[assignment]
-        noise = student.noise(*batch.x.shape[:1], sites=batch.x.shape[1])
+        batch = without_start(batch, self.warmup)
+        noise = student.noise(batch.x.shape[0], sites=batch.x.shape[1])
         draw = student(noise, batch.features)
         return self.objective(draw, student, self.teacher, batch, progress)
+
+
+def without_start(batch: Batch, sites: int) -> Batch:
+    """Mask the first sites of every value.
+
+    Example:
+        >>> import torch
+        >>> without_start(Batch(torch.zeros(1, 4)), 2).mask.tolist()
+        [[0.0, 0.0, 1.0, 1.0]]
+    """
+    if not sites:
+        return batch
+    if sites >= batch.x.shape[1]:
+        raise ValueError(
+            f"warmup: wanted fewer sites than a value has ({batch.x.shape[1]}), got {sites}. Take "
+            "longer crops, or a shorter warm-up."
+        )
+    mask = torch.ones_like(batch.x) if batch.mask is None else batch.mask.clone()
+    mask[:, :sites] = 0
+    return Batch(batch.x, batch.features, mask)
+
+
+def take_encoder(student: Flow, teacher: Density, freeze: bool) -> None:
+    """Give the student a copy of the teacher's encoder, so that it stays whole by itself."""
+    mine, theirs = student.encoder, getattr(teacher, "encoder", None)
+    if mine is None or theirs is None or repr(mine) != repr(theirs):
+        raise ValueError(
+            f"student_encoder: wanted encoders of the same form to take over, got {mine} and "
+            f"{theirs}. Give student and teacher the same encoder settings, or student_encoder=own."
+        )
+    mine.load_state_dict(theirs.state_dict())
+    mine.requires_grad_(not freeze)

@@ -25,7 +25,7 @@ def run(config: DictConfig) -> dict[str, float]:
                 f"student: wanted a flow, which draws in parallel, got {type(student).__name__}. "
                 "Choose one, as in student=iaf."
             )
-        return Distillation(student, teacher, objective)
+        return Distillation(student, teacher, objective, config.student_encoder, config.warmup)
 
     return train(
         config,

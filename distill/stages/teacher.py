@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from omegaconf import DictConfig
 
 from distill.objectives import Likelihood
@@ -13,6 +15,6 @@ def run(config: DictConfig) -> dict[str, float]:
     return train(
         config,
         "teacher",
-        Likelihood,
+        partial(Likelihood, warmup=config.warmup),
         lambda evaluator, data: lambda model: evaluator.watch(model, data, config.seed),  # type: ignore[arg-type]
     )

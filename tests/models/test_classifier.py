@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from omegaconf import OmegaConf
 
+from distill.configure import build
 from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.models.classifier import Classifier
 from distill.objectives.classification import Classification
@@ -74,3 +78,10 @@ def test_it_learns_to_tell_pitches_apart():
     final = task.eval()(batch(1000), 1.0)
     assert final.parts["accuracy"] > 0.9
     assert torch.equal(final.value, task(batch(1000), 1.0).value)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[2] / "conf" / "classifier").glob("*.yaml"))
+)
+def test_every_yaml_builds(path):
+    assert isinstance(build(OmegaConf.load(path), spec=SPEC), Classifier)

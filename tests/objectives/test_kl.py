@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
 
 from distill.bijectors import Standardize
-from distill.contract import Batch, DataSpec
-from distill.models import Flow, iaf, maf
+from distill.contract import Batch, DataSpec, FeatureSpec
+from distill.models import Flow, iaf, maf, wavenet, wavenet_iaf
+from distill.networks import FrameEncoder
 from distill.objectives import (
     Distillation,
     ForwardKL,
     JensenShannon,
+    Likelihood,
     Ramp,
     ReverseKL,
     WeightedSum,
@@ -141,3 +144,34 @@ def test_ramps_hold_their_ends_and_refuse_nonsense() -> None:
         Ramp(0.0, 1.0, begin=0.5, end=0.5)
     with pytest.raises(ValueError, match="positive ends"):
         Ramp(0.0, 1.0, geometric=True)
+
+
+def test_a_shared_encoder_is_copied_and_frozen_and_a_copied_one_trains() -> None:
+    spec = DataSpec(sites=None, features={"mel": FeatureSpec("frames", 3)}, hop=4)
+    teacher, student = (
+        wavenet(spec, layers=1, channels=4),
+        wavenet_iaf(spec, flows=[1], channels=4),
+    )
+    Distillation(student, teacher, ReverseKL(), encoder="shared")
+    for mine, theirs in zip(
+        student.encoder.parameters(), teacher.encoder.parameters(), strict=True
+    ):
+        assert torch.equal(mine, theirs)
+        assert mine is not theirs
+        assert not mine.requires_grad
+    Distillation(student, teacher, ReverseKL(), encoder="copied")
+    assert all(p.requires_grad for p in student.encoder.parameters())
+    other = wavenet_iaf(spec, flows=[1], channels=4, encoder=partial(FrameEncoder, layers=2))
+    with pytest.raises(ValueError, match="student_encoder"):
+        Distillation(other, teacher, ReverseKL(), encoder="shared")
+    with pytest.raises(ValueError, match="own, copied or shared"):
+        Distillation(other, teacher, ReverseKL(), encoder="mine")
+
+
+def test_the_warm_up_is_left_out_of_the_loss_and_must_be_shorter_than_a_value() -> None:
+    model = maf(SPEC, layers=1, hidden=[4])
+    x = torch.randn(5, 3)
+    loss = Likelihood(model, warmup=2)(Batch(x), 0.0)
+    assert loss.value.item() == pytest.approx(-model.log_prob(x)[:, 2].mean().item())
+    with pytest.raises(ValueError, match="warm-up"):
+        Likelihood(model, warmup=3)(Batch(x), 0.0)

@@ -48,10 +48,8 @@ class Cache:
         path = self._path(key)
         try:
             return _read(path)
-        except FileNotFoundError:
-            pass
-        except Exception:
-            path.unlink(missing_ok=True)  # a damaged file is made again
+        except (OSError, EOFError, ValueError, KeyError, TypeError):
+            pass  # not there, or damaged: it is made again, and replaced
         value = make()
         self._write(path, value)
         return value

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from distill.data import Data
 from distill.data.audio.mel import LogMel
@@ -20,11 +19,10 @@ from distill.evaluation.audio.labels import change_by_label, label_features, rig
 from distill.evaluation.audio.likelihood import bits_per_sample, kl_per_site, nll_per_site
 from distill.evaluation.audio.perceived import missing_measures
 from distill.evaluation.audio.pictures import spectrograms_figure
-from distill.evaluation.audio.recognition import accuracy
+from distill.evaluation.audio.recognition import accuracy, classifier_from, labels_of
 from distill.evaluation.audio.table import side_by_side
 from distill.evaluation.evaluator import Evaluator, Report
 from distill.models import Density, Flow
-from distill.models.classifier import Classifier
 
 
 class AudioEvaluator(Evaluator):
@@ -157,21 +155,8 @@ class AudioEvaluator(Evaluator):
     ) -> None:
         if self.classifier is None:
             return
-        # Here, since training imports evaluation.
-        from distill.training.checkpoint import load
-
-        classifier = cast("nn.Module", load(self.classifier))
-        if not isinstance(classifier, Classifier):
-            raise ValueError(
-                f"evaluation.classifier: wanted the folder of a classifier, got one of a "
-                f"{type(classifier).__name__}: {self.classifier}. Name RUN/classifier."
-            )
-        if classifier.spec.sample_rate != data.spec.sample_rate:
-            raise ValueError(
-                f"evaluation.classifier: wanted one for {data.spec.sample_rate} Hz, got one for "
-                f"{classifier.spec.sample_rate} Hz. Train it on the same data."
-            )
-        labels = _labels(clips, classifier.target, data)
+        classifier = classifier_from(self.classifier, rate_of(data.spec))
+        labels = labels_of(clips, classifier.target, data)
         for name, sounds in {"reference": [c.x for c in clips], **made}.items():
             report.scalars[f"{name}/accuracy"] = accuracy(classifier, sounds, labels)
 
@@ -199,18 +184,3 @@ class AudioEvaluator(Evaluator):
 def _from_mel(clip: Clip, data: Data) -> Tensor:
     mel = LogMel.of(data.spec)
     return griffin_lim(clip.features["mel"], len(clip.x), rate_of(data.spec), mel)
-
-
-def _labels(clips: Sequence[Clip], target: str, data: Data) -> list[int]:
-    """Read the clips' labels: from their features, or from data that knows them besides."""
-    beside = getattr(data, "held_out_labels", None) or {}
-    labels = [
-        clip.features[target] if target in clip.features else beside.get(clip.name)
-        for clip in clips
-    ]
-    if any(label is None for label in labels):
-        raise ValueError(
-            f"evaluation.classifier: wanted clips with a {target!r} to recognize, and this data "
-            "has none. Leave the classifier out, or use labeled data."
-        )
-    return [int(label) for label in labels if label is not None]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distill.data import Data
+from distill.evaluation.audio.clips import Clip
 from distill.evaluation.placing import evaluating, place, place_of
 from distill.models.classifier import Classifier
 
@@ -43,3 +46,46 @@ def held_out_accuracy(classifier: Classifier, data: Data, size: int = 32) -> flo
             right += int((found == moved.features[classifier.target]).sum())
             total += len(found)
     return right / max(1, total)
+
+
+def classifier_from(folder: str | Path, rate: int) -> Classifier:
+    """Load the classifier that `distill classifier` wrote.
+
+    Errors:
+        FileNotFoundError: There is none.
+        ValueError: The folder holds another model, or a classifier for another sample rate.
+    """
+    # Here, since training imports evaluation.
+    from distill.training.checkpoint import load
+
+    classifier = cast("nn.Module", load(folder))
+    if not isinstance(classifier, Classifier):
+        raise ValueError(
+            f"evaluation.classifier: wanted the folder of a classifier, got one of a "
+            f"{type(classifier).__name__}: {folder}. Name RUN/classifier."
+        )
+    if classifier.spec.sample_rate != rate:
+        raise ValueError(
+            f"evaluation.classifier: wanted one for {rate} Hz, got one for "
+            f"{classifier.spec.sample_rate} Hz. Train it on the same data."
+        )
+    return classifier
+
+
+def labels_of(clips: Sequence[Clip], target: str, data: Data) -> list[int]:
+    """Read the clips' labels: from their features, or from data that knows them besides.
+
+    Errors:
+        ValueError: Some clip has none.
+    """
+    beside = getattr(data, f"held_out_{target}s", None) or {}
+    labels = [
+        clip.features[target] if target in clip.features else beside.get(clip.name)
+        for clip in clips
+    ]
+    if any(label is None for label in labels):
+        raise ValueError(
+            f"evaluation.classifier: wanted clips with a {target!r} to recognize, and this data "
+            "has none. Leave the classifier out, or use labeled data."
+        )
+    return [int(label) for label in labels if label is not None]

@@ -92,7 +92,11 @@ BAD: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda p: (write(p, np.random.default_rng(0).normal(size=9000) / 9), cut(p, 0.5)),
         "truncated|unreadable",
     ),
-    "truncated ogg": (".ogg", lambda p: (write(p), cut(p, 0.7)), "truncated"),
+    "truncated ogg": (
+        ".ogg",
+        lambda p: (write(p, np.random.default_rng(0).normal(size=90_000) / 9), cut(p, 0.7)),
+        "truncated",
+    ),
     "silent": (".wav", lambda p: write(p, np.zeros(4000)), "silent: digital silence"),
     "nearly silent": (".wav", lambda p: write(p, sound() * 1e-3), "silent: -"),
     "NaN": (".wav", lambda p: write(p, np.full(4000, np.nan), coding="FLOAT"), "NaN"),
@@ -171,7 +175,7 @@ def test_features_are_computed_once_and_recalled(
     os.utime(changed, ns=(1, 1))
     assert corpus(tmp_path / "audio", **settings).scan.recalled == 3
     for kept in (tmp_path / "cache").rglob("*.bin"):
-        kept.write_bytes(kept.read_bytes()[:50])
+        kept.write_bytes(kept.read_bytes()[: 50 * (kept.stat().st_size % 2)])
     mended = corpus(tmp_path / "audio", **settings)
     assert len(reads) == 9
     assert mended.spec.features == corpus(tmp_path / "audio", **settings).spec.features

@@ -126,3 +126,15 @@ def test_a_folder_that_holds_no_classifier_is_refused(data, pair, tmp_path, monk
     evaluator = AudioEvaluator(**SMALL, classifier=tmp_path)
     with pytest.raises(ValueError, match="folder of a classifier"):
         evaluator.evaluate(teacher, student, data, seed=0)
+
+
+def test_labels_may_stand_beside_what_models_are_conditioned_on(data):
+    from distill.evaluation.audio.clips import held_out_clips
+    from distill.evaluation.audio.recognition import labels_of
+
+    plain = Tones(count=20, seconds=0.3)
+    clips = held_out_clips(plain, 2, 1.0)
+    with pytest.raises(ValueError, match="'genre' to recognize"):
+        labels_of(clips, "genre", plain)
+    plain.held_out_genres = {name: i for i, name in enumerate(plain.held_out_names)}
+    assert labels_of(clips, "genre", plain) == [0, 1]
