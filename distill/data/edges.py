@@ -69,8 +69,9 @@ def edges_at_gaps(values: np.ndarray, gap: float) -> list[float]:
     ordered = np.sort(values)
     wide = np.flatnonzero(np.diff(ordered) > gap * (ordered[-1] - ordered[0])) + 1
     smallest = max(1, round(_SMALLEST_SHARE * len(ordered)))
-    edges, begin = [], 0
-    for index in wide:
+    edges: list[float] = []
+    begin = 0
+    for index in wide.tolist():
         if index - begin >= smallest and len(ordered) - index >= smallest:
             edges.append(round(float(ordered[index - 1] + ordered[index]) / 2, 6))
             begin = index

@@ -51,7 +51,7 @@ class Mixture(Head):
         """Move the starting log-scales and spread the starting locations accordingly."""
         self.log_scale += math.log(scale)
         with torch.no_grad():
-            self.start *= scale
+            self.start.mul_(scale)
 
     def parts(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return logits, locations, log-scales, and those before their clip, each `S + (K,)`."""

@@ -2,9 +2,9 @@
 
 from distill.models.autoregressive import AutoregressiveDensity
 from distill.models.build import coupling_flow, iaf, maf, nice
+from distill.models.build_wavenet import wavenet, wavenet_iaf
 from distill.models.density import Density, freeze
 from distill.models.flow import Flow
-from distill.models.build_wavenet import wavenet, wavenet_iaf
 
 __all__ = [
     "AutoregressiveDensity",

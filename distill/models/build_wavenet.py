@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from torch import nn
 
@@ -20,7 +19,12 @@ def wavenet(
     spec: DataSpec,
     head: Callable[[], Head] = GaussianHead,
     encoder: Callable[..., nn.Module] = FrameEncoder,
-    **network: Any,
+    layers: int = 10,
+    cycles: int = 1,
+    kernel: int = 2,
+    channels: int = 64,
+    gate_channels: int | None = None,
+    skip_channels: int | None = None,
 ) -> AutoregressiveDensity:
     """Build a WaveNet teacher: parallel likelihood, sequential sampling.
 
@@ -28,7 +32,12 @@ def wavenet(
         spec: The data's scale, features, rate and hop.
         head: Factory of the output distribution.
         encoder: Factory of the encoder of frame features, taking the spec.
-        network: Settings of the `WaveNet` (layers, cycles, kernel, channels, ...).
+        layers: Number of gated layers.
+        cycles: How many times the dilations start again at 1.
+        kernel: Taps of each layer.
+        channels: Residual channels.
+        gate_channels: Channels after the gate, `channels` by default.
+        skip_channels: Channels of the skips, `channels` by default, 0 for none.
 
     Source: van den Oord et al., WaveNet, 2016, arXiv 1609.03499.
 
@@ -41,9 +50,14 @@ def wavenet(
     made_head.start_at(spec.scale[0])
     conditioner = WaveNet(
         made_head.parameters_per_site,
+        layers,
+        cycles,
+        kernel,
+        channels,
+        gate_channels,
+        skip_channels,
         **_context_of(made_encoder),
         input_scale=1 / spec.scale[0],
-        **network,
     )
     return AutoregressiveDensity(conditioner, made_head, spec, made_encoder)
 
@@ -56,8 +70,11 @@ def wavenet_iaf(
     start_scale: float | None = None,
     base: Base | None = None,
     encoder: Callable[..., nn.Module] = FrameEncoder,
+    kernel: int = 3,
+    channels: int = 64,
+    gate_channels: int | None = None,
+    skip_channels: int | None = 0,
     recompute: bool = False,
-    **network: Any,
 ) -> Flow:
     """Build a student of several WaveNet IAFs: one parallel pass gives sample, loc and scale.
 
@@ -73,8 +90,11 @@ def wavenet_iaf(
         start_scale: Scale of the untrained student, the data's by default.
         base: Distribution of the noise.
         encoder: Factory of the encoder of frame features, taking the spec.
+        kernel: Taps of each layer.
+        channels: Residual channels.
+        gate_channels: Channels after the gate, `channels` by default.
+        skip_channels: Channels of the skips, 0 for none, as in the paper; `None` for `channels`.
         recompute: Trade time for memory in training.
-        network: Further settings of each `WaveNet` (kernel, channels, skip_channels, ...).
 
     Source: van den Oord et al., Parallel WaveNet, 2017, arXiv 1711.10433.
 
@@ -88,10 +108,14 @@ def wavenet_iaf(
     for count in flows:
         net = WaveNet(
             2,
-            layers=count,
-            cycles=max(1, math.ceil(count / cycle)),
+            count,
+            max(1, math.ceil(count / cycle)),
+            kernel,
+            channels,
+            gate_channels,
+            skip_channels,
             **_context_of(made_encoder),
-            **{"skip_channels": 0, "last_scale": 0.0, **network},
+            last_scale=0.0,
         )
         layers.append(Autoregressive(net, Affine(bound)))
     scale = spec.scale[0] if start_scale is None else start_scale

@@ -17,7 +17,8 @@ class ReverseKL(Objective):
 
     The draw already carries $\log q$, so one parallel pass of each model is all. With a `beta`
     below 1 the teacher is tempered, $E[\log q - \beta\log p]$: a flatter target whose modes a
-    young student still reaches. Plain reverse KL (`beta=1` throughout) settles on one mode of several.
+    young student still reaches. Plain reverse KL (`beta=1` throughout) settles on one of several
+    modes.
 
     Arguments:
         beta: Weight of the teacher's log-density, a number or a schedule that ends at 1.

@@ -53,6 +53,7 @@ class PowerLoss(Objective):
     def spectrum(self, x: Tensor) -> Tensor:
         """Return phi, `(B, bins)` or `(B, bins, frames)`."""
         size = len(self.window)
+        check_length(self, x, size)
         bins = torch.stft(x, size, self.hop, window=self.window.to(x), return_complex=True)
         # Per window energy, so that values do not grow with the window.
         power = torch.view_as_real(bins).square().sum(-1) / self.window.square().sum() + self.floor
@@ -81,6 +82,7 @@ class MultiResolutionSTFT(Objective):
     def __init__(self, windows: Sequence[int] = (128, 512, 1024)) -> None:
         super().__init__()
         sizes = list(windows)
+        self.longest = max(sizes)
         self.distance = MultiResolutionSTFTLoss(
             fft_sizes=sizes, hop_sizes=[w // 4 for w in sizes], win_lengths=sizes
         )
@@ -89,6 +91,16 @@ class MultiResolutionSTFT(Objective):
         self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
     ) -> Loss:
         """Average the distance of draw and recording."""
+        check_length(self, draw.x, self.longest)
         with torch.autocast(draw.x.device.type, enabled=False):
             distance = self.distance(draw.x.float()[:, None], batch.x.float()[:, None])
         return Loss(distance, {"distance": distance.detach()})
+
+
+def check_length(objective: Objective, x: Tensor, window: int) -> None:
+    """Raise if values are too short for a window."""
+    if x.shape[1] < window:
+        raise ValueError(
+            f"{type(objective).__name__}: wanted values of at least {window} sites, its longest "
+            f"window, got {x.shape[1]}. Take longer crops, or shorter windows."
+        )

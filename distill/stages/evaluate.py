@@ -19,12 +19,7 @@ def run(config: DictConfig) -> dict[str, float]:
     student = student_file.model(config.trusted).to(device)
     assert isinstance(student, Flow)
     data = build(saved_node(config, student_file, "data"), trusted=config.trusted)
-    if data.spec.sites != student.spec.sites or data.spec.features != student.spec.features:
-        raise ValueError(
-            f"data: wanted {student.spec.sites} sites and features {sorted(student.spec.features)} "
-            f"as in training, got {data.spec.sites} and {sorted(data.spec.features)}. Name data "
-            "of the same columns."
-        )
+    data.check_matches(student.spec)
     evaluator = build(saved_node(config, student_file, "evaluation"), trusted=config.trusted)
     folder = root_of(config) / "evaluate"
     write_config(config, folder)

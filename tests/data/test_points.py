@@ -195,4 +195,8 @@ def test_gaps_along_the_first_column_part_the_modes(tmp_path: Path) -> None:
     assert data.modes is not None
     assert len(data.modes.names) == 2
     assert data.modes.shares.tolist() == pytest.approx([0.75, 0.25], abs=0.03)
-    assert data.modes.assign(torch.tensor([[0.5, 0.0], [1.6, 0.0], [9.0, 0.0]])).tolist() == [0, 1, 1]
+    assert data.modes.assign(torch.tensor([[0.5, 0.0], [1.6, 0.0], [9.0, 0.0]])).tolist() == [
+        0,
+        1,
+        1,
+    ]

@@ -201,7 +201,9 @@ def test_bad_settings_are_refused():
         MuLaw(1)
 
 
-@pytest.mark.parametrize("head", [GaussianHead, LogisticHead, MixtureOfGaussians, MixtureOfLogistics])
+@pytest.mark.parametrize(
+    "head", [GaussianHead, LogisticHead, MixtureOfGaussians, MixtureOfLogistics]
+)
 def test_a_head_starts_at_the_scale_of_the_data(head) -> None:
     plain, scaled = head(), head()
     scaled.start_at(0.05)

@@ -58,7 +58,7 @@ def test_prepare_of_what_cannot_be_prepared_says_why(
     for path in audio.glob("[0-4]*"):
         path.unlink()
     assert main(["prepare", "data=audio", f"data.path={audio}", f"run={tmp_path}"]) == 2
-    assert "5_ann_0 is empty: 0 bytes" in capsys.readouterr().err
+    assert "5_ann_0: empty: 0 bytes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["audio", "digits", "ljspeech", "tones"])

@@ -50,6 +50,8 @@ class AudioData(Data):
         mel: As given.
         train_names: Names of the training clips.
         held_out_names: Names of the held-out clips, in the order of `held_out`.
+        held_out_labels: Label of each held-out clip that has one, by name, condition or not.
+        held_out_speakers: Number of its speaker, likewise.
 
     Errors:
         ValueError: An unknown condition, or one that the clips lack; a crop that is no multiple
@@ -92,6 +94,10 @@ class AudioData(Data):
         self.train_size = len(self._train)
         self.train_names = [clip.name for clip in self._train]
         self.held_out_names = [clip.name for clip in self._held]
+        self.held_out_labels = {c.name: c.label for c in self._held if c.label is not None}
+        self.held_out_speakers = {
+            c.name: self._speakers.index(c.speaker) for c in self._held if c.speaker is not None
+        }
         self.spec = self._spec(labels)
 
     def train_batch(self, step: int, size: int, seed: int) -> Batch:

@@ -18,7 +18,7 @@ from distill.data.audio.preparation import Clip, Loaded, Preparation, Source
 from distill.data.audio.scan import Scan
 
 _PATIENCE = 5.0
-_SHOWN = 5
+_SHOWN = 3
 
 
 class AudioCorpus(AudioData):
@@ -162,6 +162,7 @@ def _nothing(root: Path, scan: Scan) -> str:
     if not scan.rejects:
         return f"{root}: no audio in there (wav, flac, ogg, mp3). Name another folder."
     some = list(scan.rejects.items())
-    listed = "; ".join(f"{name} is {reason}" for name, reason in some[:_SHOWN])
+    counts = ", ".join(f"{count} {reason}" for reason, count in scan.reasons.most_common())
+    listed = "; ".join(f"{name}: {reason}" for name, reason in some[:_SHOWN])
     more = f"; and {len(some) - _SHOWN} more" if len(some) > _SHOWN else ""
-    return f"{root}: none of {len(some)} files can be used: {listed}{more}."
+    return f"{root}: none of {len(some)} files can be used ({counts}). {listed}{more}."
