@@ -54,7 +54,7 @@ class StaircaseLinear(nn.Module):
                 self.weight.div_(reach.clamp_min(1).sqrt()[:, None])
                 self.bias.uniform_(-1, 1).div_(reach.clamp_min(1).sqrt())
         self.mask_()
-        self.register_load_state_dict_post_hook(lambda module, _: module.mask_())
+        self.register_load_state_dict_post_hook(_mask_again)
 
     @property
     def mask(self) -> Tensor:
@@ -154,3 +154,8 @@ class _Staircase(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             grad_bias = grad.sum(0)
         return grad_x, grad_weight, grad_bias, None
+
+
+def _mask_again(layer: StaircaseLinear, _: object) -> None:
+    # A function of the module, not a lambda, so that a model can be pickled.
+    layer.mask_()

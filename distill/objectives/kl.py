@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from distill.contract import Batch, Draw
+from distill.distributions import Head
 from distill.models import Density, Flow
 from distill.objectives.objective import Loss, Objective, Schedule, at, per_site
 
@@ -37,6 +38,10 @@ class ReverseKL(Objective):
     def __init__(self, beta: float | Schedule = 1.0) -> None:
         super().__init__()
         self.beta = beta
+
+    def check(self, student: Flow, teacher: Density) -> None:
+        """Refuse a teacher whose log-prob has no gradient in x."""
+        check_gradient(self, teacher)
 
     def forward(
         self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
@@ -118,6 +123,17 @@ class JensenShannon(ForwardKL):
         from_student = _log_ratio_to_mean(draw.log_prob.sum(1), own_log_p)
         value = 0.5 * (from_teacher.mean() + from_student.mean())
         return Loss(value / draw.x.shape[1], {"js": value.detach()})
+
+
+def check_gradient(objective: Objective, teacher: Density) -> None:
+    """Raise unless the teacher's log-prob can tell the student where to go."""
+    head = getattr(teacher, "head", None)
+    if isinstance(head, Head) and not head.differentiable:
+        raise ValueError(
+            f"{type(objective).__name__}: wanted a teacher whose log-prob has a gradient in x, got "
+            f"one with a {type(head).__name__} head, which sees levels, not values. Train a "
+            "teacher with a Gaussian, logistic or mixture head to distill from."
+        )
 
 
 def total(log_ratio: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -21,7 +21,7 @@ from distill.distributions import (
 )
 from distill.models import AutoregressiveDensity, Flow, iaf, maf, wavenet, wavenet_iaf
 from distill.networks import Conditioner
-from distill.objectives import Contrastive, FreeEntropyKL, GaussianKL, Likelihood
+from distill.objectives import Contrastive, FreeEntropyKL, GaussianKL, Likelihood, ReverseKL
 from distill.objectives.conditional import gaussian_kl
 
 AUDIO = DataSpec(sites=None)
@@ -163,3 +163,9 @@ def test_likelihood_of_a_wavenet_leaves_masked_sites_out() -> None:
     mask[:, 12:] = 0
     loss = Likelihood(teacher)(Batch(x, mask=mask), 0.0)
     assert loss.value.item() == pytest.approx(-teacher.log_prob(x)[:, :12].mean().item(), rel=1e-5)
+
+
+def test_a_teacher_of_levels_is_refused_by_the_log_ratio_too() -> None:
+    teacher = wavenet(AUDIO, head=MuLaw, layers=1)
+    with pytest.raises(ValueError, match="sees levels, not values"):
+        ReverseKL().check(wavenet_iaf(AUDIO, flows=[1]), teacher)
