@@ -10,10 +10,11 @@ from omegaconf import DictConfig
 
 from distill.configure import build
 from distill.contract import DataSpec, FeatureSpec
+from distill.evaluation import PointsEvaluator, Report
 from distill.export import Backend
 from distill.models import Density
 from distill.objectives import Objective
-from distill.stages import STAGES
+from distill.stages import STAGES, student, teacher
 from distill.training import Trainer
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -81,3 +82,39 @@ def test_every_experiment_names_itself_and_its_cost(name: str) -> None:
         if line.startswith("#") and "@package" not in line
     ]
     assert any("minute" in line or "second" in line or "hour" in line for line in comments)
+
+
+SMALL = {
+    "points": ["++data.count=300"],
+    "audio": [
+        "data=tones",
+        "++data.count=4",
+        "++data.seconds=0.7",
+        "++data.crop=4800",
+        "++teacher.channels=4",
+        "++student.channels=4",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_every_experiment_takes_a_step_in_both_stages(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = "audio" if "Audio" in config(f"experiment={name}").evaluation["_target_"] else "points"
+    small = [*SMALL[kind], "evaluation=points"]
+    for stage, step in (("teacher", teacher), ("student", student)):
+        composed = config(
+            f"experiment={name}",
+            f"run={tmp_path}",
+            *small,
+            "debug=two_steps",
+            "teacher_trainer.batch_size=2",
+            "student_trainer.batch_size=2",
+            stage=stage,
+        )
+        # The step is what counts here; evaluators have tests of their own.
+        monkeypatch.setattr(PointsEvaluator, "watch", lambda *_: Report())
+        numbers = step.run(composed)
+        assert numbers["steps"] == 2
+        assert numbers["skipped_steps"] == 0
