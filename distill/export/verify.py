@@ -14,6 +14,8 @@ from distill.export.graph import SamplingGraph
 from distill.export.metadata import dtype_of
 from distill.models import Flow
 
+_PROBE = 1024
+
 
 class ExportMismatch(ValueError):  # noqa: N818  - it names what happened
     """An exported file does not compute what the model computes."""
@@ -28,9 +30,9 @@ class Verification:
         batch_sizes: Batch sizes that were run.
         x: Largest absolute difference of samples.
         log_prob: Largest absolute difference of log-probs per site.
-        relative: Largest difference in units of the output's own scale, `max(1, max|.|)`.
-        rounding: The same for the eager model against itself in float64.
-        limit: What `relative` had to stay within.
+        relative: The larger one, each in units of its output's own scale, `max(1, max|.|)`.
+        rounding_x: Largest distance of the eager model's samples to its own in float64.
+        rounding_log_prob: The same for log-probs.
     """
 
     backend: str
@@ -38,8 +40,8 @@ class Verification:
     x: float
     log_prob: float
     relative: float
-    rounding: float
-    limit: float
+    rounding_x: float
+    rounding_log_prob: float
 
     def to_dict(self) -> dict[str, object]:
         """Return plain values, for a JSON file."""
@@ -57,9 +59,10 @@ def verify(
 ) -> Verification:
     """Run a loaded file and the eager model on the same inputs, at several batch sizes.
 
-    Two orders of summation differ by a rounding error, which a stiff flow magnifies. So the limit
-    is `tolerance`, or twice the model's own rounding error (its distance to itself in float64)
-    where that is larger; both are reported.
+    Two orders of summation differ by a rounding error, which a stiff flow magnifies: where a
+    spline is steep, the log-prob of a few values in a thousand loses digits. So the limit is
+    `tolerance`, or four times the model's own rounding error (the largest distance to itself in
+    float64 over a thousand values) where that is larger; both are reported.
 
     Arguments:
         exported: The loaded file.
@@ -75,36 +78,36 @@ def verify(
     graph = SamplingGraph(model)
     if exported.metadata.weights != graph.metadata.weights:
         raise ExportMismatch(f"{backend}: {exported.path} was written from another model.")
-    double = copy.deepcopy(graph).double() if dtype_of(model) == torch.float32 else graph
-    worst = [0.0, 0.0]
-    relative = rounding = 0.0
+    rounding = _rounding(graph, seed) if dtype_of(model) == torch.float32 else (0.0, 0.0)
+    worst, relative = [0.0, 0.0], 0.0
     for i, batch in enumerate(batch_sizes):
         noise, features = graph.example(batch, seed + i, frames=3 + 2 * i)
         eager = graph(noise, features)
-        exact = double(noise.double(), {k: _double(v) for k, v in features.items()})
-        for j, (got, wanted, true) in enumerate(
-            zip(exported(noise, features), eager, exact, strict=True)
-        ):
+        for j, (got, wanted) in enumerate(zip(exported(noise, features), eager, strict=True)):
             if got.shape != wanted.shape or got.dtype != wanted.dtype:
                 raise ExportMismatch(
                     f"{backend}: at batch size {batch} wanted {tuple(wanted.shape)} "
                     f"{wanted.dtype}, got {tuple(got.shape)} {got.dtype}."
                 )
             scale = max(1.0, wanted.abs().max().item())
-            error = _distance(got, wanted)
+            error, limit = _distance(got, wanted), max(tolerance * scale, 4 * rounding[j])
             worst[j] = max(worst[j], error)
             relative = max(relative, error / scale)
-            rounding = max(rounding, _distance(wanted, true) / scale)
-    limit = max(tolerance, 2 * rounding)
-    result = Verification(
-        backend, tuple(batch_sizes), worst[0], worst[1], relative, rounding, limit
-    )
-    if not relative <= limit:
-        raise ExportMismatch(
-            f"{backend}: differs from the eager model by {worst[0]:.1e} in x and {worst[1]:.1e} in "
-            f"log_prob, {relative:.1e} of their scale; the tolerance is {limit:.1e}."
-        )
-    return result
+            if not error <= limit:
+                raise ExportMismatch(
+                    f"{backend}: differs from the eager model by {error:.1e} in "
+                    f"{('x', 'log_prob')[j]}; the tolerance is {limit:.1e}."
+                )
+    return Verification(backend, tuple(batch_sizes), worst[0], worst[1], relative, *rounding)
+
+
+def _rounding(graph: SamplingGraph, seed: int) -> tuple[float, float]:
+    """Return the largest distances of the eager model's outputs to its own in float64."""
+    double = copy.deepcopy(graph).double()
+    noise, features = graph.example(_PROBE, seed, frames=8)
+    x, log_prob = graph(noise, features)
+    exact = double(noise.double(), {k: _double(v) for k, v in features.items()})
+    return _distance(x, exact[0]), _distance(log_prob, exact[1])
 
 
 def _distance(a: Tensor, b: Tensor) -> float:
