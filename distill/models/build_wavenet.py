@@ -74,6 +74,7 @@ def wavenet_iaf(
     channels: int = 64,
     gate_channels: int | None = None,
     skip_channels: int | None = 0,
+    last_scale: float = 0.0,
     recompute: bool = False,
 ) -> Flow:
     """Build a student of several WaveNet IAFs: one parallel pass gives sample, loc and scale.
@@ -94,6 +95,7 @@ def wavenet_iaf(
         channels: Residual channels.
         gate_channels: Channels after the gate, `channels` by default.
         skip_channels: Channels of the skips, 0 for none, as in the paper; `None` for `channels`.
+        last_scale: Factor of the initial last layer of each flow: 0 starts it at its identity.
         recompute: Trade time for memory in training.
 
     Source: van den Oord et al., Parallel WaveNet, 2017, arXiv 1711.10433.
@@ -115,7 +117,7 @@ def wavenet_iaf(
             gate_channels,
             skip_channels,
             **_context_of(made_encoder),
-            last_scale=0.0,
+            last_scale=last_scale,
         )
         layers.append(Autoregressive(net, Affine(bound)))
     scale = spec.scale[0] if start_scale is None else start_scale

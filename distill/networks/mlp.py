@@ -16,6 +16,7 @@ class MLP(nn.Module):
         hidden: Widths of the hidden layers.
 
     Example:
+        >>> import torch
         >>> MLP(3, 4, hidden=[8])(torch.randn(2, 3)).tolist()[0]
         [0.0, 0.0, 0.0, 0.0]
     """
