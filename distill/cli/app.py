@@ -83,7 +83,9 @@ def _run(stage: str, words: list[str], show: bool) -> int:
         flags.remove(text)
     if not (given.shell_completion or given.hydra_help):
         from distill.cli.overrides import checked
+        from distill.cli.recorded import recorded
 
+        overrides = [*recorded(stage, overrides), *overrides]
         overrides = checked(stage, overrides, given.config_dir, given.multirun)
     return _under_hydra(stage, [*flags, *overrides], show)
 

@@ -9,6 +9,8 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from distill.contract import DataSpec, Features
+from distill.data.array import check_finite
+from distill.data.table import read_table
 
 _VALUES = 10_000
 
@@ -42,6 +44,8 @@ def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
         ValueError: A model of features without an input; a label that it lacks; numbers out of
             range; what `read_inputs` raises.
     """
+    if config.input is not None and spec.sites is not None:
+        return [_conditions(config, spec, role)]
     if config.input is not None:
         # Here, since reading audio loads librosa.
         from distill.data.audio import read_inputs
@@ -54,8 +58,8 @@ def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
     needed = [name for name, f in spec.features.items() if f.kind != "label"]
     if needed:
         raise ValueError(
-            f"input: the model draws from {', '.join(needed)}, so it wants something to copy. "
-            "Name a file or a folder with input=."
+            f"input: the model draws from {', '.join(needed)}, so it wants to be given that. Name "
+            "a file with input=: sounds or mels to copy, or a table of conditions, a row a sample."
         )
     if spec.sites is not None:
         count = _VALUES if config.count is None else config.count
@@ -69,6 +73,22 @@ def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
     return [Request(name, 1, features, sites) for name in names]
 
 
+def _conditions(config: DictConfig, spec: DataSpec, role: str) -> Request:
+    """Read the conditions of a vector model: a table with one row for each value to draw."""
+    vectors = {name: f.size for name, f in spec.features.items() if f.kind == "vector"}
+    table = read_table(config.input)
+    wanted, got = sum(vectors.values()), table.values.shape[1]
+    if not vectors or wanted != got:
+        raise ValueError(
+            f"{config.input}: the model wants {wanted} condition columns "
+            f"({', '.join(vectors) or 'none'}), got {got}. Give a table of just these."
+        )
+    check_finite(str(config.input), "the conditions", table.values)
+    values = torch.tensor(table.values, dtype=torch.get_default_dtype())
+    features = dict(zip(vectors, values.split(list(vectors.values()), 1), strict=True))
+    return Request(role, len(values), features | (_labels(config, spec, len(values)) or {}))
+
+
 def _frames(features: Features, spec: DataSpec) -> int:
     assert features is not None
     return next(features[name].shape[1] for name, f in spec.features.items() if f.kind == "frames")
@@ -76,7 +96,8 @@ def _frames(features: Features, spec: DataSpec) -> int:
 
 def _labels(config: DictConfig, spec: DataSpec, count: int) -> dict[str, Tensor] | None:
     found = {}
-    for name, feature in spec.features.items():
+    labels = {name: f for name, f in spec.features.items() if f.kind == "label"}
+    for name, feature in labels.items():
         known = [str(entry) for entry in spec.settings.get(f"{name}s", range(feature.size))]
         given = config.get(name)
         if str(given) not in known:

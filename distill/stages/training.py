@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
@@ -18,6 +19,7 @@ from distill.models import Density
 from distill.objectives import Task
 from distill.stages.folders import claim_training_folder, device_of, root_of
 from distill.training import Checkpoint, Tracker
+from distill.training.tracker import write_json
 
 MakeTask = Callable[[Density], Task]
 MakeWatch = Callable[[Evaluator, Data], Callable[[nn.Module], Report]]
@@ -45,6 +47,7 @@ def train(
     plain = OmegaConf.to_container(config, resolve=True)
     checkpoint = Checkpoint(role, plain, data.spec, {}, resumed.training if resumed else {})  # type: ignore[arg-type]
     write_config(config, folder)
+    write_overrides(folder)
     began = time.monotonic()
     with Tracker(folder) as tracker:
         numbers = trainer.fit(
@@ -66,6 +69,12 @@ def new_model(config: DictConfig, role: str, spec: DataSpec) -> Density:
     """Build a fresh model, the same for the same seed."""
     torch.manual_seed(config.seed)
     return build(config[role], spec=spec)
+
+
+def write_overrides(folder: Path) -> None:
+    """Write what the command line said, so that later stages of the run need not be told again."""
+    if HydraConfig.initialized():
+        write_json(folder / "overrides.json", list(HydraConfig.get().overrides.task))
 
 
 def write_config(config: DictConfig, folder: Path) -> None:
