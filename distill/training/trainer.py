@@ -83,6 +83,11 @@ class Trainer:
             raise ValueError(
                 f"trainer.precision: wanted float32 or bfloat16, got {self.precision!r}."
             )
+        if self.patience and not self.watch_every:
+            raise ValueError(
+                f"trainer.patience: wanted watch_every > 0 beside it, got patience={self.patience} "
+                "and watch_every=0, which never looks. Set both, or neither."
+            )
         for name in ("steps", "batch_size", "learning_rate", "clip", "log_every", "save_every"):
             value = getattr(self, name)
             if isinstance(value, str) or value <= 0:

@@ -142,7 +142,13 @@ def test_learning_rates_warm_up_and_decay() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"schedule": "linear"}, {"precision": "int8"}, {"steps": 0}, {"learning_rate": "fast"}],
+    [
+        {"schedule": "linear"},
+        {"precision": "int8"},
+        {"steps": 0},
+        {"learning_rate": "fast"},
+        {"patience": 3},
+    ],
 )
 def test_nonsense_settings_are_refused_by_name(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
