@@ -99,16 +99,11 @@ def user_overrides(config: DictConfig, group: str) -> DictConfig:
     if not HydraConfig.initialized():
         return OmegaConf.create({})
     said = HydraConfig.get().overrides.task
-    own = [item for item in said if item.lstrip("+").startswith(f"{group}.")]
-    keys = [item.lstrip("+").split("=", 1)[0] for item in own]
-    values = {key: OmegaConf.select(config, key) for key in keys}
-    return OmegaConf.from_dotlist([]) if not values else _nest(values)
-
-
-def _nest(values: dict[str, Any]) -> DictConfig:
+    keys = [item.lstrip("+").partition("=")[0] for item in said]
     nested = OmegaConf.create({})
-    for key, value in values.items():
-        OmegaConf.update(nested, key, value, force_add=True)
+    for key in keys:
+        if key.startswith(f"{group}."):
+            OmegaConf.update(nested, key, OmegaConf.select(config, key), force_add=True)
     return nested
 
 
