@@ -19,7 +19,7 @@ class Weights(NamedTuple):
     """A WaveNet as plain arrays: float32, contiguous, inputs before outputs.
 
     Arguments:
-        first: `(2, C)`: weight and bias of the input map.
+        first: `(C,)`: weight of the input map.
         taps: `(L, k C, 2 G)`.
         out: `(L, G, C + S)`: residual columns first, zero where a layer has none.
         out_bias: `(L, C + S)`.
@@ -141,6 +141,7 @@ def generate(
     noise: np.ndarray,
     base: np.ndarray,
     hop: int,
+    entry: np.ndarray,
     x: np.ndarray,
     rings: np.ndarray,
     begin: int,
@@ -154,6 +155,7 @@ def generate(
         noise: `(B, T, N)`.
         base: `(B or 1, F, L, 2 G)`: projected context plus the bias of the taps, from `begin` on.
         hop: Sites per row of `base`; divides `begin`.
+        entry: `(B or 1, t or 1, C)`: what is added to the mapped input, from `begin` on.
         x: The result.
         rings: `(sum of reach, B, C)`: the layers' last inputs, zero at the start, written in place.
         begin: First site to fill; those before it are there already.
@@ -161,7 +163,7 @@ def generate(
     """
     streams = x.shape[0]
     layers, width = net.taps.shape[0], net.taps.shape[2]
-    channels, gate, kernel = net.first.shape[1], width // 2, net.kernel
+    channels, gate, kernel = net.first.shape[0], width // 2, net.kernel
     skips = net.out.shape[2] - channels
     offsets = np.zeros(layers + 1, np.int64)
     for i in range(layers):
@@ -178,8 +180,9 @@ def generate(
         total[:] = 0
         for b in range(streams):
             last = x[b, t - 1] if t else np.float32(0)
+            added = entry[b if entry.shape[0] > 1 else 0, t - begin if entry.shape[1] > 1 else 0]
             for j in range(channels):
-                h[b, j] = last * net.first[0, j] + net.first[1, j]
+                h[b, j] = last * net.first[j] + added[j]
         for i in range(layers):
             reach = net.reach[i]
             dilation = reach // (kernel - 1)

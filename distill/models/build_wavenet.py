@@ -135,4 +135,8 @@ def _encoder(spec: DataSpec, frame_encoder: Callable[..., nn.Module]) -> nn.Modu
 def _context_of(encoder: nn.Module | None) -> dict[str, int]:
     if encoder is None:
         return {}
-    return {"context_channels": encoder.channels, "context_hop": getattr(encoder, "hop", 1)}  # type: ignore[dict-item]
+    return {
+        "context_channels": int(encoder.channels),  # type: ignore[arg-type]
+        "context_hop": getattr(encoder, "hop", 1),
+        "source_channels": getattr(encoder, "source_channels", 0),
+    }

@@ -2,6 +2,7 @@
 
 from distill.networks.conditioner import Conditioner
 from distill.networks.frame_encoder import FrameEncoder
+from distill.networks.harmonic_encoder import HarmonicEncoder
 from distill.networks.made import MADE
 from distill.networks.mlp import MLP
 from distill.networks.staircase import StaircaseLinear
@@ -13,6 +14,7 @@ __all__ = [
     "MLP",
     "Conditioner",
     "FrameEncoder",
+    "HarmonicEncoder",
     "StaircaseLinear",
     "VectorEncoder",
     "WaveNet",

@@ -19,6 +19,9 @@ from distill.networks.upsample import (
 
 _MODES = ("transposed", "linear", "repeat")
 
+State = tuple[Tensor, ...]
+"""The last `reach` frames `(B, reach, size)`, all features side by side."""
+
 
 class FrameEncoder(nn.Module):
     """Features to a context `(B, F * spec.hop / hop, channels)`, each row held for `hop` sites.
@@ -32,10 +35,16 @@ class FrameEncoder(nn.Module):
       WaveNet, which projects the context before it repeats it.
 
     Labels (embedded) and vectors are then joined to every row. Frames and vectors are standardized
-    by the `loc` and `scale` of their spec, where it has them. Every stage is causal; the whole is
-    ahead by `latency` frames: the context of frame f depends on frames up to f + latency, the last
-    frame standing for those after the end. `run` does the same for chunks with an explicit state
-    and without the advance: what it returns for frame f is the context of frame f - latency.
+    by the `loc` and `scale` of their spec, where it has them. The context of frame f depends on
+    frames from f + latency - reach to f + latency; the first frame stands for those before the
+    start, the last one for those after the end.
+
+    `begin` and `run` do the same for chunks. The state is the last `reach` frames themselves, and
+    it starts full: with the frames that stand before the start, and the first `latency` frames.
+    Every later frame then completes the context of the frame `latency` before it.
+
+        state = encoder.begin(features)           # takes the first latency frames from its argument
+        rows, state = encoder.run(state, chunk)   # chunk: the frames after those
 
     Arguments:
         spec: The data's features and hop.
@@ -51,6 +60,7 @@ class FrameEncoder(nn.Module):
         channels: Channels of the context: a WaveNet's `context_channels`.
         hop: Sites per row of the context: a WaveNet's `context_hop`.
         latency: Frames of look-ahead.
+        reach: Frames that the state of a stream holds.
 
     Errors:
         ValueError: No feature at frame rate, an unknown mode, rates that do not divide the hop; a
@@ -67,6 +77,11 @@ class FrameEncoder(nn.Module):
         >>> context.shape, encoder.channels, encoder.hop
         (torch.Size([2, 20, 10]), 10, 3)
     """
+
+    frames_loc: Tensor
+    frames_scale: Tensor
+    vector_loc: Tensor
+    vector_scale: Tensor
 
     def __init__(
         self,
@@ -104,8 +119,6 @@ class FrameEncoder(nn.Module):
         if mode == "linear":
             stages.append(Interpolation(width, spec.hop))
         self.stages = nn.ModuleList(stages)
-        widths = [sum(frames), *(stage.channels for stage in stages)]
-        self._states = [(s.reach, w) for s, w in zip(stages, widths, strict=False)]
         self.embeddings = nn.ModuleDict(
             {
                 name: nn.Embedding(feature.size, embedding)
@@ -118,11 +131,14 @@ class FrameEncoder(nn.Module):
         self.rows_per_frame = math.prod(stage.rate for stage in stages)
         self.hop = spec.hop // self.rows_per_frame
         self.latency = look_ahead
-        for name, feature in self.features.items():
+        self.reach = max(look_ahead, _reach(stages))
+        for kind in ("frames", "vector"):
+            own = [f for f in self.features.values() if f.kind == kind]
+            loc = [number for f in own for number in f.loc or [0.0] * f.size]
+            scale = [number for f in own for number in f.scale or [1.0] * f.size]
             # Not persistent: they travel in the spec.
-            loc, scale = torch.tensor(feature.loc or (0.0,)), torch.tensor(feature.scale or (1.0,))
-            self.register_buffer(f"loc_{name}", loc, persistent=False)
-            self.register_buffer(f"scale_{name}", scale, persistent=False)
+            self.register_buffer(f"{kind}_loc", torch.tensor(loc), persistent=False)
+            self.register_buffer(f"{kind}_scale", torch.tensor(scale), persistent=False)
 
     def extra_repr(self) -> str:
         """Show the sizes."""
@@ -130,36 +146,52 @@ class FrameEncoder(nn.Module):
 
     def forward(self, features: Features) -> Tensor:
         """Encode whole values."""
-        x, beside = self._read(features)
-        x = torch.cat([x, x[:, -1:].expand(-1, self.latency, -1)], 1)
-        rows, _ = self._frames(self._zeros(x), x)
-        return self._join(rows[:, self.latency * self.rows_per_frame :], beside)
+        frames, beside = self._read(features)
+        frames = torch.cat([frames, frames[:, -1:].expand(-1, self.latency, -1)], 1)
+        return self._encode(self._begin(frames), frames[:, self.latency :], beside)[0]
 
-    def zero_state(self, features: Features) -> tuple[Tensor, ...]:
-        """Return the state before the first frame, for `run`."""
-        return self._zeros(self._read(features)[0])
+    def begin(self, features: Features) -> State:
+        """Return the state before frame 0, for `run`.
 
-    def run(
-        self, state: tuple[Tensor, ...], features: Features
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Encode the next frames; the rows are those of `latency` frames before.
+        Arguments:
+            features: At least the first `latency` frames, and one; what follows is not read.
 
-        After the last frame, run it `latency` times more to get the rows that are due.
+        Errors:
+            ValueError: Fewer frames.
         """
-        x, beside = self._read(features)
-        rows, state = self._frames(state, x)
-        return self._join(rows, beside), state
+        frames, _ = self._read(features)
+        if frames.shape[1] < max(1, self.latency):
+            raise ValueError(
+                f"FrameEncoder.begin: wanted the first {max(1, self.latency)} frames or more, got "
+                f"{frames.shape[1]}. Wait for them; at the end of a short value repeat its last."
+            )
+        return self._begin(frames)
 
-    def _zeros(self, x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(x.new_zeros(x.shape[0], reach, width) for reach, width in self._states)
+    def run(self, state: State, features: Features) -> tuple[Tensor, State]:
+        """Encode the next chunk: F frames more complete F frames' rows, `latency` before them.
 
-    def _frames(self, state: tuple[Tensor, ...], x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        after = []
-        for stage, past in zip(self.stages, state, strict=True):
-            assert isinstance(stage, CausalStage)
-            x, past = stage.run(past, x)
-            after.append(past)
-        return x, tuple(after)
+        After the last frame, pass it `latency` times more to get the rows that are due.
+
+        Arguments:
+            state: From `begin`, or from the chunk before.
+            features: The frames after those that the state has seen; labels and vectors again.
+        """
+        frames, beside = self._read(features)
+        return self._encode(state, frames, beside)
+
+    def _begin(self, frames: Tensor) -> State:
+        ahead = frames[:, : self.latency]
+        before = frames[:, :1].expand(-1, self.reach - self.latency, -1)
+        return (torch.cat([before, ahead], 1),)
+
+    def _encode(self, state: State, frames: Tensor, beside: list[Tensor]) -> tuple[Tensor, State]:
+        seen = torch.cat([state[0], frames], 1)
+        x = (seen - self.frames_loc) / self.frames_scale
+        for stage in self.stages:
+            x = stage(x)
+        # A stage at a higher rate needs less than a whole frame before it.
+        rows = x[:, x.shape[1] - frames.shape[1] * self.rows_per_frame :]
+        return self._join(rows, beside), (seen[:, frames.shape[1] :].contiguous(),)
 
     def _join(self, rows: Tensor, beside: list[Tensor]) -> Tensor:
         parts = [value[:, None].expand(-1, rows.shape[1], -1) for value in beside]
@@ -168,7 +200,9 @@ class FrameEncoder(nn.Module):
     def _read(self, features: Features) -> tuple[Tensor, list[Tensor]]:
         """Check the features; return frames side by side, and embedded labels and vectors."""
         frames: list[Tensor] = []
-        beside: list[Tensor] = []
+        labels: list[Tensor] = []
+        vectors: list[Tensor] = []
+        dtype = self.frames_loc.dtype
         for name, feature in self.features.items():
             value = None if features is None else features.get(name)
             dims, size = {"frames": (3, feature.size), "vector": (2, feature.size)}.get(
@@ -182,8 +216,17 @@ class FrameEncoder(nn.Module):
                     f"for: {', '.join(self.features)}."
                 )
             if dims == 1:
-                beside.append(self.embeddings[name](value))
-                continue
-            loc, scale = getattr(self, f"loc_{name}"), getattr(self, f"scale_{name}")
-            (frames if dims == 3 else beside).append((value.to(loc.dtype) - loc) / scale)
-        return torch.cat(frames, -1), beside
+                labels.append(self.embeddings[name](value))
+            else:
+                (frames if dims == 3 else vectors).append(value.to(dtype))
+        if vectors:
+            labels.append((torch.cat(vectors, -1) - self.vector_loc) / self.vector_scale)
+        return torch.cat(frames, -1), labels
+
+
+def _reach(stages: Sequence[CausalStage]) -> int:
+    """Return how many frames before its own a row depends on."""
+    before = 0
+    for stage in reversed(stages):
+        before = -(-before // stage.rate) + stage.reach
+    return before

@@ -12,26 +12,20 @@ _SLOPE = 0.4
 
 
 class CausalStage(nn.Module):
-    """A map of frames `(B, F, C)` to `(B, F * rate, C')` that sees no frame after its own.
+    """A map of frames `(B, reach + F, C)` to `(B, F * rate, C')` that sees none after its own.
 
-    `run(past, x)` takes the last `reach` inputs before the chunk, `(B, reach, C)`, zeros at the
-    start, and returns the chunk's outputs and the new past. Chunks of any length give the same
-    numbers as the whole.
+    Nothing is padded: the first `reach` frames have no output of their own, so that chunks give
+    the same numbers as the whole.
 
     Attributes:
         channels: C'.
-        reach: Frames remembered.
+        reach: Frames seen before one's own.
         rate: Output rows per frame.
     """
 
     channels: int
     reach: int
     rate: int = 1
-
-    def run(self, past: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map a chunk, after the inputs `past`."""
-        padded = torch.cat([past, x], 1)
-        return self.forward(padded), padded[:, x.shape[1] :].contiguous()
 
     def forward(self, padded: Tensor) -> Tensor:
         """Map a chunk that starts with the `reach` inputs before it."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from distill.distributions.head import Head
 from distill.networks.conditioner import Conditioner
+from distill.networks.rows import Rows, read_rows
 from distill.networks.wavenet_layer import WaveNetLayer
 from distill.networks.wavenet_sampling import generate_fast, has_fast_path
 
@@ -20,12 +21,11 @@ RunState = tuple[Tensor, ...]
 
 @dataclass
 class WaveNetState:
-    """Number of sites read, a ring of each layer's last inputs, and rows of context."""
+    """Number of sites read, a ring of each layer's last inputs, and the context."""
 
     position: int
     rings: list[Tensor]
-    context: Tensor | None
-    hop: int
+    context: Rows
 
 
 class WaveNet(Conditioner):
@@ -42,6 +42,8 @@ class WaveNet(Conditioner):
 
     A context is `(B, F, C)` with F * context_hop = T, each row held for `context_hop` sites (the
     same as repeating it, at a fraction of the cost), or `(B, T, C)`, or `(B, C)` for all sites.
+    With `source_channels` = S, each row ends in a source of S numbers for each of its sites (an
+    excitation of known pitch, say), which is added to the input of the first layer.
 
     Three forms compute the same numbers: `forward` for whole sequences; `run` for a chunk of any
     length with an explicit state of tensors; `step` for one site, in rings written in place.
@@ -56,6 +58,7 @@ class WaveNet(Conditioner):
         skip_channels: Channels of the skips, `channels` by default, 0 for none (students).
         context_channels: C, 0 for no context.
         context_hop: Sites per row of a context at frame rate.
+        source_channels: S, 0 for no source.
         last_scale: Factor of the last layer's initial weights and biases: 0 starts a flow at its
             transform's own start, 0.1 near it.
         input_scale: Factor of the input, 1 over the data's standard deviation, say.
@@ -82,6 +85,7 @@ class WaveNet(Conditioner):
         skip_channels: int | None = None,
         context_channels: int = 0,
         context_hop: int = 1,
+        source_channels: int = 0,
         last_scale: float = 1.0,
         input_scale: float = 1.0,
     ) -> None:
@@ -91,16 +95,17 @@ class WaveNet(Conditioner):
                 "WaveNet: wanted layers >= 1 in equal cycles, kernel >= 2 and channels >= 1; got "
                 f"layers={layers}, cycles={cycles}, kernel={kernel}, channels={channels}."
             )
-        if context_hop < 1 or context_channels < 0:
+        if context_hop < 1 or context_channels < (1 if source_channels else 0):
             raise ValueError(
-                "WaveNet: wanted context_channels >= 0 and context_hop >= 1, got "
-                f"{context_channels} and {context_hop}."
+                "WaveNet: wanted context_hop >= 1 and context_channels >= 0 (> 0 with a source); "
+                f"got {context_hop}, {context_channels} and source_channels={source_channels}."
             )
         gate = channels if gate_channels is None else gate_channels
         skip = channels if skip_channels is None else skip_channels
         self.parameters_per_site = parameters_per_site
         self.channels, self.gate_channels, self.skip_channels = channels, gate, skip
         self.context_channels, self.context_hop = context_channels, context_hop
+        self.source_channels = source_channels
         self.input_scale = input_scale
         self.first = nn.Linear(1, channels)
         self.layers = nn.ModuleList(
@@ -123,6 +128,9 @@ class WaveNet(Conditioner):
         self.from_context = (
             nn.Linear(context_channels, layers * 2 * gate, bias=False) if context_channels else None
         )
+        self.from_source: nn.Linear | None = None
+        if source_channels:
+            self.from_source = nn.Linear(source_channels, channels, bias=False)
 
     @property
     def receptive_field(self) -> int:
@@ -138,8 +146,9 @@ class WaveNet(Conditioner):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """Compute the parameters `(B, T, P)` of all sites."""
-        h = self._enter(F.pad(x, (1, -1)))
-        rows, hop = self._project(context, x)
+        read = self._read(context, x)
+        h = self._enter(F.pad(x, (1, -1)), read.source)
+        rows, hop = self._project(read)
         skips = []
         for layer, row in zip(self._layers, rows, strict=True):
             h, skip = layer(h, row, hop)
@@ -161,8 +170,9 @@ class WaveNet(Conditioner):
             x: The chunk. Its own last site is used by the next chunk only.
             context: Rows of the chunk, t / context_hop of them, or t.
         """
-        h = self._enter(torch.cat([state[0], x[:, :-1]], 1))
-        rows, hop = self._project(context, x)
+        read = self._read(context, x)
+        h = self._enter(torch.cat([state[0], x], 1)[:, :-1], read.source)
+        rows, hop = self._project(read)
         skips, after = [], [x[:, -1:].contiguous()]
         for layer, row, past in zip(self._layers, rows, state[1:], strict=True):
             h, skip, past = layer.run(h, row, hop, past)
@@ -173,24 +183,20 @@ class WaveNet(Conditioner):
     def start(self, x: Tensor, context: Tensor | None = None) -> WaveNetState:
         """Return the state before the first site."""
         rings = [x.new_zeros(layer.reach, x.shape[0], self.channels) for layer in self._layers]
-        if self.from_context is None:
-            return WaveNetState(0, rings, None, 1)
-        rows, hop = self._rows(context, x)
-        return WaveNetState(0, rings, rows, hop)
+        return WaveNetState(0, rings, self._read(context, x))
 
     def step(self, state: WaveNetState, x_t: Tensor) -> tuple[Tensor, WaveNetState]:
         """Take in the site last completed; return the next one's parameters `(B, P)`."""
-        h = self._enter(x_t)
+        context, source, hop = state.context.rows, state.context.source, state.context.hop
+        h = self._enter(x_t, None if source is None else source[:, state.position])
         rows: Iterable[Tensor | None] = [None] * len(self.layers)
-        if self.from_context is not None and state.context is not None:
-            row = self.from_context(state.context[:, state.position // state.hop])
-            rows = row.chunk(len(self.layers), -1)
+        if self.from_context is not None and context is not None:
+            rows = self.from_context(context[:, state.position // hop]).chunk(len(self.layers), -1)
         skips = []
         for layer, own, ring in zip(self._layers, rows, state.rings, strict=True):
             h, skip = layer.step(h, own, ring, state.position)
             skips.append(skip)
-        after = WaveNetState(state.position + 1, state.rings, state.context, state.hop)
-        return self._leave(h, skips), after
+        return self._leave(h, skips), WaveNetState(state.position + 1, state.rings, state.context)
 
     @torch.no_grad()
     def generate(
@@ -199,18 +205,21 @@ class WaveNet(Conditioner):
         """Draw `(B, T)` site after site: by the compiled loop on a CPU, in float64 by steps."""
         if not has_fast_path(head, noise):
             return self.generate_by_steps(head, noise, context, temperature)
-        rows, hop = None, 1
-        if self.from_context is not None:
-            rows, hop = self._rows(context, noise[..., 0])
-        return generate_fast(self, head, noise, rows, hop, temperature)
+        return generate_fast(self, head, noise, self._read(context, noise[..., 0]), temperature)
 
     @property
     def _layers(self) -> list[WaveNetLayer]:
         return list(self.layers)  # type: ignore[arg-type]
 
-    def _enter(self, x: Tensor) -> Tensor:
+    def _enter(self, x: Tensor, source: Tensor | None) -> Tensor:
         # Elementwise, so that autocast keeps the input and the residual path in full precision.
-        return (x * self.input_scale)[..., None] * self.first.weight[:, 0] + self.first.bias
+        h = (x * self.input_scale)[..., None] * self.first.weight[:, 0] + self.first.bias
+        if source is None or self.from_source is None:
+            return h
+        if not torch.is_autocast_enabled(h.device.type):  # An exported graph has no such region.
+            return h + self.from_source(source)
+        with torch.autocast(h.device.type, enabled=False):
+            return h + self.from_source(source)
 
     def _leave(self, h: Tensor, skips: list[Tensor]) -> Tensor:
         if self.skip_channels:
@@ -221,31 +230,17 @@ class WaveNet(Conditioner):
                 return self.last(torch.relu(self.hidden(torch.relu(h))))
         return self.last(torch.relu(self.hidden(torch.relu(h))))
 
-    def _project(self, context: Tensor | None, x: Tensor) -> tuple[Iterable[Tensor | None], int]:
-        if self.from_context is None:
+    def _project(self, read: Rows) -> tuple[Iterable[Tensor | None], int]:
+        if self.from_context is None or read.rows is None:
             return [None] * len(self.layers), 1
-        rows, hop = self._rows(context, x)
-        if hop == 1:
+        if read.hop == 1:
             # At site rate all layers at once would take layers times the memory of the values.
             weights = self.from_context.weight.chunk(len(self.layers))
-            return (F.linear(rows, weight) for weight in weights), hop
-        return self.from_context(rows).chunk(len(self.layers), -1), hop
+            return (F.linear(read.rows, weight) for weight in weights), 1
+        return self.from_context(read.rows).chunk(len(self.layers), -1), read.hop
 
-    def _rows(self, context: Tensor | None, x: Tensor) -> tuple[Tensor, int]:
-        """Return the context as `(B, F, C)`, and how many sites each row is held for."""
-        batch, sites = x.shape
-        if context is not None and context.shape[-1] == self.context_channels:
-            if context.dim() == 2 and context.shape[0] == batch:
-                return context[:, None], sites
-            if context.dim() == 3 and context.shape[0] == batch:
-                if context.shape[1] * self.context_hop == sites:
-                    return context, self.context_hop
-                if context.shape[1] == sites:
-                    return context, 1
-        got = "none" if context is None else tuple(context.shape)
-        raise ValueError(
-            f"WaveNet: for {batch} x {sites} sites wanted a context of shape ({batch}, frames, "
-            f"{self.context_channels}) with frames * {self.context_hop} = {sites}, or one row per "
-            f"site, or ({batch}, {self.context_channels}); got {got}. Pass the features it was "
-            "trained with, and whole frames."
-        )
+    def _read(self, context: Tensor | None, x: Tensor) -> Rows:
+        if self.from_context is None:
+            return Rows(None, 1, None)
+        channels, hop = self.context_channels, self.context_hop
+        return read_rows(context, x, channels, hop, self.source_channels)

@@ -15,6 +15,7 @@ from distill.distributions.head import Head
 
 if TYPE_CHECKING:
     from distill.kernels.wavenet_loop import Weights
+    from distill.networks.rows import Rows
     from distill.networks.wavenet import WaveNet
     from distill.networks.wavenet_layer import WaveNetLayer
 
@@ -35,7 +36,7 @@ def has_fast_path(head: Head, noise: Tensor) -> bool:
 
 
 def generate_fast(
-    net: WaveNet, head: Head, noise: Tensor, rows: Tensor | None, hop: int, temperature: float
+    net: WaveNet, head: Head, noise: Tensor, context: Rows, temperature: float
 ) -> Tensor:
     """Draw `(B, T)` by the compiled loop, the streams shared out over torch's threads.
 
@@ -43,14 +44,14 @@ def generate_fast(
         net: The network.
         head: Its output distribution.
         noise: `(B, T, N)`.
-        rows: Context `(B, F, C)`, if any.
-        hop: Sites per row; ignored without a context.
+        context: What it reads of its context.
         temperature: Scales the noise.
     """
     # Imported here: numba costs half a second, and only sampling needs it.
     from distill.kernels import wavenet_loop as loop
 
-    hop = hop if rows is not None else noise.shape[1]
+    rows, source = context.rows, context.source
+    hop = context.hop if rows is not None else noise.shape[1]
     recipe = head.recipe()
     assert recipe is not None, "has_fast_path was not asked"
     batch, sites = noise.shape[:2]
@@ -77,6 +78,7 @@ def generate_fast(
         for begin in range(0, sites, block):
             end = min(begin + block, sites)
             base = _array(_base(net, rows, bias, begin // hop, -(-end // hop)))
+            entry = _array(_entry(net, source, begin, end))
             jobs = [
                 pool.submit(
                     loop.generate,
@@ -85,6 +87,7 @@ def generate_fast(
                     variates[s],
                     base[s] if len(base) > 1 else base,
                     hop,
+                    entry[s] if len(entry) > 1 else entry,
                     x[s],
                     ring,
                     begin,
@@ -103,6 +106,13 @@ def _base(net: WaveNet, rows: Tensor | None, bias: Tensor, first: int, last: int
     return net.from_context(rows[:, first:last]).unflatten(-1, bias.shape) + bias
 
 
+def _entry(net: WaveNet, source: Tensor | None, begin: int, end: int) -> Tensor:
+    """Return what is added to the input of the first layer, `(B, t, C)`, or `(1, 1, C)`."""
+    if net.from_source is None or source is None:
+        return net.first.bias[None, None]
+    return net.from_source(source[:, begin:end]) + net.first.bias
+
+
 def _weights(net: WaveNet, offset: Tensor) -> Weights:
     from distill.kernels.wavenet_loop import Weights
 
@@ -117,9 +127,8 @@ def _weights(net: WaveNet, offset: Tensor) -> Weights:
         out_bias[i, start:] = layer.out.bias
     # relu(c y) = c relu(y): the factor of the skips moves into the next matrix.
     factor = len(layers) ** -0.5 if skips else 1.0
-    first = torch.stack([net.first.weight[:, 0] * net.input_scale, net.first.bias])
     return Weights(
-        first=_array(first),
+        first=_array(net.first.weight[:, 0] * net.input_scale),
         taps=_array(torch.stack([layer.taps.weight.T for layer in layers])),
         out=_array(out),
         out_bias=_array(out_bias),

@@ -1,16 +1,20 @@
+import math
+
 import pytest
 import torch
 from torch.autograd.functional import jacobian
 
 from distill.contract import DataSpec, FeatureSpec
-from distill.networks import FrameEncoder, WaveNet
+from distill.networks import FrameEncoder, HarmonicEncoder, WaveNet
 
 SPEC = DataSpec(
     sites=None,
+    sample_rate=8000,
     hop=12,
     features={
         "mel": FeatureSpec("frames", 4, loc=(1.0,) * 4, scale=(2.0,) * 4),
         "f0": FeatureSpec("frames", 2),
+        "phase": FeatureSpec("frames", 2),
         "speaker": FeatureSpec("label", 3),
         "style": FeatureSpec("vector", 2),
     },
@@ -32,19 +36,25 @@ CASES = {
         "channels": 5,
         "look_ahead": 2,
     },
+    "repeat, looking further than its convolutions": {"mode": "repeat", "look_ahead": 3},
+    "harmonic": {"harmonics": 3, "mode": "repeat", "layers": 1, "channels": 5},
+    "harmonic, above frame rate": {"harmonics": 2, "rates": [4], "look_ahead": 2},
 }
 
 
 @pytest.fixture(params=CASES)
 def encoder(request):
     torch.manual_seed(0)
-    return FrameEncoder(SPEC, **CASES[request.param]).double()
+    settings = dict(CASES[request.param])
+    kind = HarmonicEncoder if "harmonics" in settings else FrameEncoder
+    return kind(SPEC, **settings).double()
 
 
 def features(frames=7, batch=2):
     return {
         "mel": torch.randn(batch, frames, 4, dtype=torch.float64),
         "f0": torch.randn(batch, frames, 2, dtype=torch.float64),
+        "phase": torch.randn(batch, frames, 2, dtype=torch.float64),
         "speaker": torch.tensor([0, 2])[:batch],
         "style": torch.randn(batch, 2, dtype=torch.float64),
     }
@@ -53,9 +63,16 @@ def features(frames=7, batch=2):
 @pytest.mark.parametrize("frames", [1, 2, 7])
 def test_the_context_covers_every_site_for_the_wavenet(encoder, frames):
     context = encoder(features(frames))
-    assert context.shape == (2, frames * 12 // encoder.hop, encoder.channels)
+    source = getattr(encoder, "source_channels", 0)
+    width = encoder.channels + encoder.hop * source
+    assert context.shape == (2, frames * 12 // encoder.hop, width)
     net = WaveNet(
-        2, 2, channels=3, context_channels=encoder.channels, context_hop=encoder.hop
+        2,
+        2,
+        channels=3,
+        context_channels=encoder.channels,
+        context_hop=encoder.hop,
+        source_channels=source,
     ).double()
     x = torch.zeros(2, 12 * frames, dtype=torch.float64)
     assert net(x, context).shape == (2, 12 * frames, 2)
@@ -65,19 +82,21 @@ def test_the_context_covers_every_site_for_the_wavenet(encoder, frames):
 def test_chunks_of_frames_equal_the_whole_after_the_latency(encoder, chunk):
     given = features()
     whole = encoder(given)
-    held = {
-        k: torch.cat([v, v[:, -1:].expand(-1, encoder.latency, -1)], 1) if k in ("mel", "f0") else v
+    later = {
+        k: torch.cat([v, v[:, -1:].expand(-1, encoder.latency, -1)], 1)[:, encoder.latency :]
+        if k in ("mel", "f0", "phase")
+        else v
         for k, v in given.items()
     }
-    state, parts = encoder.zero_state(given), []
-    for start in range(0, 7 + encoder.latency, chunk):
+    state, parts = encoder.begin(given), []
+    for start in range(0, 7, chunk):
         piece = {
-            k: v[:, start : start + chunk] if k in ("mel", "f0") else v for k, v in held.items()
+            k: v[:, start : start + chunk] if k in ("mel", "f0", "phase") else v
+            for k, v in later.items()
         }
         rows, state = encoder.run(state, piece)
         parts.append(rows)
-    due = torch.cat(parts, 1)[:, encoder.latency * encoder.rows_per_frame :]
-    torch.testing.assert_close(due, whole, atol=1e-12, rtol=0)
+    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-12, rtol=0)
 
 
 def test_a_frame_is_not_seen_more_than_the_latency_ahead(encoder):
@@ -108,6 +127,7 @@ def test_repetition_without_layers_passes_standardized_frames():
     rows = encoder(given)
     torch.testing.assert_close(rows[..., :4], (given["mel"] - 1) / 2)
     assert torch.equal(rows[..., 4:6], given["f0"])
+    assert torch.equal(rows[..., 6:8], given["phase"])
     assert encoder.hop == 12
 
 
@@ -147,3 +167,53 @@ def test_no_frames_is_refused_with_the_way_out():
     spec = DataSpec(sites=None, features={"digit": FeatureSpec("label", 3)})
     with pytest.raises(ValueError, match="use VectorEncoder"):
         FrameEncoder(spec)
+
+
+def pitched(hertz, voiced, spec):
+    """Return features of a constant pitch whose phase starts at 0."""
+    frames = len(voiced)
+    turns = hertz / spec.sample_rate * spec.hop * torch.arange(frames, dtype=torch.float64)
+    voicing = torch.tensor(voiced, dtype=torch.float64)
+    phase = torch.stack([(2 * math.pi * turns).cos(), (2 * math.pi * turns).sin()], 1)
+    f0 = torch.stack([torch.full_like(voicing, math.log(hertz)), voicing], 1)
+    return {"f0": f0[None], "phase": (phase * voicing[:, None])[None]}
+
+
+PITCHED = DataSpec(
+    None,
+    features={"f0": FeatureSpec("frames", 2), "phase": FeatureSpec("frames", 2)},
+    sample_rate=8000,
+    hop=5,
+)
+
+
+def test_the_source_is_the_waves_of_the_pitch_where_it_is_voiced():
+    encoder = HarmonicEncoder(PITCHED, harmonics=3, mode="repeat", look_ahead=0).double()
+    source = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED))[..., 4:].reshape(30, 3, 2)
+    turns = 400 / 8000 * torch.arange(30, dtype=torch.float64)
+    for h in (1, 2, 3):
+        angle = 2 * math.pi * h * turns
+        expected = torch.stack([angle.cos(), angle.sin()], 1)
+        torch.testing.assert_close(source[:20, h - 1], expected[:20], atol=1e-9, rtol=0)
+    assert not source[20:].any()
+
+
+def test_harmonics_above_half_the_rate_are_silent():
+    encoder = HarmonicEncoder(PITCHED, harmonics=3, mode="repeat").double()
+    source = encoder(pitched(1500, [1, 1, 1], PITCHED))[..., 4:].reshape(15, 3, 2)
+    assert source[:, :2].abs().amax(0).min() > 0.5
+    assert not source[:, 2].any()
+
+
+def test_a_source_without_pitch_is_refused_with_the_way_out():
+    spec = DataSpec(None, features={"mel": FeatureSpec("frames", 2)}, sample_rate=8000)
+    with pytest.raises(ValueError, match=r"conditions=\[mel,f0,phase\]"):
+        HarmonicEncoder(spec)
+
+
+def test_a_stream_begins_with_the_frames_that_it_looks_ahead():
+    encoder = FrameEncoder(SPEC, mode="repeat", look_ahead=3)
+    with pytest.raises(ValueError, match="wanted the first 3 frames or more, got 2"):
+        encoder.begin(
+            {k: v.float() if v.is_floating_point() else v for k, v in features(2).items()}
+        )

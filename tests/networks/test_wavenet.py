@@ -12,6 +12,9 @@ CASES = {
         3, 4, kernel=2, channels=5, gate_channels=3, skip_channels=9, input_scale=4.0
     ),
     "context at frame rate": lambda: WaveNet(2, 4, channels=8, context_channels=3, context_hop=6),
+    "context with a source": lambda: WaveNet(
+        2, 4, channels=8, context_channels=3, context_hop=6, source_channels=2
+    ),
     "context at site rate": lambda: WaveNet(2, 4, kernel=3, channels=8, context_channels=3),
 }
 
@@ -26,7 +29,8 @@ def inputs(net, batch=2, sites=42):
     x = torch.randn(batch, sites, dtype=torch.float64)
     if not net.context_channels:
         return x, None
-    shape = (batch, sites // net.context_hop, net.context_channels)
+    width = net.context_channels + net.context_hop * net.source_channels
+    shape = (batch, sites // net.context_hop, width)
     return x, torch.randn(shape, dtype=torch.float64)
 
 
@@ -50,6 +54,14 @@ def test_log_det_of_the_flow_is_that_of_the_jacobian(net):
     torch.testing.assert_close(jac.diagonal().log(), log_det[0], atol=1e-12, rtol=0)
     again = layer.inverse(layer(x, context)[0], context)[0]
     torch.testing.assert_close(again, x, atol=1e-9, rtol=0)
+
+
+def at_site_rate(net, context):
+    rows = context[..., : net.context_channels].repeat_interleave(net.context_hop, 1)
+    if not net.source_channels:
+        return rows
+    source = context[..., net.context_channels :].reshape(2, -1, net.source_channels)
+    return torch.cat([rows, source], -1)
 
 
 class Pair(Conditioner):
@@ -76,7 +88,7 @@ class Pair(Conditioner):
 def test_chunks_with_a_state_equal_the_whole(net, chunk):
     x, context = inputs(net)
     if context is not None:
-        context = context.repeat_interleave(42 // context.shape[1], 1)
+        context = at_site_rate(net, context)
     whole, state, parts = net(x, context), net.zero_state(x), []
     for start in range(0, 42, chunk):
         piece = slice(start, start + chunk)

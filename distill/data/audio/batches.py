@@ -19,7 +19,7 @@ from distill.data.audio.scan import Scan
 from distill.data.base import Data, check_request
 
 _SPLIT, _CROP, _HELD = 0, 1, 2
-_FRAMED = ("mel", "f0")
+FRAMED = ("mel", "f0", "phase")
 
 
 class AudioData(Data):
@@ -37,7 +37,8 @@ class AudioData(Data):
         scan: What the look through the corpus found.
         sample_rate: Hz.
         crop: Sites of a training crop, a multiple of the mel's hop.
-        conditions: The features to give, any of `mel`, `f0`, `speaker`, `label`, or none.
+        conditions: The features to give, any of `mel`, `f0`, `phase`, `speaker`,
+            `label`, or none.
         mel: Settings of the mel, and of the frames.
         pitch: Settings of f0.
         labels: Names of the labels.
@@ -90,7 +91,11 @@ class AudioData(Data):
         self._ends = np.cumsum(sites)
         # One structure of batches for the whole run.
         self._masked = bool((sites // mel.hop * mel.hop < crop).any())
-        self._blank = {"mel": mel.silence(sample_rate), "f0": pitch.silence()}
+        self._blank = {
+            "mel": mel.silence(sample_rate),
+            "f0": pitch.silence(),
+            "phase": torch.zeros(2),
+        }
         self.train_size = len(self._train)
         self.train_names = [clip.name for clip in self._train]
         self.held_out_names = [clip.name for clip in self._held]
@@ -159,11 +164,12 @@ class AudioData(Data):
         return Batch(x, features or None, mask)
 
     def _spec(self, labels: Sequence[str]) -> DataSpec:
-        framed = [name for name in _FRAMED if name in self._conditions]
+        framed = [name for name in FRAMED if name in self._conditions]
         scale, measured = measure(self._train, framed)
         sizes = {"speaker": len(self._speakers), "label": len(labels)}
         beside = {
             "f0": ("pitch", asdict(self._pitch)),
+            "phase": ("pitch", asdict(self._pitch)),
             "speaker": ("speakers", self._speakers),
             "label": ("labels", list(labels)),
         }

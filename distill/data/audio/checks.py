@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from distill.data.audio.preparation import Clip
 
-CONDITIONS = ("mel", "f0", "speaker", "label")
+CONDITIONS = ("mel", "f0", "phase", "speaker", "label")
 
 
 def check_clips(

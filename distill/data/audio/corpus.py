@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from distill.data.audio.batches import AudioData
+from distill.data.audio.batches import FRAMED, AudioData
 from distill.data.audio.files import UnusableError
 from distill.data.audio.layouts import AnyFolder, Layout
 from distill.data.audio.mel import LogMel
@@ -87,7 +87,7 @@ class AudioCorpus(AudioData):
             shortest=shortest,
             silence=silence,
             mel=mel,
-            features=tuple(name for name in ("mel", "f0") if name in conditions),
+            features=tuple(name for name in FRAMED if name in conditions),
             pitch=pitch,
             cache=cache,
         )

@@ -56,7 +56,7 @@ def read_inputs(
     """
     path = Path(path).expanduser()
     beside = {
-        name: _label(name, value, spec)
+        name: label_index(name, value, spec)
         for name, value in (("speaker", speaker), ("label", label))
         if name in spec.features
     }
@@ -98,6 +98,11 @@ def _files(path: Path) -> list[Path]:
 def _read(file: Path, spec: DataSpec, framed: list[str]) -> tuple[dict[str, Tensor], Tensor | None]:
     if file.suffix in MEL_SUFFIXES:
         features = read_mel(file, spec)
+        if "phase" in framed and "f0" in features:
+            assert spec.sample_rate is not None
+            pitch, mel = Pitch.of(spec), LogMel.of(spec)
+            phase = pitch.integrate(features["f0"][0], spec.sample_rate, mel)
+            features["phase"] = phase[None]
         missing = [name for name in framed if name not in features]
         if missing:
             raise ValueError(
@@ -107,14 +112,13 @@ def _read(file: Path, spec: DataSpec, framed: list[str]) -> tuple[dict[str, Tens
         return {name: features[name] for name in framed}, None
     mel = LogMel.of(spec)
     assert spec.sample_rate is not None
-    pitch = Pitch(**spec.settings["pitch"]) if "pitch" in spec.settings else Pitch()
     prepare = Preparation(
         sample_rate=spec.sample_rate,
         shortest=0.0,
         silence=-200.0,
         mel=mel,
         features=tuple(framed),
-        pitch=pitch,
+        pitch=Pitch.of(spec),
     )
     try:
         loaded = prepare(Source(file, file.stem))
@@ -125,7 +129,12 @@ def _read(file: Path, spec: DataSpec, framed: list[str]) -> tuple[dict[str, Tens
     return {name: loaded.frames[name][None] for name in framed}, x[None]
 
 
-def _label(name: str, value: str | int | None, spec: DataSpec) -> Tensor:
+def label_index(name: str, value: str | int | None, spec: DataSpec) -> Tensor:
+    """Return the index `(1,)` of a speaker or label given by name or number.
+
+    Errors:
+        ValueError: The model does not know it.
+    """
     names = [str(known) for known in spec.settings.get(f"{name}s", [])]
     size = spec.features[name].size
     if isinstance(value, int) and 0 <= value < size:

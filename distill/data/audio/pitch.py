@@ -9,7 +9,9 @@ import librosa
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from distill.contract import DataSpec
 from distill.data.audio.mel import LogMel
 
 
@@ -47,6 +49,11 @@ class Pitch:
                 "Pitch: wanted 0 < low < high and a resolution between 0 and 1 semitone, got "
                 f"low={self.low}, high={self.high}, resolution={self.resolution}."
             )
+
+    @classmethod
+    def of(cls, spec: DataSpec) -> Pitch:
+        """Return the settings that a spec carries, or the defaults."""
+        return cls(**spec.settings.get("pitch", {}))
 
     @property
     def neutral(self) -> float:
@@ -105,6 +112,61 @@ class Pitch:
             line = np.interp(np.arange(len(known)), at, hertz.double().log().numpy()[at])
         return torch.from_numpy(np.stack([line, known], 1)).float()
 
+    def phase(self, contour: Tensor, x: Tensor, rate: int, mel: LogMel) -> Tensor:
+        r"""Measure the phase of the fundamental of a waveform at the start of each frame.
+
+        The waveform is turned back by the phase that its frequency adds up to, and what is left is
+        averaged over 40 ms around each start: $\arg \sum_t w(t - fH)\,x(t)\,e^{-2\pi i\Phi(t)}$.
+
+        Arguments:
+            contour: From `contour`, `(F, 2)`.
+            x: Waveform `(T,)`.
+            rate: Sample rate, Hz.
+            mel: Whose frames.
+
+        Returns:
+            Cosine and sine `(F, 2)`, both 0 where it is not voiced.
+
+        Example:
+            >>> wave = torch.cos(2 * torch.pi * 200 * torch.arange(800) / 8000)
+            >>> contour = Pitch().contour(torch.full((10,), 200.0))
+            >>> Pitch().phase(contour, wave, 8000, LogMel(hop=80)).round(decimals=1)[5].tolist()
+            [1.0, 0.0]
+        """
+        starts, turns = _turns(contour, rate, mel.hop)
+        x = F.pad(x.double(), (0, len(turns) - len(x)))
+        half = round(0.02 * rate)
+        window = torch.hann_window(2 * half + 1, periodic=False, dtype=torch.float64)
+        left = F.pad(torch.polar(x, -2 * math.pi * turns), (half, half + mel.hop))
+        offset = (left.unfold(0, 2 * half + 1, mel.hop)[: len(contour)] * window).sum(-1).angle()
+        return _circle(starts + offset / (2 * math.pi), contour)
+
+    def integrate(self, contour: Tensor, rate: int, mel: LogMel) -> Tensor:
+        """Return the phase that a contour adds up to from 0, where there is no waveform.
+
+        Arguments:
+            contour: From `contour`, `(F, 2)`.
+            rate: Sample rate, Hz.
+            mel: Whose frames.
+
+        Returns:
+            As `phase` does.
+        """
+        return _circle(_turns(contour, rate, mel.hop)[0], contour)
+
     def silence(self) -> Tensor:
         """Return the feature of a frame of silence, `(2,)`."""
         return torch.tensor([self.neutral, 0.0])
+
+
+def _turns(contour: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
+    """Return the turns since the beginning at each start `(F,)` and each site `(F hop,)`."""
+    step = contour[:, 0].double().exp() / rate
+    starts = (torch.cumsum(step, 0) - step) * hop
+    sites = starts[:, None] + step[:, None] * torch.arange(hop, dtype=torch.float64)
+    return starts, sites.flatten()
+
+
+def _circle(turns: Tensor, contour: Tensor) -> Tensor:
+    angle = 2 * math.pi * turns
+    return (torch.stack([angle.cos(), angle.sin()], 1) * contour[:, 1:]).float()

@@ -67,9 +67,9 @@ class Preparation:
         trim: Cut what is this many dB below the loudest at both ends; `None` for nothing.
         shortest: Seconds; a shorter clip is left out.
         silence: A clip whose root mean square is below, dB of full scale, is left out.
-        mel: Of the feature `mel`, and the frames of `f0`.
-        features: Those at frame rate to compute, among `mel` and `f0`.
-        pitch: Of the feature `f0`.
+        mel: Of the feature `mel`, and the frames of the others.
+        features: Those at frame rate to compute, among `mel`, `f0` and `phase`.
+        pitch: Of the features `f0` and `phase`.
         cache: Folder, or `None`.
     """
 
@@ -91,13 +91,20 @@ class Preparation:
         """
         keys = self._keys(source.path)
         cache = Cache(self.cache)
-        recalled = all(cache.has(key) for key in keys.values())
-        audio = cache.recall(keys.pop("audio"), partial(self._audio, source))
+        recalled = all(cache.has(keys[name]) for name in ("audio", *self.features))
+        audio = cache.recall(keys["audio"], partial(self._audio, source))
         samples = audio["samples"]
-        frames = {
-            name: cache.recall(key, partial(self._feature, name, samples))["value"]
-            for name, key in keys.items()
+        x = samples.double() * STEP
+
+        def feature(name: str) -> Tensor:
+            return cache.recall(keys[name], lambda: {"value": compute[name]()})["value"]
+
+        compute: dict[str, Callable[[], Tensor]] = {
+            "mel": lambda: self.mel(x[None], self.sample_rate)[0].float(),
+            "f0": lambda: self.pitch.contour(self.pitch(x, self.sample_rate, self.mel)),
+            "phase": lambda: self.pitch.phase(feature("f0"), x, self.sample_rate, self.mel),
         }
+        frames = {name: feature(name) for name in self.features}
         return Loaded(samples, frames, audio["facts"] | {"recalled": recalled})
 
     def _keys(self, path: Path) -> dict[str, dict[str, Any]]:
@@ -106,17 +113,13 @@ class Preparation:
             audio = {"file": identity(path), **{name: getattr(self, name) for name in names}}
         except OSError as error:
             raise UnusableError(f"unreadable: {error.strerror}") from None
+        pitch = {"pitch": asdict(self.pitch), "hop": self.mel.hop, "align": self.mel.align}
         settings: dict[str, dict[str, Any]] = {
             "mel": {"mel": asdict(self.mel)},
-            "f0": {"pitch": asdict(self.pitch), "hop": self.mel.hop, "align": self.mel.align},
+            "f0": pitch,
+            "phase": pitch,
         }
-        return {"audio": audio} | {n: {"of": n, **audio, **settings[n]} for n in self.features}
-
-    def _feature(self, name: str, samples: Tensor) -> dict[str, Any]:
-        x = samples.double() * STEP
-        if name == "mel":
-            return {"value": self.mel(x[None], self.sample_rate)[0].float()}
-        return {"value": self.pitch.contour(self.pitch(x, self.sample_rate, self.mel))}
+        return {"audio": audio} | {n: {"of": n, **audio, **settings[n]} for n in settings}
 
     def _audio(self, source: Source) -> dict[str, Any]:
         recording = read(source.path)

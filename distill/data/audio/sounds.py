@@ -95,9 +95,9 @@ def _harmonics(highest: float, rate: int) -> int:
 def _sum(
     rng: np.random.Generator, hertz: np.ndarray, rate: int, order: np.ndarray, strength: np.ndarray
 ) -> np.ndarray:
-    phase = 2 * np.pi * np.cumsum(hertz) / rate
-    start = rng.uniform(0, 2 * np.pi, (len(order), 1))
-    return (strength * np.sin(order[:, None] * phase + start)).sum(0)
+    # Harmonics in step, as those of a voice or a string are.
+    phase = 2 * np.pi * (np.cumsum(hertz) / rate + rng.uniform())
+    return (strength * np.sin(order[:, None] * phase)).sum(0)
 
 
 def _envelope(rng: np.random.Generator, sites: int, rate: int, fade: float) -> np.ndarray:

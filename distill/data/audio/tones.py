@@ -34,7 +34,8 @@ class Tones(AudioData):
         level: Root mean square of a sound, full scale 1.
         noise: Standard deviation of white noise under everything.
         crop: Sites of a training crop, a multiple of the mel's hop.
-        conditions: The features to give, any of `mel`, `f0`, `label`, or none.
+        conditions: The features to give, any of `mel`, `f0`, `phase`, `label`, or
+            none.
         mel: Settings of the mel, and of the frames; by default for 8 kHz.
         seed: Of sounds and split.
         held_out: Share of the clips to hold out, rounded up.
@@ -116,9 +117,11 @@ class Tones(AudioData):
         return self._truth[name]
 
     def _loaded(self, samples: Tensor, name: str, mel: LogMel, pitch: Pitch, rate: int) -> Loaded:
+        x, contour = samples.double() * STEP, pitch.contour(self._truth[name])
         frames = {
-            "mel": mel((samples.double() * STEP)[None], rate)[0].float(),
-            "f0": pitch.contour(self._truth[name]),
+            "mel": mel(x[None], rate)[0].float(),
+            "f0": contour,
+            "phase": pitch.phase(contour, x, rate, mel),
         }
         return Loaded(samples, frames, {})
 

@@ -139,3 +139,12 @@ def test_pitch_comes_with_audio_or_beside_a_mel(data: Tones, tmp_path: Path) -> 
         read_inputs(tmp_path / "b.npy", spec)
     soundfile.write(tmp_path / "c.wav", data._held[0].load().samples.numpy(), 8000)
     assert read_inputs(tmp_path / "c.wav", spec)[0].features["f0"].shape == (1, 63, 2)
+
+
+def test_beside_a_mel_the_phase_is_what_its_pitch_adds_up_to(tmp_path: Path) -> None:
+    spec = spec_with("mel", "f0", "phase")
+    f0 = torch.tensor([[np.log(125.0), 1.0]]).repeat(5, 1)
+    torch.save({"mel": torch.zeros(5, 20), "f0": f0}, tmp_path / "a.pt")
+    phase = read_inputs(tmp_path / "a.pt", spec)[0].features["phase"]
+    # 64 sites of 125 Hz at 8 kHz are one turn.
+    torch.testing.assert_close(phase, torch.tensor([1.0, 0.0]).expand(1, 5, 2), atol=1e-5, rtol=0)

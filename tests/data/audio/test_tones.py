@@ -131,7 +131,7 @@ def test_conditions_are_any_subset() -> None:
     assert labels["label"].shape == (8,)
     with pytest.raises(ValueError, match="clips have none"):
         tones(conditions=("mel", "speaker"))
-    with pytest.raises(ValueError, match="conditions among mel, f0, speaker, label"):
+    with pytest.raises(ValueError, match="conditions among mel, f0, phase, speaker, label"):
         tones(conditions=("mels",))
 
 

@@ -1,0 +1,95 @@
+"""Frame encoder with a harmonic source: sines that run along the fundamental frequency."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distill.contract import DataSpec
+from distill.networks.frame_encoder import FrameEncoder, State
+
+_NEEDED = ("f0", "phase")
+
+
+class HarmonicEncoder(FrameEncoder):
+    r"""A `FrameEncoder` whose rows also carry the harmonics of F0, site by site.
+
+    $$s_h(t) = [h f_0(t) < r / 2]\,(\cos 2\pi h\varphi(t),\ \sin 2\pi h\varphi(t)),\qquad
+      \varphi(f H + i) = \varphi_f + i f_0 / r$$
+
+    with the sample rate r, the hop H, and the phase $\varphi_f$ of the fundamental at the start of
+    frame f; nothing sounds where it is not voiced. A network that is given its pitch as a wave need
+    not find it in its own history, which takes a small WaveNet very long: its samples keep to the
+    pitch, and a student need not turn independent noise into periodic sound.
+
+    Each row is the `channels` of `FrameEncoder`, then `hop * source_channels` numbers, by site.
+
+    Arguments:
+        spec: With frames of `f0` (log Hz, voicing) and `phase` (cosine and sine, 0 where unvoiced).
+        harmonics: How many of them.
+        settings: Those of `FrameEncoder`.
+
+    Attributes:
+        source_channels: 2 * harmonics.
+
+    Errors:
+        ValueError: No `f0` or `phase`, or no sample rate; what `FrameEncoder` raises.
+
+    Source: after the excitation of Wang et al., Neural source-filter waveform models, 2019, arXiv
+    1904.12088; log-F0 as a condition: van den Oord et al., 2017, arXiv 1711.10433.
+
+    Example:
+        >>> from distill.contract import FeatureSpec
+        >>> features = {"f0": FeatureSpec("frames", 2), "phase": FeatureSpec("frames", 2)}
+        >>> spec = DataSpec(sites=None, features=features, sample_rate=8000, hop=4)
+        >>> encoder = HarmonicEncoder(spec, harmonics=3, mode="repeat")
+        >>> frames = torch.tensor([[[5.0, 1.0]] * 7])
+        >>> rows = encoder({"f0": frames, "phase": torch.tensor([[[1.0, 0.0]] * 7])})
+        >>> rows.shape, encoder.channels + encoder.hop * encoder.source_channels
+        (torch.Size([1, 7, 28]), 28)
+    """
+
+    def __init__(self, spec: DataSpec, harmonics: int = 8, **settings: Any) -> None:
+        super().__init__(spec, **settings)
+        framed = {name: f.size for name, f in spec.features.items() if f.kind == "frames"}
+        if any(framed.get(name) != 2 for name in _NEEDED) or not spec.sample_rate:
+            raise ValueError(
+                "HarmonicEncoder: wanted the features f0 and phase of each frame and a sample "
+                f"rate, got features {', '.join(spec.features) or 'none'}. Set "
+                "data.conditions=[mel,f0,phase], or use FrameEncoder."
+            )
+        if harmonics < 1:
+            raise ValueError(f"HarmonicEncoder: wanted harmonics >= 1, got {harmonics}.")
+        sizes, names = list(framed.values()), list(framed)
+        self._f0, self._phase = (sum(sizes[: names.index(name)]) for name in _NEEDED)
+        self._rate, self._frame = spec.sample_rate, spec.hop
+        self.harmonics, self.source_channels = harmonics, 2 * harmonics
+
+    def _encode(self, state: State, frames: Tensor, beside: list[Tensor]) -> tuple[Tensor, State]:
+        rows, after = super()._encode(state, frames, beside)
+        seen = torch.cat([state[0], frames], 1)
+        now = seen[:, self.reach - self.latency :][:, : frames.shape[1]]
+        step = now[..., self._f0].exp() / self._rate
+        source = self._source(step, now[..., self._phase], now[..., self._phase + 1])
+        source = source.unflatten(1, (rows.shape[1], self.hop)).flatten(2)
+        return torch.cat([rows.to(source.dtype), source], -1), after
+
+    def _source(self, step: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        """Return `(B, F * spec.hop, 2 harmonics)`: powers of the turning phase."""
+        site = torch.arange(self._frame, dtype=step.dtype, device=step.device)
+        angle = 2 * math.pi * step[..., None] * site
+        c, s = angle.cos(), angle.sin()
+        first = (
+            (cosine[..., None] * c - sine[..., None] * s),
+            (cosine[..., None] * s + sine[..., None] * c),
+        )
+        a, b = first
+        waves = []
+        for order in range(1, self.harmonics + 1):
+            heard = (order * step < 0.5)[..., None]
+            waves += [a * heard, b * heard]
+            a, b = a * first[0] - b * first[1], a * first[1] + b * first[0]
+        return torch.stack(waves, -1).flatten(1, 2)
