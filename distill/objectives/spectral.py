@@ -1,4 +1,7 @@
-"""Spectral distances between a student's draw and the recording its features came from."""
+"""Spectral distances between a student's draw and the recording its features came from.
+
+What fills a batch up is silence, and its features are those of silence, so that it counts as well.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,8 @@ class PowerLoss(Objective):
         form: `magnitude` |X|, `power` |X|^2, or `log` log|X|.
         average: Average over time before comparing (Parallel WaveNet), or compare frames.
         floor: Added to |X|^2, so that silence has a finite gradient.
+        relative: Divide by $\|\phi(y)\|^2$ of the batch, so that a weight means the same for quiet
+            and loud corpora.
 
     Source: van den Oord et al., Parallel WaveNet, 2017, arXiv 1711.10433, section 5.
     """
@@ -40,6 +45,7 @@ class PowerLoss(Objective):
         form: str = "magnitude",
         average: bool = True,
         floor: float = 1e-7,
+        relative: bool = True,
     ) -> None:
         super().__init__()
         if form not in _FORMS:
@@ -48,6 +54,7 @@ class PowerLoss(Objective):
         self.form = form
         self.average = average
         self.floor = floor
+        self.relative = relative
         self.register_buffer("window", torch.hann_window(window), persistent=False)
 
     def spectrum(self, x: Tensor) -> Tensor:
@@ -66,7 +73,10 @@ class PowerLoss(Objective):
         """Average the squared distance."""
         with torch.autocast(draw.x.device.type, enabled=False):
             x, y = draw.x.float(), batch.x.float()
-            distance = (self.spectrum(x) - self.spectrum(y)).square().mean()
+            mine, wanted = self.spectrum(x), self.spectrum(y)
+            distance = (mine - wanted).square().mean()
+            if self.relative:
+                distance = distance / wanted.square().mean()
         return Loss(distance, {"distance": distance.detach()})
 
 

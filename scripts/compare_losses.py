@@ -1,0 +1,87 @@
+"""Train a student with each set of losses against one teacher, and compare what they say.
+
+    distill teacher    experiment=digits data.path=fsdd run=runs/digits
+    distill classifier experiment=digits data.path=fsdd run=runs/digits
+    python scripts/compare_losses.py runs/digits --steps 1500
+
+Every student is the run's own experiment with another objective, seed and steps the same.
+Each goes to RUN/losses/NAME; what is finished is not trained again. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+SETS = {
+    "KL": ("gaussian_kl", ()),
+    "KL + power": ("full", ("stft", "perceptual", "contrastive")),
+    "KL + STFT": ("full", ("power", "perceptual", "contrastive")),
+    "KL + power + STFT": ("full", ("perceptual", "contrastive")),
+    "KL + power + contrastive": ("full", ("stft", "perceptual")),
+    "KL + power + perceptual": ("full", ("stft", "contrastive")),
+    "all five": ("full", ()),
+}
+COLUMNS = {
+    "student/kl_reverse": "KL, nats a sample",
+    "student/voicing_agreement": "voicing",
+    "student/f0_within_50_cents": "F0 within 50 cents",
+    "student/level_db": "level, dB",
+    "student/log_mel_mae": "log-mel",
+    "student/stft": "STFT",
+    "student/accuracy": "recognized",
+}
+
+
+def distill(*arguments: str) -> None:
+    command = [sys.executable, "-m", "distill", *arguments]
+    if subprocess.run(command, check=False).returncode:
+        raise SystemExit(f"failed: distill {' '.join(arguments)}")
+
+
+def student(run: Path, name: str, steps: int) -> dict[str, float]:
+    objective, without = SETS[name]
+    folder = run / "losses" / name.replace(" ", "_")
+    done = folder / "evaluate" / "metrics.json"
+    if not done.is_file():
+        if not (folder / "teacher").exists():
+            shutil.copytree(run / "teacher", folder / "teacher")
+        if not (folder / "classifier").exists():
+            shutil.copytree(run / "classifier", folder / "classifier")
+        own = json.loads((run / "teacher" / "overrides.json").read_text())
+        kept = [o for o in own if not o.startswith(("run=", "teacher_trainer", "objective"))]
+        changes = [f"~objective.terms.{term}" for term in without]
+        settings = [f"objective={objective}", *changes, f"student_trainer.steps={steps}"]
+        distill("student", *kept, f"run={folder}", *settings, "student_trainer.watch_every=0")
+        distill("evaluate", f"run={folder}", f"evaluation.classifier={folder / 'classifier'}")
+    return json.loads(done.read_text())
+
+
+def row(name: str, numbers: dict[str, float], columns: dict[str, str]) -> str:
+    cells = [f"{numbers[key]:.3f}" if key in numbers else "" for key in columns]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path, help="a run with a teacher and a classifier")
+    parser.add_argument("--steps", type=int, default=1500, help="of each student")
+    parser.add_argument("--only", nargs="*", choices=list(SETS), help="some of the sets")
+    arguments = parser.parse_args()
+    print(f"| loss | {' | '.join(COLUMNS.values())} |")
+    print("|---" * (len(COLUMNS) + 1) + "|")
+    numbers: dict[str, float] = {}
+    for name in arguments.only or SETS:
+        numbers = student(arguments.run, name, arguments.steps)
+        print(row(name, numbers, COLUMNS), flush=True)
+    for who in ("teacher", "griffin_lim"):
+        theirs = {key.replace("student", who): text for key, text in COLUMNS.items()}
+        print(row(f"({who})", numbers, theirs))
+
+
+if __name__ == "__main__":
+    main()
