@@ -1,7 +1,7 @@
 """Invertible maps of sequences, noise to data."""
 
 from distill.bijectors.autoregressive import Autoregressive
-from distill.bijectors.base import Bijector
+from distill.bijectors.base import Bijector, State
 from distill.bijectors.batch_norm import BatchNorm
 from distill.bijectors.compose import Chain, Inverse
 from distill.bijectors.coupling import Coupling
@@ -24,5 +24,6 @@ __all__ = [
     "RationalQuadraticSpline",
     "Shift",
     "Standardize",
+    "State",
     "Transform",
 ]

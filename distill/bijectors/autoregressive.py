@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor
 
-from distill.bijectors.base import Bijector
+from distill.bijectors.base import Bijector, State, needs_whole_values
 from distill.bijectors.elementwise import Affine, Transform
 from distill.networks.conditioner import Conditioner
+
+
+@runtime_checkable
+class Chunked(Protocol):
+    """A conditioner that computes chunks with an explicit state, as `WaveNet` does."""
+
+    def zero_state(self, x: Tensor) -> State:
+        """Return the state before the first site."""
+
+    def run(self, state: State, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, State]:
+        """Compute the parameters of the next chunk, and the state after it."""
 
 
 class Autoregressive(Bijector):
@@ -52,6 +65,8 @@ class Autoregressive(Bijector):
                 f"site, {type(conditioner).__name__} gives {got}. Build the conditioner with "
                 f"parameters_per_site={wanted}."
             )
+        if isinstance(conditioner, Chunked):
+            self.state_size = len(conditioner.zero_state(torch.empty(0, 1)))
 
     @property
     def keeps_order(self) -> bool:  # type: ignore[override]
@@ -66,6 +81,28 @@ class Autoregressive(Bijector):
     def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map noise to data in one parallel pass."""
         return self.transform(u, self.conditioner(u, context))
+
+    def zero_state(self, u: Tensor, context: Tensor | None = None) -> State:
+        """Return the conditioner's state before the first site.
+
+        Errors:
+            ValueError: The conditioner has no chunks (a MADE fixes the number of sites).
+        """
+        return self._chunked.zero_state(u)
+
+    def run(
+        self, state: State, u: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """Map the next chunk of noise in one parallel pass."""
+        raw, state = self._chunked.run(state, u, context)
+        return *self.transform(u, raw), state
+
+    @property
+    def _chunked(self) -> Chunked:
+        if not isinstance(self.conditioner, Chunked):
+            name = type(self.conditioner).__name__
+            raise needs_whole_values(self, f"its conditioner, a {name}, reads whole values")
+        return self.conditioner
 
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data to noise, site after site."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from distill.bijectors.base import Bijector
+from distill.bijectors.base import Bijector, State
 
 
 class Chain(Bijector):
@@ -50,6 +50,33 @@ class Chain(Bijector):
     def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Undo the layers from last to first."""
         return self._run([layer.inverse for layer in reversed(self.layers)], x, context)
+
+    @property
+    def state_size(self) -> int:  # type: ignore[override]
+        """Number of tensors in the state of all layers."""
+        return sum(layer.state_size for layer in self._layers)
+
+    @property
+    def _layers(self) -> list[Bijector]:
+        return list(self.layers)  # type: ignore[arg-type]
+
+    def zero_state(self, u: Tensor, context: Tensor | None = None) -> State:
+        """Return the states of the layers, one after the other."""
+        return tuple(part for layer in self._layers for part in layer.zero_state(u, context))
+
+    def run(
+        self, state: State, u: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """Map the next chunk through all layers."""
+        total, begin = torch.zeros_like(u), 0
+        after: list[Tensor] = []
+        for layer in self._layers:
+            own = state[begin : begin + layer.state_size]
+            u, log_det, own = layer.run(own, u, context)
+            total = total + log_det
+            after += own
+            begin += layer.state_size
+        return u, total, tuple(after)
 
     def trace(self, u: Tensor, context: Tensor | None = None) -> list[Tensor]:
         """Return the noise and the value after each layer, for layer-by-layer pictures."""

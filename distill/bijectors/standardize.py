@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors.base import Bijector, check_sites
+from distill.bijectors.base import Bijector, State, check_sites, needs_whole_values
 
 
 class Standardize(Bijector):
@@ -50,6 +50,22 @@ class Standardize(Bijector):
         """Go to standardized units."""
         self._check(x)
         return (x - self.loc) / self.scale, -self.scale.log().expand_as(x)
+
+    def zero_state(self, u: Tensor, context: Tensor | None = None) -> State:
+        """Return no tensors.
+
+        Errors:
+            ValueError: Its sites have numbers of their own.
+        """
+        if len(self.loc) > 1:
+            raise needs_whole_values(self, f"it has numbers for each of {len(self.loc)} sites")
+        return ()
+
+    def run(
+        self, state: State, u: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """Go to data units."""
+        return *self.forward(u), state
 
     def _check(self, value: Tensor) -> None:
         if len(self.loc) > 1:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors import Bijector, Chain
+from distill.bijectors import Bijector, Chain, State
 from distill.contract import DataSpec, Draw, Features
 from distill.distributions import Base, Normal
 from distill.models.density import Density
 from distill.models.random import generator_for
+
+
+@runtime_checkable
+class ChunkedEncoder(Protocol):
+    """An encoder that has a state, as `FrameEncoder` does; others encode each chunk by itself."""
+
+    def begin(self, features: Features) -> State:
+        """Return the state before the first row, given the first frames."""
+
+    def run(self, state: State, features: Features) -> tuple[Tensor, State]:
+        """Encode the next frames; return the state after them too."""
 
 
 class Flow(Density):
@@ -65,6 +78,48 @@ class Flow(Density):
         """Turn noise `(B, T)` into samples that carry their exact log-density."""
         x, log_det = self.bijector(noise, self.context(features))
         return Draw(x, noise, log_det, self.base.log_prob(noise) - log_det, self.locatable)
+
+    def begin(self, noise: Tensor, features: Features = None) -> State:
+        """Return the state before the first chunk, for `run`: the encoder's, then the bijector's.
+
+        Values with a fixed number of sites are one chunk, and have no state.
+
+        Arguments:
+            noise: Gives batch, precision and device only.
+            features: The first frames, as many as the encoder looks ahead and one at least;
+                labels and vectors whole.
+
+        Errors:
+            ValueError: A layer that can't run in chunks, with the remedy.
+        """
+        if self.spec.sites is not None:
+            return ()
+        encoder = self.encoder
+        before = encoder.begin(features) if isinstance(encoder, ChunkedEncoder) else ()
+        return (*before, *self.bijector.zero_state(noise))
+
+    def run(self, state: State, noise: Tensor, features: Features = None) -> tuple[Draw, State]:
+        """Draw the next chunk: any split of a value into chunks gives the same numbers.
+
+        Arguments:
+            state: From `begin`, or from the chunk before.
+            noise: `(B, F * hop)`.
+            features: F frames, ahead of the noise by what `begin` took in of them; after the last
+                frame, that one again. Labels and vectors in every chunk.
+        """
+        if self.spec.sites is not None:
+            return self.draw(noise, features), ()
+        encoder: object = self.encoder
+        split = len(state) - self.bijector.state_size
+        before, state = state[:split], state[split:]
+        context: Tensor | None
+        if isinstance(encoder, ChunkedEncoder):
+            context, before = encoder.run(before, features)
+        else:
+            context = self.context(features)
+        x, log_det, state = self.bijector.run(state, noise, context)
+        log_prob = self.base.log_prob(noise) - log_det
+        return Draw(x, noise, log_det, log_prob, self.locatable), (*before, *state)
 
     def log_prob(self, x: Tensor, features: Features = None) -> Tensor:
         """Return the log-density `(B, T)` of a foreign x, by the inverse of the bijector."""

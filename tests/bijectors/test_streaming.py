@@ -1,0 +1,121 @@
+"""Bijectors in chunks: any split of the noise gives the numbers of one pass."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distill.bijectors import (
+    ActNorm,
+    Affine,
+    Autoregressive,
+    BatchNorm,
+    Bijector,
+    Chain,
+    Coupling,
+    Flip,
+    Inverse,
+    Permute,
+    RationalQuadraticSpline,
+    Standardize,
+)
+from distill.networks import MADE, MLP, WaveNet
+
+SITES = 60
+HOP = 3
+
+
+def wavenet(parameters: int = 2, context: int = 0) -> WaveNet:
+    return WaveNet(
+        parameters, 4, 2, kernel=3, channels=6, context_channels=context, context_hop=HOP
+    )
+
+
+CASES = {
+    "Autoregressive (WaveNet)": lambda: Autoregressive(wavenet(), Affine(4.0)),
+    "Autoregressive (WaveNet, context)": lambda: Autoregressive(wavenet(context=2)),
+    "Autoregressive (WaveNet, spline)": lambda: Autoregressive(
+        wavenet(11), RationalQuadraticSpline(bins=4)
+    ),
+    "Standardize": lambda: Standardize([0.5], [2.0]),
+    "Chain": lambda: Chain(
+        [Autoregressive(wavenet()), Autoregressive(wavenet()), Standardize([0.1], [3.0])]
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=CASES, name="bijector")
+def _bijector(request) -> Bijector:
+    torch.manual_seed(0)
+    return CASES[request.param]().double().eval().requires_grad_(False)
+
+
+def values(bijector: Bijector):
+    torch.manual_seed(1)
+    u = torch.randn(2, SITES, dtype=torch.float64)
+    wants = any(getattr(m, "context_channels", 0) for m in bijector.modules())
+    return u, torch.randn(2, SITES // HOP, 2, dtype=torch.float64) if wants else None
+
+
+def in_chunks(bijector: Bijector, u, context, cuts):
+    """Run between the cuts, which are counted in hops."""
+    edges = sorted({0, SITES // HOP, *cuts})
+    state = bijector.zero_state(u, context)
+    drawn = []
+    for a, b in pairwise(edges):
+        rows = None if context is None else context[:, a:b]
+        x, log_det, state = bijector.run(state, u[:, a * HOP : b * HOP], rows)
+        drawn.append((x, log_det))
+    assert len(state) == bijector.state_size
+    return tuple(torch.cat(part, 1) for part in zip(*drawn, strict=True))
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 50])
+def test_chunks_equal_the_whole_pass(bijector: Bijector, chunk: int):
+    u, context = values(bijector)
+    got = in_chunks(bijector, u, context, range(chunk, SITES // HOP, chunk))
+    for part, whole in zip(got, bijector(u, context), strict=True):
+        torch.testing.assert_close(part, whole, rtol=0, atol=1e-10)
+
+
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.sets(st.integers(1, SITES // HOP - 1)))
+def test_random_splits_equal_the_whole_pass(bijector: Bijector, cuts: set[int]):
+    u, context = values(bijector)
+    for part, whole in zip(
+        in_chunks(bijector, u, context, cuts), bijector(u, context), strict=True
+    ):
+        torch.testing.assert_close(part, whole, rtol=0, atol=1e-10)
+
+
+def test_a_state_is_contiguous_and_of_its_own_memory(bijector: Bijector):
+    u, context = values(bijector)
+    _, _, state = bijector.run(bijector.zero_state(u, context), u, context)
+    again = [tensor.clone() for tensor in state]
+    bijector.run(state, u, context)
+    for tensor, before in zip(state, again, strict=True):
+        assert tensor.is_contiguous()
+        assert torch.equal(tensor, before)
+
+
+WHOLE_ONLY = {
+    "Flip": Flip,
+    "Permute": lambda: Permute([1, 0]),
+    "Coupling": lambda: Coupling(2, MLP(1, 2, [4])),
+    "ActNorm": lambda: ActNorm(2),
+    "BatchNorm": lambda: BatchNorm(2),
+    "Standardize of each site": lambda: Standardize([0.0, 1.0], [1.0, 1.0]),
+    "Autoregressive (MADE)": lambda: Autoregressive(MADE(2, [4])),
+    "Inverse(Autoregressive)": lambda: Inverse(Autoregressive(wavenet())),
+    "Chain with a Flip": lambda: Chain([Standardize([0.0], [1.0]), Flip()]),
+}
+
+
+@pytest.mark.parametrize("case", WHOLE_ONLY)
+def test_a_layer_that_needs_whole_values_says_so(case: str):
+    with pytest.raises(ValueError, match=r"runs in chunks, and .*wavenet_iaf"):
+        WHOLE_ONLY[case]().zero_state(torch.zeros(1, 2))
