@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from distill.export.exported import Exported
-from distill.export.verify import Verification, verify
+from distill.export.graph import SamplingGraph
+from distill.export.metadata import config_digest
+from distill.export.verify import Limit, Verification, verify
 from distill.models import Flow
 
 
@@ -14,19 +19,42 @@ class Backend:
     """A file format for the sampling direction of a flow.
 
     `write` traces a model into one file that carries its metadata; `load` reads it back. Both sides
-    share one graph, `(noise, features) -> (x, log_prob)`, and one loaded object, `Exported`.
+    share one graph, `(noise, features, state) -> (x, log_prob, new_state)`, and one loaded object,
+    `Exported`.
 
     Attributes:
         name: Of the format, in reports.
-        suffix: Of its files.
+        suffix: Of its files, with what tells it from other formats: `.int8.onnx`.
+        limit: How far its files may be from the model.
     """
 
     name: str
     suffix: str
+    limit: Limit = Limit()
 
-    def write(self, model: Flow, path: str | Path) -> Path:
-        """Write a model's sampler; an existing file is replaced whole or not at all."""
-        raise NotImplementedError(f"{type(self).__name__} does not define write.")
+    def write(self, model: Flow, path: str | Path, config: Mapping[str, Any] | None = None) -> Path:
+        """Write a model's sampler; an existing file is replaced whole or not at all.
+
+        Arguments:
+            model: The student.
+            path: The file.
+            config: What the model is built from, for the file's metadata.
+        """
+        graph = SamplingGraph(model)
+        if config is not None:
+            plain = dict(config)
+            graph.metadata = replace(graph.metadata, config=plain, config_hash=config_digest(plain))
+        path = Path(path)
+        draft = path.with_name(path.name + ".part")
+        try:
+            self.save(graph, draft)
+            return draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def save(self, graph: SamplingGraph, path: Path) -> None:
+        """Write a graph and its metadata to a file."""
+        raise NotImplementedError(f"{type(self).__name__} does not define save.")
 
     def load(self, path: str | Path) -> Exported:
         """Read a sampler.
@@ -38,7 +66,11 @@ class Backend:
 
 
 def accept(
-    backend: Backend, model: Flow, folder: str | Path, tolerance: float = 1e-6
+    backend: Backend,
+    model: Flow,
+    folder: str | Path,
+    limit: Limit | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> tuple[Path, Verification]:
     """Write a model, load it again, and keep the file only if it computes what the model does.
 
@@ -48,7 +80,8 @@ def accept(
         backend: The format.
         model: The student.
         folder: Where the file goes, under the name `student` and the backend's suffix.
-        tolerance: See `verify`.
+        limit: See `verify`; the backend's own by default.
+        config: What the model is built from, for the file's metadata.
 
     Errors:
         ExportMismatch: The file differs from the model; it is removed.
@@ -56,9 +89,9 @@ def accept(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"student{backend.suffix}"
-    draft = backend.write(model, folder / f"unverified{backend.suffix}")
+    draft = backend.write(model, folder / f"unverified{backend.suffix}", config)
     try:
-        report = verify(backend.load(draft), model, backend.name, tolerance=tolerance)
+        report = verify(backend.load(draft), model, backend.name, limit=limit or backend.limit)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from distill.contract import Features, FeatureSpec
+from distill.bijectors import State
+from distill.contract import Features
+from distill.export.inputs import Inputs, first_state, lead_in
 from distill.export.metadata import BASES, Metadata
+from distill.export.stream import Rows, Stream
 
-Run = Callable[[Tensor, dict[str, Tensor]], tuple[Tensor, Tensor]]
+Run = Callable[[Tensor, dict[str, Tensor], State], tuple[Tensor, Tensor, State]]
+"""A backend's function of checked, contiguous inputs: `x, log_prob, new_state`."""
 
 
 class Exported:
-    """A sampler read from a file; call it with noise and features for `(x, log_prob)`.
+    """A sampler read from a file.
 
-    Inputs are checked before the backend sees them, since not every backend would refuse them.
+    To hear something, `synthesize` whole features or `stream` them in pieces; both draw their noise
+    here, and one seed gives the same samples either way. Below them lies what the file computes:
+    call it with noise and features for `(x, log_prob)` of whole values, or go through `begin` and
+    `run` for chunks. Inputs are checked before the backend sees them, since not every backend would
+    refuse them. An object keeps nothing between calls: threads may share it.
 
     Arguments:
         metadata: What the file says about itself.
         run: The backend's function of checked inputs.
         path: Where it was read from.
+
+    Attributes:
+        inputs: The checks.
+        compute: The backend's function, unchecked.
 
     Errors:
         ValueError: Noise or features of another shape or dtype, NaN, or a missing feature.
@@ -32,15 +45,94 @@ class Exported:
         self.metadata = metadata
         self.dtype: torch.dtype = getattr(torch, metadata.dtype)
         self.path = Path(path)
-        self._run = run
+        self.inputs = Inputs(metadata, self.path.name)
+        self.compute = run
 
     def __repr__(self) -> str:
-        return f"Exported({str(self.path)!r}, base={self.metadata.base}, dtype={self.dtype})"
+        return (
+            f"Exported({str(self.path)!r}, base={self.metadata.base}, dtype={self.dtype}, "
+            f"precision={self.metadata.precision})"
+        )
+
+    def synthesize(
+        self,
+        features: Any = None,
+        *,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        frames: int | None = None,
+    ) -> Tensor:
+        """Draw whole signals `(B, F * hop)`; long ones in chunks, so that memory stays bounded.
+
+        Arguments:
+            features: A mapping of tensors or arrays, frames `(B, F, size)` or `(F, size)` for one,
+                vectors `(B, size)`, labels `(B,)` or one number; or one array of frames.
+            temperature: Scales the noise.
+            seed: Makes it reproducible: row b is what `seed + b` gives alone, in a stream too.
+            frames: F (T = F * hop), for a model that has no features at frame rate.
+        """
+        rows = Rows(self, self._named(features, frames), temperature, seed)
+        return rows.draw(frames)
+
+    def stream(
+        self, *, temperature: float = 1.0, seed: int | None = None, features: Features | Any = None
+    ) -> Stream:
+        """Start a stream: push frames, get the samples that are ready.
+
+        Arguments:
+            temperature: Scales the noise.
+            seed: Makes it reproducible.
+            features: Labels and vectors, which hold for the whole stream.
+
+        Errors:
+            ValueError: Values of a fixed number of sites, which have no frames.
+        """
+        return Stream(self, temperature, seed, features)
 
     def __call__(self, noise: Tensor, features: Features = None) -> tuple[Tensor, Tensor]:
-        """Return samples and their log-prob, each `(B, T)` like the noise."""
-        self._check("noise", noise, self._noise_shape(noise), self.dtype)
-        return self._run(noise.contiguous(), self._checked(features, noise))
+        """Return samples and their log-prob, each `(B, T)` like the noise, in one pass."""
+        noise = self.inputs.noise(noise)
+        batch, sites = noise.shape
+        frames = sites // self.metadata.spec.hop if self.metadata.streams else "frames"
+        first, rest = lead_in(self.metadata, self.inputs.features(features, batch, frames))
+        x, log_prob, _ = self.compute(noise, rest, first_state(self.metadata, first, batch))
+        return x, log_prob
+
+    def begin(self, features: Features = None, batch: int | None = None) -> State:
+        """Return the state before the first chunk, for `run`.
+
+        Arguments:
+            features: At least the frames of look-ahead, and one; labels and vectors.
+            batch: B, for a model without features.
+        """
+        given = self.inputs.features(features)
+        if batch is None:
+            batch = next((value.shape[0] for value in given.values()), 1)
+        needed = max(1, self.metadata.latency)
+        for name in self.metadata.frames:
+            if given[name].shape[1] < needed:
+                raise ValueError(
+                    f"{self.path.name}: feature {name!r} wanted the first {needed} frames or more, "
+                    f"got {given[name].shape[1]}. At the end of a short value repeat its last."
+                )
+        return first_state(self.metadata, given, batch)
+
+    def run(
+        self, state: State, noise: Tensor, features: Features = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """Draw the next chunk: `x, log_prob` and the state after it.
+
+        Arguments:
+            state: From `begin`, or from the chunk before.
+            noise: `(B, F * hop)`.
+            features: F frames, ahead of the noise by `metadata.latency`; after the last one, that
+                one again. Labels and vectors in every chunk.
+        """
+        noise = self.inputs.noise(noise)
+        batch, sites = noise.shape
+        frames = sites // self.metadata.spec.hop if self.metadata.streams else "frames"
+        given = self.inputs.features(features, batch, frames)
+        return self.compute(noise, given, self.inputs.state(state, batch))
 
     def sample(
         self,
@@ -51,7 +143,7 @@ class Exported:
         seed: int | None = None,
         temperature: float = 1.0,
     ) -> Tensor:
-        """Draw `(count, T)` with noise from the file's base distribution.
+        """Draw `(count, T)` in one pass, with the noise that the model itself would draw.
 
         Arguments:
             count: Number of samples B.
@@ -63,71 +155,24 @@ class Exported:
         return self(self.noise(count, sites=sites, seed=seed) * temperature, features)[0]
 
     def noise(self, count: int, *, sites: int | None = None, seed: int | None = None) -> Tensor:
-        """Draw noise `(count, T)`."""
-        sites = self.metadata.spec.sites if sites is None else sites
+        """Draw noise `(count, T)` as the model does."""
+        fixed = self.metadata.spec.sites
+        sites = fixed if sites is None else sites
         if sites is None or count < 1:
             raise ValueError(
                 f"{self.path.name}: wanted count >= 1 and, since its values have no fixed length, "
                 f"sites=...; got count={count}, sites={sites}."
-                if self.metadata.spec.sites is None
+                if fixed is None
                 else f"{self.path.name}: wanted count >= 1, got {count}."
             )
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         return BASES[self.metadata.base]().sample((count, sites), generator, dtype=self.dtype)
 
-    def _noise_shape(self, noise: Tensor) -> tuple[int | str, ...]:
-        spec = self.metadata.spec
-        if spec.sites is not None:
-            return ("batch", spec.sites)
-        if noise.dim() == 2 and (noise.shape[1] == 0 or noise.shape[1] % spec.hop):
+    def _named(self, features: Any, frames: int | None) -> dict[str, Tensor]:
+        given = self.inputs.named(features)
+        if self.metadata.streams and not self.metadata.frames and (frames is None or frames < 1):
             raise ValueError(
-                f"{self.path.name}: noise wanted a positive multiple of {spec.hop} sites, got "
-                f"{noise.shape[1]}."
+                f"{self.path.name}: it has no features at frame rate, so it wanted frames=..., 1 "
+                f"or more, {self.metadata.spec.hop} sites each; got {frames}."
             )
-        return ("batch", "sites")
-
-    def _checked(self, features: Features, noise: Tensor) -> dict[str, Tensor]:
-        wanted = self.metadata.spec.features
-        given = dict(features or {})
-        if set(given) != set(wanted):
-            raise ValueError(
-                f"{self.path.name}: wanted the features {', '.join(wanted) or 'none'}; got "
-                f"{', '.join(given) or 'none'}."
-            )
-        return {
-            name: self._feature(name, given[name], feature, noise)
-            for name, feature in wanted.items()
-        }
-
-    def _feature(self, name: str, value: Tensor, feature: FeatureSpec, noise: Tensor) -> Tensor:
-        batch, name = noise.shape[0], f"feature {name!r}"
-        if feature.kind == "label":
-            self._check(name, value, (batch,), torch.int64)
-            if value.min() < 0 or value.max() >= feature.size:
-                raise ValueError(
-                    f"{self.path.name}: {name} wanted labels 0..{feature.size - 1}, got "
-                    f"{int(value.min())}..{int(value.max())}."
-                )
-            return value.contiguous()
-        shape: tuple[int | str, ...] = (batch, feature.size)
-        if feature.kind == "frames":
-            shape = (batch, noise.shape[1] // self.metadata.spec.hop, feature.size)
-        self._check(name, value, shape, self.dtype)
-        return value.contiguous()
-
-    def _check(
-        self, name: str, value: Tensor, shape: tuple[int | str, ...], dtype: torch.dtype
-    ) -> None:
-        if not isinstance(value, Tensor) or value.dtype != dtype or value.device.type != "cpu":
-            got = f"{value.dtype} on {value.device}" if isinstance(value, Tensor) else type(value)
-            raise ValueError(f"{self.path.name}: {name} wanted {dtype} on the CPU, got {got}.")
-        same = value.dim() == len(shape) and all(
-            isinstance(w, str) or w == g for w, g in zip(shape, value.shape, strict=True)
-        )
-        if not same or 0 in value.shape:
-            raise ValueError(
-                f"{self.path.name}: {name} wanted shape ({', '.join(map(str, shape))}), none of "
-                f"them 0; got {tuple(value.shape)}."
-            )
-        if value.is_floating_point() and not value.isfinite().all():
-            raise ValueError(f"{self.path.name}: {name} wanted finite numbers, got NaN or inf.")
+        return given

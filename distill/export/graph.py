@@ -1,4 +1,4 @@
-"""The graph that every backend writes: noise and features in, samples and log-prob out."""
+"""The graph that every backend writes: noise, features and state in, samples and log-prob out."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors import Autoregressive, Inverse
+from distill.bijectors import Autoregressive, Inverse, State
 from distill.contract import FeatureSpec
-from distill.export.metadata import Metadata, describe, dtype_of
+from distill.export.inputs import lead_in
+from distill.export.metadata import Metadata, StateSpec, describe, dtype_of
 from distill.models import Flow
 
 EXAMPLE_BATCH = 2  # 0 and 1 would be taken for constants of the graph
@@ -18,25 +19,55 @@ EXAMPLE_FRAMES = 8
 
 
 class SamplingGraph(nn.Module):
-    """A frozen copy of a flow's sampling direction, `(noise, features) -> (x, log_prob)`.
+    """A frozen copy of a flow's sampling direction: `(noise, features, state)` to three outputs.
 
-    Noise is an input: backends then agree number by number, and one seed means one sample.
+    `x, log_prob, new_state = graph(noise, features, state)` draws one chunk of F frames. A whole
+    value is the state of `begin` and one long chunk; values with a fixed number of sites have no
+    state. Noise is an input: backends then agree number by number, and one seed means one sample.
+
+    Convolutions are plain matrix products and carry no weight norm; parametrizations of torch, if a
+    model has any, are folded into their weights.
 
     Arguments:
         model: A flow that draws in parallel.
 
     Errors:
-        ValueError: Not a flow, or one that draws site after site.
+        ValueError: Not a flow, one that draws site after site, or one of signals that can't run in
+            chunks.
+
+    Example:
+        >>> from distill.contract import DataSpec
+        >>> from distill.models import wavenet_iaf
+        >>> graph = SamplingGraph(wavenet_iaf(DataSpec(sites=None), flows=[2], cycle=2, channels=4))
+        >>> [state.name for state in graph.metadata.state]
+        ['state.flow0.site', 'state.flow0.layer0', 'state.flow0.layer1']
     """
 
     def __init__(self, model: Flow) -> None:
         super().__init__()
         _check_parallel(model)
         self.model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
-        self.metadata = describe(self.model)
+        weights = describe(self.model).weights
+        _fold(self.model)
+        plain = describe(self.model)
+        self.metadata = describe(self.model, _layout(self.model, plain))
+        object.__setattr__(self.metadata, "weights", weights)
+        _check_names(self.metadata)
 
-    def forward(self, noise: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Draw, and score what is drawn."""
+    def forward(
+        self, noise: Tensor, features: dict[str, Tensor], state: State
+    ) -> tuple[Tensor, Tensor, State]:
+        """Draw a chunk, and score what is drawn."""
+        draw, after = self.model.run(state, noise, features or None)
+        return draw.x, draw.log_prob, after
+
+    def begin(self, noise: Tensor, features: dict[str, Tensor]) -> State:
+        """Return the state before the first chunk."""
+        first, _ = lead_in(self.metadata, features)
+        return self.model.begin(noise, first)
+
+    def whole(self, noise: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Draw whole values by the model's own pass, and score them."""
         draw = self.model.draw(noise, features or None)
         return draw.x, draw.log_prob
 
@@ -44,24 +75,26 @@ class SamplingGraph(nn.Module):
         """Trace into a program of any batch, and of any length where the data has none."""
         spec = self.metadata.spec
         batch = torch.export.Dim("batch")
-        framed = spec.sites is None and any(f.kind == "frames" for f in spec.features.values())
-        length: Any = torch.export.Dim("frames" if framed else "sites")
+        frames: Any = torch.export.Dim("frames")
         noise: dict[int, Any] = {0: batch}
-        if spec.sites is None:
-            noise[1] = spec.hop * length if framed and spec.hop > 1 else length
+        if self.metadata.streams:
+            noise[1] = spec.hop * frames if spec.hop > 1 else frames
         features = {
-            name: {0: batch, 1: length} if f.kind == "frames" and framed else {0: batch}
-            for name, f in spec.features.items()
+            name: {0: batch, 1: frames} if name in self.metadata.frames else {0: batch}
+            for name in spec.features
         }
+        example = self.example(EXAMPLE_BATCH)
         with torch.no_grad():
-            program = torch.export.export(
-                self, self.example(EXAMPLE_BATCH), dynamic_shapes=(noise, features)
-            )
+            arguments = (*example, self.begin(*example))
+            state = tuple({0: batch} for _ in self.metadata.state)
+            program = torch.export.export(self, arguments, dynamic_shapes=(noise, features, state))
         for node in program.graph.nodes:  # Where the code lay is nobody's business.
             node.meta.pop("stack_trace", None)
         return program
 
-    def example(self, batch: int, seed: int = 0, frames: int = EXAMPLE_FRAMES) -> tuple[Any, ...]:
+    def example(
+        self, batch: int, seed: int = 0, frames: int = EXAMPLE_FRAMES
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return noise and features of the right shapes and random values."""
         return example_inputs(self.metadata, batch, seed, frames, dtype_of(self.model))
 
@@ -86,6 +119,45 @@ def example_inputs(
         return values + torch.tensor(feature.loc, dtype=dtype) if feature.loc else values
 
     return noise, {name: value(feature) for name, feature in spec.features.items()}
+
+
+def _layout(model: Flow, metadata: Metadata) -> tuple[StateSpec, ...]:
+    """Name the tensors of the state, the encoder's first."""
+    if not metadata.streams:
+        return ()
+    noise, features = example_inputs(metadata, 1, 0, EXAMPLE_FRAMES, dtype_of(model))
+    with torch.no_grad():
+        state = model.begin(noise, lead_in(metadata, features)[0])
+    encoder = len(state) - model.bijector.state_size
+    names = ["frames", *(f"encoder{i}" for i in range(1, encoder))][:encoder]
+    for i, layer in enumerate(getattr(model.bijector, "layers", [model.bijector])):
+        if layer.state_size:
+            own = [f"layer{j}" for j in range(layer.state_size - 1)]
+            names += [f"flow{i}.{part}" for part in ["site", *own]]
+    return tuple(
+        StateSpec(
+            f"state.{name}",
+            tuple(value.shape[1:]),
+            str(value.dtype).removeprefix("torch."),
+            "frames" if name == "frames" else "zeros",
+        )
+        for name, value in zip(names, state, strict=True)
+    )
+
+
+def _fold(model: nn.Module) -> None:
+    for module in model.modules():
+        for name in list(getattr(module, "parametrizations", {})):
+            nn.utils.parametrize.remove_parametrizations(module, name)
+
+
+def _check_names(metadata: Metadata) -> None:
+    for name in metadata.spec.features:
+        if name in ("noise", "x", "log_prob") or name.startswith(("state.", "next.")):
+            raise ValueError(
+                f"export: a feature is called {name!r}, as an input or output of every exported "
+                "graph is. Give it another name in the data, and train with that."
+            )
 
 
 def _check_parallel(model: Flow) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,35 @@ from distill.contract import DataSpec
 from distill.distributions import Logistic, Normal
 from distill.models import Flow
 
-FORMAT = "distill.sampler.1"
+METADATA = "distill"
+"""The key under which an ONNX file carries it."""
+FORMAT = "distill.sampler.2"
 BASES = {"normal": Normal, "logistic": Logistic}
+PRECISIONS = ("full", "bfloat16", "int8")
+
+
+@dataclass(frozen=True)
+class StateSpec:
+    """One tensor that a chunk hands to the next; the graph gives it back as `next.` and its name.
+
+    Arguments:
+        name: Of the graph's input, `state.` and what it holds.
+        shape: Without the batch, which comes first.
+        dtype: `float32` or `float64`.
+        fill: What it holds before the first chunk: `zeros`, or `frames`: the features at frame rate
+            side by side, as of the frames before the first row: the first one repeated, then the
+            frames of look-ahead.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    fill: str = "zeros"
+
+    @property
+    def after(self) -> str:
+        """Name of the graph's output."""
+        return "next" + self.name.removeprefix("state")
 
 
 @dataclass(frozen=True)
@@ -25,10 +52,17 @@ class Metadata:
     """What a loader must know of a sampler, written into its file as JSON.
 
     Arguments:
-        spec: Sites, features (names, kinds, sizes), sample rate, hop.
+        spec: Sites, features (names, kinds, sizes: a mel's bands), sample rate, hop.
         base: Distribution of the noise: `normal` or `logistic`.
         dtype: Of noise, samples and float features: `float32` or `float64`.
         weights: SHA-256 of the model's state.
+        latency: Frames of look-ahead: samples of frame f need the frames up to f + latency.
+        reach: Frames before f that its samples depend on by the encoder.
+        state: The tensors between chunks; none where values have a fixed number of sites.
+        precision: `full`, or what its matrix products are reduced to: `bfloat16`, `int8`.
+        config: What the model is built from, where it was known.
+        config_hash: SHA-256 of it.
+        cpu: Instruction sets that compiled code needs.
         package: Version of this package that wrote it.
         torch: Version of torch that wrote it.
         format: Which contract the graph follows.
@@ -38,6 +72,13 @@ class Metadata:
     base: str
     dtype: str
     weights: str
+    latency: int = 0
+    reach: int = 0
+    state: tuple[StateSpec, ...] = ()
+    precision: str = "full"
+    config: dict[str, Any] | None = field(default=None, compare=False)
+    config_hash: str | None = None
+    cpu: tuple[str, ...] = ()
     package: str = __version__
     torch: str = torch.__version__
     format: str = FORMAT
@@ -55,16 +96,37 @@ class Metadata:
         """
         try:
             values = json.loads(text)
-            metadata = cls(**{**values, "spec": DataSpec.from_dict(values["spec"])})
-            known = metadata.base in BASES and metadata.dtype in ("float32", "float64")
-        except (ValueError, TypeError, KeyError) as error:
+            if values.get("format") != FORMAT:
+                why = f"its format is {values.get('format')!r}, this version reads {FORMAT!r}"
+                raise foreign(path, why)
+            values["spec"] = DataSpec.from_dict(values["spec"])
+            values["cpu"] = tuple(map(str, values["cpu"]))
+            values["state"] = tuple(
+                StateSpec(**{**state, "shape": tuple(map(int, state["shape"]))})
+                for state in values["state"]
+            )
+            metadata = cls(**values)
+        except (TypeError, KeyError, AttributeError, json.JSONDecodeError) as error:
             raise foreign(path, f"its metadata is not readable ({error})") from None
-        if metadata.format != FORMAT or not known:
-            raise foreign(path, f"its format is {metadata.format!r}, this version reads {FORMAT!r}")
+        floats = {metadata.dtype, *(state.dtype for state in metadata.state)}
+        known = metadata.base in BASES and metadata.precision in PRECISIONS
+        if not known or not floats <= {"float32", "float64"}:
+            raise foreign(path, "its metadata names another base, dtype or precision")
         return metadata
 
+    @property
+    def streams(self) -> bool:
+        """Whether values have no fixed length and are drawn in chunks."""
+        return self.spec.sites is None
 
-def describe(model: Flow) -> Metadata:
+    @property
+    def frames(self) -> dict[str, int]:
+        """Features at frame rate, with their channels, in the order in which they are joined."""
+        features = self.spec.features.items()
+        return {name: f.size for name, f in features if f.kind == "frames"}
+
+
+def describe(model: Flow, state: tuple[StateSpec, ...] = ()) -> Metadata:
     """Return the metadata of a model.
 
     Errors:
@@ -77,7 +139,9 @@ def describe(model: Flow) -> Metadata:
             "Export a flow with a fixed base."
         )
     dtype = str(dtype_of(model)).removeprefix("torch.")
-    return Metadata(model.spec, name, dtype, digest(model.state_dict()))
+    latency, reach = (int(getattr(model.encoder, name, 0)) for name in ("latency", "reach"))
+    weights = digest(model.state_dict())
+    return Metadata(model.spec, name, dtype, weights, latency, reach, state)
 
 
 def dtype_of(model: Flow) -> torch.dtype:
@@ -95,6 +159,11 @@ def digest(state: Mapping[str, Any]) -> str:
             total.update(f"{value.dtype}{tuple(value.shape)}".encode())
             total.update(value.detach().cpu().contiguous().numpy().tobytes())
     return total.hexdigest()
+
+
+def config_digest(config: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a config, whatever the order of its entries."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def foreign(path: str | Path, why: str) -> ValueError:

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnxruntime
 import torch
 from torch import Tensor
 
+from distill.bijectors import State
 from distill.export.backend import Backend
 from distill.export.exported import Exported
 from distill.export.graph import SamplingGraph
-from distill.export.metadata import Metadata, foreign
-from distill.models import Flow
-
-_METADATA = "distill"
-_OUTPUTS = ["x", "log_prob"]
+from distill.export.metadata import METADATA, Metadata, foreign
+from distill.export.quiet import quiet
 
 
 class ONNX(Backend):
     """Write and read ONNX files.
 
-    Inputs are named `noise` and after the features, outputs `x` and `log_prob`; the metadata lies
-    in the model's `metadata_props` under `distill`.
+    Inputs are named `noise`, after the features, and `state.*`; outputs `x`, `log_prob` and
+    `next.*`, the state of the next chunk. The metadata lies in the model's `metadata_props` under
+    `distill`, as JSON: see `Metadata`.
 
     Arguments:
         opset: Version of the operator set.
@@ -41,15 +35,14 @@ class ONNX(Backend):
         self.opset = opset
         self.threads = threads
 
-    def write(self, model: Flow, path: str | Path) -> Path:
+    def save(self, graph: SamplingGraph, path: Path) -> None:
         """Write an `.onnx` with its weights inside."""
-        path = Path(path)
-        graph = SamplingGraph(model)
-        with _quiet():
+        metadata = graph.metadata
+        with quiet():
             program = torch.onnx.export(
                 graph.trace(),
-                input_names=["noise", *graph.metadata.spec.features],
-                output_names=_OUTPUTS,
+                input_names=["noise", *metadata.spec.features, *(s.name for s in metadata.state)],
+                output_names=_outputs(metadata),
                 opset_version=self.opset,
                 external_data=False,
                 verbose=False,
@@ -57,10 +50,8 @@ class ONNX(Backend):
         assert program is not None
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()
-        program.model.metadata_props[_METADATA] = graph.metadata.to_json()
-        draft = path.with_name(path.name + ".part")
-        program.save(draft, external_data=False)
-        return draft.replace(path)
+        program.model.metadata_props[METADATA] = metadata.to_json()
+        program.save(path, external_data=False)
 
     def load(self, path: str | Path) -> Exported:
         """Read an `.onnx` that `write` wrote."""
@@ -76,33 +67,28 @@ class ONNX(Backend):
             why = " ".join(str(error).split())[:120]
             raise foreign(path, f"ONNX Runtime can't read it ({why})") from None
         properties = session.get_modelmeta().custom_metadata_map
-        if _METADATA not in properties:
+        if METADATA not in properties:
             raise foreign(path, "it carries no metadata of this package")
-        metadata = Metadata.from_json(properties[_METADATA], path)
-        inputs = {node.name for node in session.get_inputs()}
-        outputs = [node.name for node in session.get_outputs()]
-        if not inputs <= {"noise", *metadata.spec.features} or outputs != _OUTPUTS:
+        metadata = Metadata.from_json(properties[METADATA], path)
+        inputs, outputs = (
+            [node.name for node in nodes()] for nodes in (session.get_inputs, session.get_outputs)
+        )
+        states = [state.name for state in metadata.state]
+        known = {"noise", *metadata.spec.features, *states}
+        if not set(inputs) <= known or outputs != _outputs(metadata):
             raise foreign(path, f"its inputs are {', '.join(sorted(inputs))}")
 
-        def run(noise: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-            given = {"noise": noise, **features}
+        def run(
+            noise: Tensor, features: dict[str, Tensor], state: State
+        ) -> tuple[Tensor, Tensor, State]:
+            given = {"noise": noise, **features, **dict(zip(states, state, strict=True))}
             # A feature that the graph does not use is no input of it.
-            arrays = {k: v.detach().numpy() for k, v in given.items() if k in inputs}
-            x, log_prob = session.run(_OUTPUTS, arrays)
-            return torch.from_numpy(x), torch.from_numpy(log_prob)
+            arrays = {name: given[name].numpy() for name in inputs}
+            x, log_prob, *after = map(torch.from_numpy, session.run(outputs, arrays))
+            return x, log_prob, tuple(after)
 
         return Exported(metadata, run, path)
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress and its remarks on other packages off the screen."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+def _outputs(metadata: Metadata) -> list[str]:
+    return ["x", "log_prob", *(state.after for state in metadata.state)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distill.bijectors import State
 from distill.export.backend import Backend
+from distill.export.bfloat16 import in_bfloat16
 from distill.export.exported import Exported
 from distill.export.graph import SamplingGraph
 from distill.export.metadata import Metadata, foreign
-from distill.models import Flow
+from distill.export.quiet import quiet
+from distill.export.verify import Limit
 
 _METADATA = "distill.json"
 # What torch.export.save writes of a plain graph. Everything else could hold a pickle.
@@ -37,21 +39,34 @@ class PT2(Backend):
 
     `torch.export.load` may unpickle parts of an archive, so `load` first refuses archives with any
     part or operator that this package does not write. It reads archives of its own torch only.
+
+    Arguments:
+        precision: `full`, or `bfloat16` for the matrix products of WaveNet layers.
+        decibels: With `bfloat16`: least ratio of the samples' power to their error's for a file to
+            be accepted.
     """
 
     name = "pt2"
     suffix = ".pt2"
 
-    def write(self, model: Flow, path: str | Path) -> Path:
+    def __init__(self, precision: str = "full", decibels: float = 30.0) -> None:
+        if precision not in ("full", "bfloat16"):
+            raise ValueError(f"PT2: wanted precision=full or bfloat16, got {precision!r}.")
+        self.precision = precision
+        if precision == "bfloat16":
+            self.name, self.suffix = "pt2 bf16", ".bf16.pt2"
+            self.limit = Limit(decibels=decibels)
+
+    def save(self, graph: SamplingGraph, path: Path) -> None:
         """Write a `.pt2`."""
-        path = Path(path)
-        graph = SamplingGraph(model)
+        if self.precision == "bfloat16":
+            graph = in_bfloat16(graph)
         # The archive names its inner folder after the stream; a stream has no name to keep.
         content = io.BytesIO()
-        torch.export.save(graph.trace(), content, extra_files={_METADATA: graph.metadata.to_json()})
-        draft = path.with_name(path.name + ".part")
-        draft.write_bytes(content.getvalue())
-        return draft.replace(path)
+        extra = {_METADATA: graph.metadata.to_json()}
+        with quiet():
+            torch.export.save(graph.trace(), content, extra_files=extra)
+        path.write_bytes(content.getvalue())
 
     def load(self, path: str | Path) -> Exported:
         """Read a `.pt2` that `write` wrote."""
@@ -63,16 +78,17 @@ class PT2(Backend):
                 "Export it again, or use the .onnx file."
             )
         try:
-            with warnings.catch_warnings():  # It shares the file's read-only memory; so do we.
-                warnings.simplefilter("ignore")
+            with quiet():  # It shares the file's read-only memory; so do we.
                 module = torch.export.load(io.BytesIO(content)).module()
         except Exception as error:
             raise foreign(path, f"torch can't read it ({_line(error)})") from None
 
         @torch.no_grad()
-        def run(noise: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-            x, log_prob = module(noise, features)
-            return x, log_prob
+        def run(
+            noise: Tensor, features: dict[str, Tensor], state: State
+        ) -> tuple[Tensor, Tensor, State]:
+            x, log_prob, after = module(noise, features, state)
+            return x, log_prob, after
 
         return Exported(metadata, run, path)
 

@@ -11,7 +11,7 @@ from distill.configure import build
 from distill.contract import Features
 from distill.evaluation.speed import benchmark, rows
 from distill.evaluation.speed_runs import write_runs
-from distill.export import Exported, load
+from distill.export import Exported, format_of, load
 from distill.models import Flow
 from distill.stages.evaluate import saved_node
 from distill.stages.export import FILES
@@ -62,4 +62,4 @@ def _exported(
         return lambda count: file.sample(count, rows(features, count), sites=sites)
 
     files = sorted(path for path in folder.glob(FILES) if path.suffix != ".json")
-    return {path.suffix.removeprefix("."): sampler(load(path)) for path in files}
+    return {format_of(path): sampler(load(path)) for path in files}

@@ -132,10 +132,12 @@ def test_writing_changes_neither_the_model_nor_its_mode(backend: Backend, tmp_pa
 
 def test_a_difference_from_eager_is_found(backend: Backend, files):
     exported = load(files("affine IAF", backend)[0])
-    off = Exported(exported.metadata, lambda *a: (exported._run(*a)[0] + 1e-4,) * 2, "off")
-    with pytest.raises(ExportMismatch, match=r"named: differs .* tolerance"):
+    off = Exported(
+        exported.metadata, lambda *a: (exported.compute(*a)[0] + 1e-4,) * 2 + ((),), "off"
+    )
+    with pytest.raises(ExportMismatch, match=r"named: x .*differs .* tolerance"):
         verify(off, model("affine IAF"), "named")
-    nan = Exported(exported.metadata, lambda n, f: (n * float("nan"), n), "nan")
+    nan = Exported(exported.metadata, lambda n, f, s: (n * float("nan"), n, s), "nan")
     with pytest.raises(ExportMismatch, match="differs"):
         verify(nan, model("affine IAF"), "named")
 
@@ -150,7 +152,7 @@ def test_a_file_that_differs_is_not_kept(tmp_path):
     class Wrong(PT2):
         def load(self, path):
             exported = super().load(path)
-            return Exported(exported.metadata, lambda n, f: (n, n), path)
+            return Exported(exported.metadata, lambda n, f, s: (n, n, s), path)
 
     (tmp_path / "student.pt2").write_text("an older one")
     with pytest.raises(ExportMismatch, match="pt2"):

@@ -1,0 +1,220 @@
+"""What goes into a sampler: checked, since not every backend would refuse what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.contract import Features, FeatureSpec
+from distill.export.metadata import Metadata
+
+KINDS = ("frames", "vector", "label")
+
+
+class Inputs:
+    """Checks of one loaded file's inputs.
+
+    Arguments:
+        metadata: What the file says about itself.
+        name: Of the file, for the errors.
+
+    Errors:
+        ValueError: From every method, for what does not fit, with what was wanted.
+    """
+
+    def __init__(self, metadata: Metadata, name: str) -> None:
+        self.metadata = metadata
+        self.name = name
+        self.dtype: torch.dtype = getattr(torch, metadata.dtype)
+
+    def noise(self, value: Tensor) -> Tensor:
+        """Check noise `(B, T)`."""
+        spec = self.metadata.spec
+        if spec.sites is not None:
+            return self.tensor("noise", value, ("batch", spec.sites), self.dtype)
+        value = self.tensor("noise", value, ("batch", "sites"), self.dtype)
+        if value.shape[1] % spec.hop:
+            raise ValueError(
+                f"{self.name}: noise wanted a positive multiple of {spec.hop} sites, got "
+                f"{value.shape[1]}."
+            )
+        return value
+
+    def features(
+        self,
+        features: Features,
+        batch: int | str = "batch",
+        frames: int | str = "frames",
+        kinds: tuple[str, ...] = KINDS,
+    ) -> dict[str, Tensor]:
+        """Check features of `batch` rows and `frames` frames; words stand for any number.
+
+        Arguments:
+            features: By name.
+            batch: B.
+            frames: F.
+            kinds: Which kinds are wanted.
+        """
+        specs = self.metadata.spec.features.items()
+        wanted = {name: spec for name, spec in specs if spec.kind in kinds}
+        given = dict(features or {})
+        if set(given) != set(wanted):
+            raise ValueError(
+                f"{self.name}: wanted the features {', '.join(wanted) or 'none'}; got "
+                f"{', '.join(given) or 'none'}."
+            )
+        checked = {
+            name: self._feature(name, given[name], feature, batch, frames)
+            for name, feature in wanted.items()
+        }
+        rows = {name: value.shape[0] for name, value in checked.items()}
+        lengths = {name: v.shape[1] for name, v in checked.items() if wanted[name].kind == "frames"}
+        for what, numbers in (("rows", rows), ("frames", lengths)):
+            if len(set(numbers.values())) > 1:
+                got = ", ".join(f"{name} {n}" for name, n in numbers.items())
+                raise ValueError(f"{self.name}: wanted as many {what} of every feature; got {got}.")
+        return checked
+
+    def named(self, features: Any, kinds: tuple[str, ...] = KINDS) -> dict[str, Tensor]:
+        """Turn what a person passes into tensors with a batch: checked, by name.
+
+        Arguments:
+            features: A mapping of tensors or arrays, frames `(B, F, size)` or `(F, size)`, vectors
+                `(B, size)` or `(size,)`, labels `(B,)` or one number; or one array of frames, where
+                several features lie side by side in the order of the spec.
+            kinds: Which kinds are wanted.
+        """
+        if features is None or isinstance(features, Mapping):
+            specs = self.metadata.spec.features
+            given = {
+                name: _batched(_tensor(value), specs.get(name))
+                for name, value in dict(features or {}).items()
+            }
+            return self.features(given, kinds=kinds)
+        sizes, value = self.metadata.frames, _tensor(features)
+        total = sum(sizes.values())
+        if value.dim() not in (2, 3) or value.shape[-1] != total or not sizes:
+            raise ValueError(
+                f"{self.name}: frames wanted shape (frames, {total}), {self._side_by_side()}; got "
+                f"{tuple(value.shape)}."
+            )
+        parts = (value if value.dim() == 3 else value[None]).split(list(sizes.values()), -1)
+        return self.features(dict(zip(sizes, parts, strict=True)), kinds=kinds)
+
+    def state(self, state: tuple[Tensor, ...], batch: int) -> tuple[Tensor, ...]:
+        """Check the state of a batch."""
+        specs = self.metadata.state
+        if len(state) != len(specs):
+            raise ValueError(
+                f"{self.name}: wanted a state of {len(specs)} tensors, got {len(state)}. Pass what "
+                "begin or the chunk before returned."
+            )
+        for spec, value in zip(specs, state, strict=True):
+            self._check(spec.name, value, (batch, *spec.shape), getattr(torch, spec.dtype))
+        return tuple(value.contiguous() for value in state)
+
+    def tensor(
+        self, name: str, value: Any, shape: tuple[int | str, ...], dtype: torch.dtype
+    ) -> Tensor:
+        """Check one tensor, none of whose axes may be empty; return it contiguous."""
+        self._check(name, value, shape, dtype)
+        if 0 in value.shape:
+            raise ValueError(
+                f"{self.name}: {name} wanted shape ({', '.join(map(str, shape))}), none of them 0; "
+                f"got {tuple(value.shape)}."
+            )
+        if value.is_floating_point() and not value.isfinite().all():
+            raise ValueError(f"{self.name}: {name} wanted finite numbers, got NaN or inf.")
+        return value.contiguous()
+
+    def _check(
+        self, name: str, value: Any, shape: tuple[int | str, ...], dtype: torch.dtype
+    ) -> None:
+        if not isinstance(value, Tensor) or value.dtype != dtype or value.device.type != "cpu":
+            got = f"{value.dtype} on {value.device}" if isinstance(value, Tensor) else type(value)
+            raise ValueError(f"{self.name}: {name} wanted {dtype} on the CPU, got {got}.")
+        if value.dim() != len(shape) or not all(
+            isinstance(w, str) or w == g for w, g in zip(shape, value.shape, strict=True)
+        ):
+            raise ValueError(
+                f"{self.name}: {name} wanted shape ({', '.join(map(str, shape))}); got "
+                f"{tuple(value.shape)}."
+            )
+
+    def _side_by_side(self) -> str:
+        sizes = self.metadata.frames.items()
+        return "+".join(f"{name} {size}" for name, size in sizes) or "but it takes no frames"
+
+    def _feature(
+        self, name: str, value: Tensor, feature: FeatureSpec, batch: int | str, frames: int | str
+    ) -> Tensor:
+        name = f"feature {name!r}"
+        if feature.kind == "label":
+            value = self.tensor(name, value, (batch,), torch.int64)
+            if value.min() < 0 or value.max() >= feature.size:
+                raise ValueError(
+                    f"{self.name}: {name} wanted labels 0..{feature.size - 1}, got "
+                    f"{int(value.min())}..{int(value.max())}."
+                )
+            return value
+        shape: tuple[int | str, ...] = (batch, feature.size)
+        if feature.kind == "frames":
+            shape = (batch, frames, feature.size)
+        return self.tensor(name, value, shape, self.dtype)
+
+
+def lead_in(
+    metadata: Metadata, features: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Split whole features into those that a state starts from, and those of the first chunk.
+
+    The last frame stands for the `latency` frames after the end. Labels and vectors are in both.
+    """
+    ahead = metadata.latency
+    first, rest = dict(features), dict(features)
+    for name in metadata.frames:
+        value = features[name]
+        padded = torch.cat([value, value[:, -1:].expand(-1, ahead, -1)], 1) if ahead else value
+        first[name], rest[name] = padded[:, : max(1, ahead)], padded[:, ahead:].contiguous()
+    return first, rest
+
+
+def first_state(metadata: Metadata, first: Mapping[str, Tensor], batch: int) -> tuple[Tensor, ...]:
+    """Return the state before the first chunk, as `metadata` describes it.
+
+    Arguments:
+        metadata: Of the file.
+        first: Features with at least the frames of look-ahead, and one.
+        batch: B.
+    """
+
+    def tensor(shape: tuple[int, ...], dtype: str, fill: str) -> Tensor:
+        if fill != "frames":
+            return torch.zeros((batch, *shape), dtype=getattr(torch, dtype))
+        frames = torch.cat([first[name] for name in metadata.frames], -1)
+        ahead = metadata.latency
+        before = frames[:, :1].expand(-1, shape[0] - ahead, -1)
+        return torch.cat([before, frames[:, :ahead]], 1).contiguous()
+
+    return tuple(tensor(spec.shape, spec.dtype, spec.fill) for spec in metadata.state)
+
+
+def _tensor(value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, int | np.integer):
+        return torch.tensor(int(value))
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"features: wanted numbers, got an array of {array.dtype}.")
+    # A copy where torch could not share the memory.
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+
+
+def _batched(value: Tensor, feature: FeatureSpec | None) -> Tensor:
+    dims = {"frames": 3, "vector": 2, "label": 1}.get(feature.kind if feature else "", -1)
+    return value[None] if value.dim() == dims - 1 else value

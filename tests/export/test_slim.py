@@ -1,0 +1,59 @@
+"""The slim path: an ONNX file with NumPy and ONNX Runtime alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distill.distributions import Logistic, Normal
+from distill.export import ONNX, load
+from tests.export.students import F0, HOP, MEL, RATE, features_of, student
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "slim_synthesis.py"
+WITHOUT_TORCH = """
+import runpy, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "distill", "onnx"):
+            raise ImportError(name + " is not there")
+
+sys.meta_path.insert(0, Refuse())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+assert not {"torch", "distill"} & set(sys.modules)
+try:
+    import torch
+except ImportError:
+    print("without torch")
+"""
+
+
+@pytest.mark.parametrize("base", [Normal, pytest.param(Logistic, marks=pytest.mark.slow)])
+def test_the_slim_script_without_torch_gives_the_samples_of_synthesize(base, tmp_path):
+    features = {"mel": MEL, "f0": F0}
+    flow = student(features, base, flows=[1], mode="repeat", layers=1, channels=6, look_ahead=2)
+    path = ONNX().write(flow, tmp_path / "student.onnx")
+    given = features_of(flow, 9)
+    np.save(tmp_path / "mel.npy", np.concatenate([value.numpy() for value in given.values()], 1))
+    files = [path, tmp_path / "mel.npy", tmp_path / "out.wav"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, SCRIPT, *files, "5"], capture_output=True, text=True
+    )
+    assert done.stdout == "without torch\n", done.stderr
+    with wave.open(str(tmp_path / "out.wav")) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getnframes()) == (RATE, 1, 9 * HOP)
+        got = np.frombuffer(file.readframes(9 * HOP), "<i2") / 32767
+    wanted = load(path).synthesize(given, seed=5)[0].clamp(-1, 1).numpy()
+    assert np.abs(wanted).max() > 0.1
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 + 0.5 / 32767)
+
+
+def test_the_slim_script_has_under_twenty_lines_of_code():
+    text = SCRIPT.read_text().split('"""')[2].splitlines()
+    assert len([line for line in text if line.strip() and not line.startswith("#")]) < 20
