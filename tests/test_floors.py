@@ -24,6 +24,7 @@ FLOORS = {
     "training": 3,
     "evaluation": 3,
     "export": 3,
+    "serving": 3,
     "stages": 4,
     "cli": 5,
     "__main__": 6,

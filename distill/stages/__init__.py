@@ -9,6 +9,8 @@ STAGES: dict[str, str] = {
     "evaluate": "measure a student against its teacher and held-out data",
     "export": "write the student's sampler as .pt2 and ONNX, and verify each",
     "benchmark": "compare the speed of teacher, student and exports",
+    "stream": "speak from an exported student as frames come in: to wav, a pipe or a sound card",
+    "serve": "answer requests for sound on this machine, with a page to hear and see it",
     "pipeline": "all of them in order, under one run folder",
 }
 """Each stage and one line about it; the code is `distill.stages.<name>.run(config)`."""

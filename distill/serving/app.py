@@ -1,0 +1,261 @@
+"""The synthesis server: mel or audio in, wav out; a websocket for chunks; a page to hear it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import soundfile
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+from distill.export import Exported
+from distill.serving.bodies import rows_of
+from distill.serving.examples import Example
+from distill.serving.guard import LOOPBACK, Guard
+from distill.serving.house import House
+from distill.serving.limits import Limits
+from distill.serving.refusal import Refusal, one_line
+from distill.serving.sinks import pcm
+from distill.serving.streaming import talk
+from distill.serving.voice import Settings, Voice
+
+_LOG = logging.getLogger(__name__)
+PAGE = Path(__file__).parent / "page"
+
+T = TypeVar("T")
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def application(
+    exported: Exported,
+    limits: Limits | None = None,
+    examples: Sequence[Example] = (),
+    hosts: tuple[str, ...] | None = LOOPBACK,
+) -> Starlette:
+    """Return the server as an ASGI application.
+
+    - `POST /synthesize`: a body as in `rows_of`; seed, temperature, speaker, label in the query;
+      answered by a 16-bit wav file.
+    - `POST /features`: the same body, answered by the frames: float32 rows.
+    - `/stream`: a websocket, see `talk`.
+    - `GET /about`: what is served, as JSON. `GET /`: the page.
+
+    A request that can't be served is answered by `{"error": "one line"}`.
+
+    Arguments:
+        exported: The sampler.
+        limits: Of body, duration, clients and time.
+        examples: Clips for the page.
+        hosts: Names that the server goes by; `None` for any.
+
+    Errors:
+        ValueError: A sampler that does not turn frames into sound.
+    """
+    server = Server(exported, limits or Limits(), examples)
+    return Starlette(
+        routes=[
+            Route("/", server.page),
+            Mount("/page", StaticFiles(directory=PAGE)),
+            Route("/about", server.about),
+            Route("/examples/{number:int}/{kind}.wav", server.example),
+            Route("/synthesize", _answering(server.synthesize), methods=["POST"]),
+            Route("/features", _answering(server.features), methods=["POST"]),
+            WebSocketRoute("/stream", server.stream),
+        ],
+        middleware=[Middleware(Guard, hosts=hosts)],
+        exception_handlers={HTTPException: _http},
+        lifespan=server.lifespan,
+    )
+
+
+class Server:
+    """The endpoints; nothing is kept between requests."""
+
+    def __init__(self, exported: Exported, limits: Limits, examples: Sequence[Example]) -> None:
+        self.limits, self.examples = limits, examples
+        self.house = House(limits)
+        self.voice = Voice(exported, self.house)
+        self.layout = self.voice.layout
+
+    @asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """Let the threads end with the server."""
+        yield
+        self.house.close()
+
+    async def page(self, _: Request) -> Response:
+        """Answer `GET /`."""
+        return FileResponse(PAGE / "index.html")
+
+    async def about(self, _: Request) -> Response:
+        """Answer `GET /about`."""
+        metadata, layout = self.voice.exported.metadata, self.layout
+        labels = {
+            name: [str(known) for known in layout.spec.settings.get(f"{name}s", [])]
+            or [str(index) for index in range(layout.spec.features[name].size)]
+            for name in layout.label_names
+        }
+        return JSONResponse(
+            {
+                "sample_rate": layout.rate,
+                "hop": layout.hop,
+                "latency_seconds": layout.seconds(metadata.latency),
+                "frame": [{"name": name, "size": size} for name, size in layout.sizes.items()],
+                "labels": labels,
+                "file": self.voice.exported.path.name,
+                "base": metadata.base,
+                "precision": metadata.precision,
+                "weights": metadata.weights,
+                "package": metadata.package,
+                "mel": layout.spec.settings.get("mel"),
+                "limits": asdict(self.limits),
+                "examples": [
+                    {
+                        "name": clip.name,
+                        "sounds": {kind: f"/examples/{i}/{kind}.wav" for kind in clip.sounds},
+                    }
+                    for i, clip in enumerate(self.examples)
+                ],
+            }
+        )
+
+    async def example(self, request: Request) -> Response:
+        """Answer with a clip."""
+        number, kind = request.path_params["number"], request.path_params["kind"]
+        if number >= len(self.examples) or kind not in self.examples[number].sounds:
+            raise HTTPException(404)
+        return FileResponse(self.examples[number].sounds[kind], media_type="audio/wav")
+
+    async def features(self, request: Request) -> Response:
+        """Answer `POST /features`."""
+        with self.house.place():
+            body = await _body(request, self.limits)
+            rows = await self._unless_gone(request, self._read(body))
+        return Response(rows.astype("<f4").tobytes(), media_type="application/octet-stream")
+
+    async def synthesize(self, request: Request) -> Response:
+        """Answer `POST /synthesize`."""
+        settings = Settings.read(dict(request.query_params), self.layout)
+        with self.house.place():
+            body = await _body(request, self.limits)
+            samples, seconds = await self._unless_gone(request, self._speak(body, settings))
+        file = io.BytesIO()
+        soundfile.write(file, samples, self.layout.rate, "PCM_16", format="WAV")
+        factor = len(samples) / self.layout.rate / seconds
+        headers = {"X-Seed": str(settings.seed), "X-Real-Time-Factor": f"{factor:.3f}"}
+        return Response(file.getvalue(), media_type="audio/wav", headers=headers)
+
+    async def stream(self, socket: WebSocket) -> None:
+        """Serve `/stream`."""
+        await talk(socket, self.voice, self.house, self.limits)
+
+    async def _read(self, body: bytes) -> np.ndarray:
+        return await self.house.read(rows_of, body, self.layout, self.limits.seconds)
+
+    async def _speak(self, body: bytes, settings: Settings) -> tuple[np.ndarray, float]:
+        """Return samples, and the seconds that they took."""
+        rows = await self._read(body)
+        began = time.monotonic()
+        speaking = await self.voice.begin(settings)
+        parts = [pcm(piece) async for piece in speaking.pieces(rows)]
+        parts.append(pcm(await speaking.finish()))
+        return np.concatenate(parts), time.monotonic() - began
+
+    async def _unless_gone(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for work, and drop it when the client hangs up or has waited too long."""
+        task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+        try:
+            await asyncio.wait(
+                {task, gone}, timeout=self.limits.timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if task.done():
+                return task.result()
+            if gone.done():
+                raise _GoneError
+            raise Refusal(
+                504, f"it took longer than {self.limits.timeout:g} s; send a shorter sound."
+            )
+        finally:
+            for each in (task, gone):
+                each.cancel()
+            await asyncio.gather(task, gone, return_exceptions=True)
+
+
+class _GoneError(Exception):
+    """The client hung up."""
+
+
+def _answering(endpoint: Endpoint) -> Endpoint:
+    """Turn what an endpoint refuses into an answer."""
+
+    @wraps(endpoint)
+    async def answering(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except Refusal as refusal:
+            return _error(refusal.status, refusal, refusal.retry_after)
+        except ValueError as error:
+            return _error(400, error)
+        except (ClientDisconnect, _GoneError):
+            return Response(status_code=499)  # to nobody
+        except Exception as error:
+            _LOG.exception("%s %s", request.method, request.url.path)
+            line = RuntimeError(f"{type(error).__name__}: a bug in the server; its log has more.")
+            return _error(500, line)
+
+    return answering
+
+
+async def _body(request: Request, limits: Limits) -> bytes:
+    """Read a body within its limits.
+
+    What is too long is still read a while, and dropped: a client that is cut off while it sends
+    would not see the answer.
+    """
+    length, body = 0, bytearray()
+    try:
+        async with asyncio.timeout(limits.upload):
+            async for part in request.stream():
+                length += len(part)
+                if length <= limits.bytes:
+                    body += part
+                elif length > 4 * limits.bytes:
+                    break
+    except TimeoutError:
+        raise Refusal(408, f"body: not there after {limits.upload:g} s.") from None
+    if length > limits.bytes:
+        raise Refusal(413, f"body: larger than the limit of {limits.megabytes:g} MB.")
+    return bytes(body)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _error(status: int, error: Exception, retry_after: int | None = None) -> JSONResponse:
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return JSONResponse({"error": one_line(error)}, status, headers)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """Answer for paths and methods that are not there."""
+    assert isinstance(error, HTTPException)
+    line = f"{request.method} {request.url.path}: {error.detail.lower()}."
+    return JSONResponse({"error": line}, error.status_code, error.headers)

@@ -1,0 +1,48 @@
+"""Clips to listen to: a reference and what teacher and student make of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+KINDS = ("reference", "teacher", "student")
+_FLAT = re.compile(rf"({'|'.join(KINDS)})(?:_(\w+))?")
+
+
+@dataclass(frozen=True)
+class Example:
+    """A clip: its name, and the files of it that are there, among `KINDS`."""
+
+    name: str
+    sounds: dict[str, Path]
+
+
+def find_examples(folder: str | Path) -> list[Example]:
+    """Return the clips of a folder, in order of their names.
+
+    Either `NAME/reference.wav`, `NAME/teacher.wav` and `NAME/student.wav`, or as `distill evaluate`
+    leaves them in RUN/evaluate/audio: `reference_0.wav`, `teacher_0.wav`, `student_0.wav`. Any of
+    the three may be missing.
+
+    Errors:
+        FileNotFoundError: There is no such folder.
+        ValueError: It holds none.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder. Name one with examples=.")
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(folder.glob("*.wav")):
+        match = _FLAT.fullmatch(path.stem)
+        if match:
+            found.setdefault(f"clip {match[2] or 0}", {})[match[1]] = path
+    for kind in KINDS:
+        for path in sorted(folder.glob(f"*/{kind}.wav")):
+            found.setdefault(path.parent.name, {})[kind] = path
+    if not found:
+        raise ValueError(
+            f"{folder}: no examples; wanted NAME/reference.wav, NAME/teacher.wav and "
+            "NAME/student.wav, or what `distill evaluate` leaves in RUN/evaluate/audio."
+        )
+    return [Example(name, found[name]) for name in sorted(found)]

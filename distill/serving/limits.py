@@ -1,0 +1,48 @@
+"""What one client, and all of them together, may ask of a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of the server; whatever goes beyond is refused, and the next request is served.
+
+    Arguments:
+        megabytes: Largest body of a request.
+        seconds: Longest sound of a request.
+        stream_seconds: Longest sound of a stream.
+        message_seconds: Longest sound of one message of a stream.
+        workers: Chunks computed at once, each by a thread.
+        clients: Requests and streams that are in the house at once. They share the workers chunk by
+            chunk, in turn; whoever comes beyond is asked to come again.
+        upload: Seconds to send a body, or the next message of a stream, or to take an answer.
+        timeout: Seconds to answer a request, waiting included.
+        retry_after: Seconds after which whoever was sent away may come again.
+
+    Errors:
+        ValueError: One that is not above 0.
+    """
+
+    megabytes: float = 32.0
+    seconds: float = 60.0
+    stream_seconds: float = 3600.0
+    message_seconds: float = 5.0
+    workers: int = 2
+    clients: int = 64
+    upload: float = 30.0
+    timeout: float = 120.0
+    retry_after: int = 2
+
+    def __post_init__(self) -> None:
+        """Check that each is above 0."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not value > 0:
+                raise ValueError(f"limits.{field.name}: wanted a number above 0, got {value}.")
+
+    @property
+    def bytes(self) -> int:
+        """Largest body."""
+        return round(self.megabytes * 1e6)

@@ -1,0 +1,278 @@
+// The page: choose a clip, hear and see it, stream the student and measure.
+
+import { latencies, spectrogram, waveform } from "/page/draw.js";
+import { Player, percentile, stream } from "/page/stream.js";
+
+const $ = (id) => document.getElementById(id);
+const TITLES = { reference: "Reference", teacher: "Teacher", student: "Student, evaluated" };
+
+const state = {
+  about: null,
+  rows: null, // frames of what is chosen, side by side
+  cards: [], // what is drawn: { canvases, samples, total }
+  measured: null, // { values, budget }
+  running: null, // AbortController
+  choice: 0, // grows with every choice, so that a late answer to an old one is dropped
+};
+
+function fail(error) {
+  $("error").textContent = error.message ?? String(error);
+  $("error").hidden = false;
+}
+
+function clear() {
+  $("error").hidden = true;
+}
+
+/** Ask the server; what it refuses becomes an error with its line. */
+async function ask(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Error("The server can't be reached. Is it still running?");
+  }
+  if (response.ok) return response;
+  const said = await response.json().catch(() => ({}));
+  throw new Error(said.error ?? `${path}: the server answered ${response.status}.`);
+}
+
+async function decoded(content) {
+  const context = new OfflineAudioContext(1, 1, state.about.sample_rate);
+  const buffer = await context.decodeAudioData(content);
+  return buffer.getChannelData(0);
+}
+
+/** Add a card for a sound and return it; a card without samples fills up later. */
+function card(title, total) {
+  const node = $("sound").content.cloneNode(true).querySelector("article");
+  const [wave, picture] = node.querySelectorAll("canvas");
+  node.dataset.kind = title;
+  node.querySelector("h3").textContent = title;
+  wave.setAttribute("aria-label", `Waveform: ${title}`);
+  picture.setAttribute("aria-label", `Spectrogram: ${title}`);
+  node.querySelector("audio").setAttribute("aria-label", title);
+  node.querySelector(".low").textContent = "0 Hz at the bottom";
+  node.querySelector(".high").textContent =
+    `${(state.about.sample_rate / 2000).toFixed(1)} kHz at the top, heat from -90 to 0 dB`;
+  $("sounds").append(node);
+  const made = { node, wave, picture, samples: new Float32Array(0), total };
+  state.cards.push(made);
+  return made;
+}
+
+function draw(made) {
+  const total = Math.max(made.total, made.samples.length, 1);
+  const seconds = made.samples.length / state.about.sample_rate;
+  made.node.querySelector(".length").textContent = `${seconds.toFixed(2)} s`;
+  waveform(made.wave, made.samples, total);
+  spectrogram(made.picture, made.samples, total);
+}
+
+function drawAll() {
+  state.cards.forEach(draw);
+  if (state.measured) latencies($("latencies"), state.measured.values, state.measured.budget);
+}
+
+/** Show a recorded sound. */
+async function show(title, content, type) {
+  const made = card(title, 0);
+  const audio = made.node.querySelector("audio");
+  audio.src = URL.createObjectURL(new Blob([content], { type }));
+  made.samples = await decoded(content.slice(0));
+  draw(made);
+}
+
+function reset() {
+  state.running?.abort();
+  state.cards.forEach(({ node }) => URL.revokeObjectURL(node.querySelector("audio").src));
+  state.cards = [];
+  state.rows = null;
+  $("sounds").replaceChildren();
+  $("start").disabled = true;
+  clear();
+  state.choice += 1;
+  return state.choice;
+}
+
+async function features(content) {
+  const response = await ask("/features", { method: "POST", body: content });
+  return new Float32Array(await response.arrayBuffer());
+}
+
+/** Take what was chosen: sounds by kind, and what the student is to copy. */
+async function take(sounds, source, choice) {
+  for (const [kind, content] of Object.entries(sounds)) {
+    if (choice === state.choice) await show(TITLES[kind], content, "audio/wav");
+  }
+  if (source === null) throw new Error("This example has no reference to copy.");
+  const rows = await features(source);
+  if (choice !== state.choice) return;
+  state.rows = rows;
+  $("start").disabled = false;
+}
+
+async function takeExample() {
+  const choice = reset();
+  const { sounds } = state.about.examples[Number($("example").value)];
+  const found = {};
+  for (const [kind, path] of Object.entries(sounds)) {
+    found[kind] = await (await ask(path)).arrayBuffer();
+  }
+  if (choice === state.choice) await take(found, found.reference?.slice(0) ?? null, choice);
+}
+
+async function takeFile(file) {
+  const choice = reset();
+  const content = await file.arrayBuffer();
+  const heard = /\.npy$/i.test(file.name) ? {} : { reference: content };
+  // The server says best what is wrong with a file, so it is asked before the browser decodes.
+  const rows = await features(content.slice(0));
+  if (choice !== state.choice) return;
+  state.rows = rows;
+  $("start").disabled = false;
+  for (const [kind, sound] of Object.entries(heard)) await show(TITLES[kind], sound, file.type);
+}
+
+function settings() {
+  const chosen = { temperature: Number($("temperature").value), format: "int16" };
+  if ($("seed").value !== "") chosen.seed = Number($("seed").value);
+  for (const select of $("labels").querySelectorAll("select")) chosen[select.name] = select.value;
+  return chosen;
+}
+
+function report(values, samples, budget, underruns) {
+  if (!values.length) return;
+  const busy = values.reduce((sum, value) => sum + value, 0) / 1000;
+  $("p50").textContent = `${percentile(values, 0.5).toFixed(1)} ms`;
+  $("p99").textContent = `${percentile(values, 0.99).toFixed(1)} ms`;
+  $("factor").textContent = `${(samples / state.about.sample_rate / busy).toFixed(1)} ×`;
+  $("underruns").textContent = String(underruns);
+  state.measured = { values, budget };
+  latencies($("latencies"), values, budget);
+}
+
+/** Return a 16-bit wav of samples, for the card's own player. */
+function wav(samples, rate) {
+  const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
+  const text = (at, word) => [...word].forEach((c, i) => view.setUint8(at + i, c.charCodeAt(0)));
+  text(0, "RIFF");
+  view.setUint32(4, 36 + 2 * samples.length, true);
+  text(8, "WAVEfmt ");
+  view.setUint32(16, 16, true);
+  view.setUint16(20, 1, true);
+  view.setUint16(22, 1, true);
+  view.setUint32(24, rate, true);
+  view.setUint32(28, 2 * rate, true);
+  view.setUint16(32, 2, true);
+  view.setUint16(34, 16, true);
+  text(36, "data");
+  view.setUint32(40, 2 * samples.length, true);
+  samples.forEach((value, i) => view.setInt16(44 + 2 * i, Math.round(32768 * value), true));
+  return view.buffer;
+}
+
+async function run() {
+  clear();
+  const { sample_rate: rate, hop, frame } = state.about;
+  const width = frame.reduce((sum, { size }) => sum + size, 0);
+  const chunk = Math.max(1, Math.round((Number($("chunk").value) * rate) / hop / 1000));
+  const seconds = (chunk * hop) / rate;
+  const sounding = new Float32Array((state.rows.length / width) * hop);
+  const values = [];
+  let length = 0;
+  let drawn = 0;
+  state.cards = state.cards.filter((made) => {
+    if (made.live) made.node.remove();
+    return !made.live;
+  });
+  const made = card("Student, live", sounding.length);
+  made.live = true;
+  const player = new Player(rate, Math.max(0.06, 1.5 * seconds));
+  const realtime = $("pace").value === "realtime";
+  state.running = new AbortController();
+  $("start").disabled = true;
+  $("stop").disabled = false;
+  $("status").textContent = "Streaming…";
+  const heard = (samples, milliseconds) => {
+    if (!samples.length) return;
+    values.push(milliseconds);
+    sounding.set(samples, length);
+    length += samples.length;
+    player.play(samples);
+    if (performance.now() - drawn > 150) {
+      drawn = performance.now();
+      made.samples = sounding.subarray(0, length);
+      draw(made);
+      report(values, length, 1000 * seconds, player.underruns);
+    }
+  };
+  try {
+    const figures = await stream({
+      rows: state.rows, width, chunk, seconds, realtime, settings: settings(), heard,
+      signal: state.running.signal,
+    });
+    player.finish();
+    $("status").textContent =
+      `${figures.chunks} chunks of ${(1000 * seconds).toFixed(1)} ms, seed ${figures.seed}. In the ` +
+      `server itself: median ${figures.latency_p50_ms.toFixed(1)} ms, 99th percentile ` +
+      `${figures.latency_p99_ms.toFixed(1)} ms, ${figures.real_time_factor.toFixed(1)} × real time.`;
+  } catch (error) {
+    player.stop();
+    $("status").textContent = "The stream ended early.";
+    if (error.message !== "stopped") fail(error);
+  } finally {
+    made.samples = sounding.subarray(0, length);
+    if (made.node.isConnected) draw(made);
+    report(values, length, 1000 * seconds, player.underruns);
+    const audio = made.node.querySelector("audio");
+    audio.src = URL.createObjectURL(new Blob([wav(made.samples, rate)], { type: "audio/wav" }));
+    $("start").disabled = state.rows === null;
+    $("stop").disabled = true;
+    state.running = null;
+  }
+}
+
+function option(value, text) {
+  const made = document.createElement("option");
+  made.value = value;
+  made.textContent = text;
+  return made;
+}
+
+async function begin() {
+  state.about = await (await ask("/about")).json();
+  const { file, sample_rate: rate, hop, latency_seconds: ahead, examples, labels } = state.about;
+  $("about").textContent =
+    `${file}: ${rate} Hz, frames of ${((1000 * hop) / rate).toFixed(1)} ms, ` +
+    `${(1000 * ahead).toFixed(1)} ms of look-ahead`;
+  for (const [name, known] of Object.entries(labels)) {
+    const field = document.createElement("label");
+    field.textContent = name;
+    const select = document.createElement("select");
+    select.name = name;
+    select.append(...known.map((value) => option(value, value)));
+    field.append(select);
+    $("labels").append(field);
+  }
+  $("example").append(...examples.map(({ name }, i) => option(String(i), name)));
+  $("example-field").hidden = !examples.length;
+  if (examples.length) await takeExample();
+}
+
+$("choose").addEventListener("submit", (event) => {
+  event.preventDefault();
+  run().catch(fail);
+});
+$("stop").addEventListener("click", () => state.running?.abort());
+$("example").addEventListener("change", () => {
+  $("file").value = "";
+  takeExample().catch(fail);
+});
+$("file").addEventListener("change", () => {
+  const [file] = $("file").files;
+  if (file) takeFile(file).catch(fail);
+});
+window.addEventListener("resize", drawAll);
+window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+begin().catch(fail);

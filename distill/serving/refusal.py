@@ -1,0 +1,26 @@
+"""What a client is told when it can't have what it asks for."""
+
+from __future__ import annotations
+
+_LONGEST = 400
+
+
+class Refusal(ValueError):  # noqa: N818  - it is no mistake of ours
+    """A refusal with its HTTP status.
+
+    Arguments:
+        status: 4xx for what the client can change, 503 and 504 for what it can try again.
+        message: One line.
+        retry_after: Seconds, for 503.
+    """
+
+    def __init__(self, status: int, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's text on one line, never empty, and not longer than anyone reads."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."

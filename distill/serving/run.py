@@ -1,0 +1,91 @@
+"""Run the server until it is interrupted."""
+
+from __future__ import annotations
+
+import math
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+
+from distill.export import Exported
+from distill.serving.app import application
+from distill.serving.examples import Example
+from distill.serving.frames import FrameLayout
+from distill.serving.guard import LOOPBACK
+from distill.serving.limits import Limits
+
+
+def serve(
+    exported: Exported,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    public: bool = False,
+    limits: Limits | None = None,
+    examples: Sequence[Example] = (),
+) -> None:
+    """Answer requests until interrupted.
+
+    Arguments:
+        exported: The sampler.
+        host: Address to listen at.
+        port: Port; 0 takes a free one, which is printed.
+        public: Allow an address that other machines reach.
+        limits: Of what clients may ask.
+        examples: Clips for the page.
+
+    Errors:
+        ValueError: An address beyond loopback without `public`; a port out of range.
+        OSError: The port is taken, or the address is not this machine's.
+    """
+    limits = limits or Limits()
+    if host not in LOOPBACK:
+        if not public:
+            raise ValueError(
+                f"host: {host} may be reached from other machines, and whoever reaches the server "
+                "may use it. If that is wanted, add public=true; else leave host=127.0.0.1."
+            )
+        print(
+            f"warning: {host} may be reached from other machines; the server asks nobody who they "
+            "are and encrypts nothing.",
+            file=sys.stderr,
+        )
+    app = application(exported, limits, examples, LOOPBACK if host in LOOPBACK else None)
+    listening = _bind(host, port)
+    name = f"[{host}]" if ":" in host else host
+    print(f"http://{name}:{listening.getsockname()[1]}/  (end with Ctrl-C)", flush=True)
+    with listening:
+        uvicorn.Server(config(app, limits, FrameLayout(exported.metadata))).run([listening])
+
+
+def config(app: object, limits: Limits, layout: FrameLayout) -> uvicorn.Config:
+    """Return uvicorn's settings: what it can bound by itself."""
+    frames = math.ceil(limits.message_seconds * layout.rate / layout.hop)
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="websockets-sansio",
+        ws_max_size=max(2**16, 2 * 4 * layout.width * frames),
+        ws_per_message_deflate=False,
+        limit_concurrency=4 * limits.clients + 16,  # idle connections included
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    if not 0 <= port < 2**16:
+        raise ValueError(f"port: wanted a number from 0 to 65535, got {port}.")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        reason = (error.strerror or str(error)).lower()
+        raise OSError(f"{host}:{port}: {reason}. Name another with port= or host=.") from None
+    return listening

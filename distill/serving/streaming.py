@@ -1,0 +1,173 @@
+"""The websocket: frames in, samples out, for as long as both like."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import numpy as np
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from distill.serving.frames import FrameLayout
+from distill.serving.house import House
+from distill.serving.limits import Limits
+from distill.serving.meter import Meter
+from distill.serving.refusal import Refusal, one_line
+from distill.serving.sinks import pcm
+from distill.serving.voice import Settings, Speaking, Voice
+
+_CODES = {408: 1008, 413: 1009, 503: 1013}
+"""What a websocket calls these statuses; anything else is 1007, data that makes no sense."""
+
+
+async def talk(socket: WebSocket, voice: Voice, house: House, limits: Limits) -> None:
+    """Serve one client.
+
+    1. The client sends a JSON object of settings (`{}` will do), and gets `{"type": "ready", ...}`.
+    2. Each message of frames (little-endian float32, the features of a frame side by side) is
+       answered by one message of samples: those that are ready, at first none while the look-ahead
+       fills.
+    3. `{"type": "end"}` is answered by the last samples, then `{"type": "stats", ...}`.
+
+    A mistake is answered by `{"type": "error", "error": "one line"}`, and the end.
+
+    Arguments:
+        socket: Not yet accepted.
+        voice: What speaks.
+        house: Where the client takes a place.
+        limits: Of messages, duration and patience.
+    """
+    await socket.accept()
+    try:
+        with house.place():
+            await _serve(socket, voice, limits)
+    except (WebSocketDisconnect, ConnectionError):
+        return
+    except ValueError as error:
+        status = error.status if isinstance(error, Refusal) else 400
+        await _say_goodbye(socket, _CODES.get(status, 1007), one_line(error), limits)
+
+
+async def _serve(socket: WebSocket, voice: Voice, limits: Limits) -> None:
+    layout = voice.layout
+    settings = Settings.read(_object(await _next(socket, limits)), layout, streamed=True)
+    speaking = await voice.begin(settings)
+    meter = Meter(layout.rate)
+    await _send(socket, _ready(voice, settings), limits)
+    frames = 0
+    while True:
+        message = await _next(socket, limits)
+        began = time.monotonic()
+        if isinstance(message, str):
+            if _object(message) != {"type": "end"}:
+                raise ValueError('message: wanted frames, or {"type": "end"}.')
+            break
+        rows = _rows(message, layout)
+        frames += len(rows)
+        if layout.seconds(len(rows)) > limits.message_seconds:
+            raise Refusal(
+                413, f"message: longer than the limit of {limits.message_seconds:g} s of frames."
+            )
+        if layout.seconds(frames) > limits.stream_seconds:
+            raise Refusal(413, f"stream: longer than the limit of {limits.stream_seconds:g} s.")
+        await _answer(socket, await speaking.push(rows), settings, meter, began, limits)
+    if not frames:
+        raise ValueError("stream: it ended without a frame.")
+    await _finish(socket, speaking, settings, meter, began, limits)
+
+
+async def _finish(
+    socket: WebSocket,
+    speaking: Speaking,
+    settings: Settings,
+    meter: Meter,
+    began: float,
+    limits: Limits,
+) -> None:
+    await _answer(socket, await speaking.finish(), settings, meter, began, limits)
+    numbers = {k: v for k, v in meter.numbers().items() if k != "underruns"}  # theirs to count
+    await _send(socket, {"type": "stats", "seed": settings.seed, **numbers}, limits)
+    await socket.close()
+
+
+async def _answer(
+    socket: WebSocket,
+    samples: np.ndarray,
+    settings: Settings,
+    meter: Meter,
+    began: float,
+    limits: Limits,
+) -> None:
+    content = pcm(samples) if settings.format == "int16" else samples.astype("<f4")
+    now = time.monotonic()
+    meter.add(now - began, len(samples), now)
+    await _send(socket, content.tobytes(), limits)
+
+
+def _ready(voice: Voice, settings: Settings) -> dict[str, Any]:
+    layout = voice.layout
+    return {
+        "type": "ready",
+        "sample_rate": layout.rate,
+        "hop": layout.hop,
+        "latency_seconds": layout.seconds(voice.exported.metadata.latency),
+        "frame": [{"name": name, "size": size} for name, size in layout.sizes.items()],
+        "format": settings.format,
+        "seed": settings.seed,
+    }
+
+
+def _rows(message: bytes, layout: FrameLayout) -> np.ndarray:
+    size = 4 * layout.width
+    if not message or len(message) % size:
+        raise ValueError(
+            f"message: wanted whole frames of {size} bytes ({layout.width} float32 numbers: "
+            f"{layout}), got {len(message)} bytes."
+        )
+    return layout.rows(np.frombuffer(message, "<f4").reshape(-1, layout.width), "message")
+
+
+def _object(message: str | bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(message) if isinstance(message, str) else None
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError('message: wanted a JSON object first, as in {"seed": 0}.')
+    return found
+
+
+async def _next(socket: WebSocket, limits: Limits) -> str | bytes:
+    try:
+        async with asyncio.timeout(limits.upload):
+            message = await socket.receive()
+    except TimeoutError:
+        raise Refusal(408, f"stream: no message for {limits.upload:g} s.") from None
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1005))
+    text = message.get("text")
+    return message["bytes"] if text is None else text
+
+
+async def _send(socket: WebSocket, content: bytes | dict[str, Any], limits: Limits) -> None:
+    """Send, but not for ever: a client that does not read must not hold its place."""
+    try:
+        async with asyncio.timeout(limits.upload):
+            if isinstance(content, bytes):
+                await socket.send_bytes(content)
+            else:
+                await socket.send_json(content)
+    except (TimeoutError, RuntimeError):
+        raise WebSocketDisconnect(1006) from None
+
+
+async def _say_goodbye(socket: WebSocket, code: int, line: str, limits: Limits) -> None:
+    if socket.application_state != WebSocketState.CONNECTED:
+        return
+    try:
+        await _send(socket, {"type": "error", "error": line}, limits)
+        await socket.close(code)
+    except (WebSocketDisconnect, RuntimeError, ConnectionError):
+        return

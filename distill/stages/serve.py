@@ -1,0 +1,50 @@
+"""Serve an exported student on this machine: wav for mel or audio, a stream, and a page.
+
+POST /synthesize takes a mel (.npy or JSON) or audio (wav, flac) and gives wav; the websocket
+/stream takes frames and gives samples; GET /about says what is served; GET / is a page to hear
+and see it. Without `examples` the page shows the clips that `distill evaluate` left in the run.
+"""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from distill.configure import build
+from distill.serving.examples import Example, find_examples
+from distill.stages.exported import exported_of
+from distill.stages.folders import device_of, root_of
+
+
+def run(config: DictConfig) -> dict[str, float]:
+    """Serve until interrupted.
+
+    Errors:
+        ValueError: The packages of the extra `serve` are missing; an address beyond loopback
+            without `public`; a file that can't be served.
+    """
+    try:
+        from distill.serving.run import serve
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"distill serve wants the package {error.name}: pip install 'distill[serve]'."
+        ) from None
+    device_of(config)  # sets the number of threads
+    try:
+        serve(
+            exported_of(config),
+            config.host,
+            config.port,
+            config.public,
+            build(config.limits),
+            _examples(config),
+        )
+    except KeyboardInterrupt:
+        print("stopped")
+    return {}
+
+
+def _examples(config: DictConfig) -> list[Example]:
+    if config.examples is not None:
+        return find_examples(config.examples)
+    left = root_of(config) / "evaluate" / "audio"
+    return find_examples(left) if config.file is None and left.is_dir() else []

@@ -1,0 +1,108 @@
+"""Speak from an exported student as frames come in, chunk by chunk.
+
+`input` is a .npy file of mel frames (where the model wants F0 too, mel and F0 side by side), a .pt
+file, audio, or - for stdin: raw little-endian float32 frames, or a wav file. `output` is a .wav
+file, - for raw 16-bit samples on stdout, or device for the sound card. With pace=realtime frames
+come no faster than they are spoken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from omegaconf import DictConfig
+from torch import Tensor
+
+from distill.export import Stream
+from distill.serving import FrameLayout, Meter, check_sink, open_sink, open_source, pcm
+from distill.serving.sinks import Write
+from distill.stages.exported import exported_of
+from distill.stages.folders import device_of
+
+_CHUNK = 0.02
+"""Seconds of sound in a chunk, where `chunk` does not say its frames."""
+
+
+def run(config: DictConfig) -> dict[str, float]:
+    """Stream from `input` to `output`, and print latency, speed and underruns.
+
+    Errors:
+        FileExistsError: The output exists and `overwrite` is not set.
+        ValueError: An input, output, pace or chunk that does not fit.
+    """
+    _check(config)
+    device_of(config)  # sets the number of threads
+    pipe = sys.stdout.buffer
+    # Where samples go to stdout, nothing else may.
+    with contextlib.redirect_stdout(sys.stderr if config.output == "-" else sys.stdout):
+        exported = exported_of(config)
+        layout = FrameLayout(exported.metadata)
+        chunk = config.chunk or max(1, round(_CHUNK * layout.rate / layout.hop))
+        labels = layout.labels({"speaker": config.speaker, "label": config.label})
+
+        def start() -> Stream:
+            return exported.stream(
+                temperature=config.temperature, seed=config.seed, features=labels
+            )
+
+        rows = open_source(str(config.input), layout, chunk, sys.stdin.buffer)
+        rows = (part.astype(exported.metadata.dtype) for part in rows)
+        first = next(rows)
+        start().push(np.repeat(first[:1], chunk + exported.metadata.latency, 0))  # to warm up
+        stream, meter = start(), Meter(layout.rate, lead=layout.seconds(chunk))
+        rows = _paced(itertools.chain([first], rows), layout, config.pace)
+        try:
+            with open_sink(str(config.output), layout.rate, config.overwrite, pipe) as write:
+                for part in rows:
+                    _speak(lambda: stream.push(part), write, meter)  # noqa: B023 - called at once
+                _speak(stream.finish, write, meter)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())
+            print("the reader has gone")
+        return _report(meter, layout.seconds(chunk), stream.latency)
+
+
+def _check(config: DictConfig) -> None:
+    for name in ("input", "output"):
+        if config[name] is None:
+            raise ValueError(f"{name}: no value. Give one with {name}=FILE or {name}=-.")
+    if config.pace not in ("fast", "realtime"):
+        raise ValueError(f"pace: wanted fast or realtime, got {config.pace!r}.")
+    if config.chunk is not None and config.chunk < 1:
+        raise ValueError(f"chunk: wanted 1 frame or more, got {config.chunk}.")
+    check_sink(str(config.output), config.overwrite)
+
+
+def _paced(rows: Iterator[np.ndarray], layout: FrameLayout, pace: str) -> Iterator[np.ndarray]:
+    """Hold each chunk back until it would have been spoken."""
+    began, frames = time.monotonic(), 0
+    for part in rows:
+        frames += len(part)
+        if pace == "realtime":
+            time.sleep(max(0.0, began + layout.seconds(frames) - time.monotonic()))
+        yield part
+
+
+def _speak(call: Callable[[], Tensor], write: Write, meter: Meter) -> None:
+    began = time.monotonic()
+    samples = pcm(call().numpy())
+    now = time.monotonic()
+    meter.add(now - began, len(samples), now)
+    write(samples)
+
+
+def _report(meter: Meter, chunk: float, latency: float) -> dict[str, float]:
+    numbers = meter.numbers()
+    print(
+        f"{numbers['seconds']:.2f} s of sound in chunks of {1e3 * chunk:.1f} ms: latency p50 "
+        f"{numbers['latency_p50_ms']:.2f} ms, p99 {numbers['latency_p99_ms']:.2f} ms (beside "
+        f"{1e3 * latency:.1f} ms of look-ahead), {numbers['real_time_factor']:.2f} x real time, "
+        f"{numbers['underruns']:.0f} underruns"
+    )
+    return numbers

@@ -1,0 +1,340 @@
+"""Requests to a real server on loopback: answers, refusals, crowds and clients that hang up."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+
+from distill.export import Exported
+from distill.serving.examples import find_examples
+from distill.serving.limits import Limits
+from distill.serving.run import serve
+from distill.serving.sinks import pcm
+
+from .conftest import BANDS, CLIENT, HOP, RATE, talk
+
+
+def npy(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def sound(seconds: float = 0.5, rate: int = RATE, kind: str = "WAV", level: float = 0.1) -> bytes:
+    file = io.BytesIO()
+    wave = level * np.sin(np.arange(int(seconds * rate)) * 0.2)
+    soundfile.write(file, wave, rate, "PCM_16", format=kind)
+    return file.getvalue()
+
+
+def post(address: str, body: bytes, path: str = "/synthesize", **query: object) -> httpx.Response:
+    return CLIENT.post(f"http://{address}{path}", content=body, params=query)
+
+
+def wave_of(response: httpx.Response) -> np.ndarray:
+    assert response.status_code == 200, response.text
+    samples, rate = soundfile.read(io.BytesIO(response.content), dtype="int16")
+    assert rate == RATE
+    return samples
+
+
+def test_a_mel_becomes_the_sound_that_the_file_synthesizes(address, exported, mel):
+    response = post(address, npy(mel), seed=3, temperature=0.5)
+    wanted = pcm(exported.synthesize(mel, seed=3, temperature=0.5)[0].numpy())
+    got = wave_of(response)
+    assert got.shape == (30 * HOP,)
+    assert np.abs(got.astype(int) - wanted).max() <= 1
+    assert np.ptp(got) > 100
+    assert response.headers["x-seed"] == "3"
+
+
+def test_json_and_npy_in_any_layout_give_the_same_sound(address, mel):
+    plain = wave_of(post(address, npy(mel), seed=1))
+    for body in (
+        npy(mel.T),
+        npy(mel[None].astype(np.float64)),
+        json.dumps({"mel": mel.astype(float).tolist()}).encode(),
+    ):
+        assert np.array_equal(wave_of(post(address, body, seed=1)), plain)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC"])
+def test_audio_becomes_the_sound_of_its_mel(address, kind):
+    body = sound(kind=kind)
+    frames = np.frombuffer(post(address, body, "/features").content, "<f4").reshape(-1, BANDS)
+    assert len(frames) == -(-RATE // 2 // HOP)
+    assert np.array_equal(
+        wave_of(post(address, body, seed=1)), wave_of(post(address, npy(frames), seed=1))
+    )
+
+
+def test_a_seed_is_drawn_and_told_where_none_is_given(address, mel):
+    first, second = (post(address, npy(mel)) for _ in range(2))
+    assert first.headers["x-seed"] != second.headers["x-seed"]
+    again = post(address, npy(mel), seed=first.headers["x-seed"])
+    assert again.content == first.content
+
+
+def test_speakers_go_by_name_or_number(serving, many_voices):
+    both = np.random.default_rng(0).normal(size=(10, BANDS + 2)).astype(np.float32)
+    with serving(sampler=many_voices) as address:
+        anna = wave_of(post(address, npy(both), seed=0, speaker="anna"))
+        assert np.array_equal(wave_of(post(address, npy(both), seed=0, speaker=0)), anna)
+        assert not np.array_equal(wave_of(post(address, npy(both), seed=0, speaker="bert")), anna)
+        body = json.dumps({"mel": both[:, :BANDS].tolist(), "f0": both[:, BANDS:].tolist()})
+        assert np.array_equal(wave_of(post(address, body.encode(), seed=0, speaker="anna")), anna)
+        for speaker in ({}, {"speaker": "carl"}, {"speaker": 2}):
+            refused = post(address, npy(both), **speaker)
+            assert refused.status_code == 400
+            assert "anna, bert" in refused.json()["error"]
+        about = CLIENT.get(f"http://{address}/about").json()
+        assert about["labels"] == {"speaker": ["anna", "bert"]}
+        assert about["frame"] == [{"name": "mel", "size": BANDS}, {"name": "f0", "size": 2}]
+
+
+def test_about_says_what_is_served(address, exported):
+    about = CLIENT.get(f"http://{address}/about").json()
+    assert about["sample_rate"] == RATE
+    assert about["latency_seconds"] == 2 * HOP / RATE
+    assert about["weights"] == exported.metadata.weights
+    assert about["limits"]["seconds"] == 3.0
+
+
+LYING = npy(np.zeros((10, BANDS), np.float32)).replace(b"(10,", b"(99,")
+NAN = np.full((5, BANDS), np.nan, np.float32)
+BAD = {
+    "nothing": (b"", {}, 415, "empty"),
+    "a foreign file": (b"%PDF-1.4", {}, 415, "wanted a mel"),
+    "a pickle": (npy(np.array([{}], dtype=object)), {}, 400, "object"),
+    "a .pt file": (b"PK\x03\x04", {}, 415, "wanted a mel"),
+    "a cut .npy": (npy(np.zeros((10, BANDS), np.float32))[:-40], {}, 400, "promises"),
+    "a lying .npy": (LYING, {}, 400, "promises"),
+    "wrong bands": (npy(np.zeros((10, 7), np.float32)), {}, 400, "20 of mel"),
+    "one axis": (npy(np.zeros(BANDS, np.float32)), {}, 400, "shape (frames, 20)"),
+    "wrong dtype": (npy(np.zeros((10, BANDS), np.complex64)), {}, 400, "complex64"),
+    "texts": (npy(np.full((10, BANDS), "a")), {}, 400, "real numbers"),
+    "NaN": (npy(NAN), {}, 400, "NaN"),
+    "too large for float32": (npy(np.full((5, BANDS), 1e300)), {}, 400, "too large"),
+    "no frames": (npy(np.zeros((0, BANDS), np.float32)), {}, 400, "no frames"),
+    "too many frames": (npy(np.zeros((18_000, BANDS), np.int8)), {}, 413, "144.0 s"),
+    "ten minutes of audio": (sound(600, kind="FLAC", level=0), {}, 413, "600.0 s"),
+    "a low rate": (sound(rate=4000), {}, 400, "low rate"),
+    "cut audio": (sound()[:-500], {}, 400, "truncated"),
+    "audio without samples": (sound(0), {}, 400, "empty"),
+    "broken audio": (b"RIFF1234WAVEjunk", {}, 400, "unreadable"),
+    "broken JSON": (b"{mel", {}, 400, "JSON"),
+    "deep JSON": (b'{"mel":' + b"[" * 100_000, {}, 400, "JSON"),
+    "ragged JSON": (b'{"mel": [[1, 2], [3]]}', {}, 400, "mel"),
+    "JSON without a mel": (b'{"f0": []}', {}, 400, "got f0"),
+    "JSON without frames": (b'{"mel": []}', {}, 400, "mel"),
+    "a bad seed": (b"", {"seed": -1}, 400, "seed"),
+    "a fractional seed": (b"", {"seed": "1.5"}, 400, "seed"),
+    "a bad temperature": (b"", {"temperature": "nan"}, 400, "temperature"),
+    "a format": (b"", {"format": "float32"}, 400, "format"),
+    "an unknown setting": (b"", {"sed": 1}, 400, "Did you mean seed?"),
+    "a speaker of a single voice": (b"", {"speaker": "anna"}, 400, "speaker"),
+}
+
+
+@pytest.mark.parametrize(("body", "query", "status", "says"), BAD.values(), ids=BAD)
+def test_bad_input_is_refused_in_one_line_and_the_next_request_is_served(
+    address, mel, body, query, status, says
+):
+    response = post(address, body, **query)
+    assert response.status_code == status, response.text
+    line = response.json()["error"]
+    assert says in line
+    assert "\n" not in line
+    assert "/tmp" not in line
+    assert len(line) < 500
+    assert len(wave_of(post(address, npy(mel), seed=1))) == 30 * HOP
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["length told", "in parts"])
+def test_a_body_over_the_limit_is_refused(address, mel, told):
+    body = bytes(700_000)
+    content = body if told else (body[i : i + 10_000] for i in range(0, len(body), 10_000))
+    response = CLIENT.post(f"http://{address}/synthesize", content=content)
+    assert response.status_code == 413
+    assert "0.5 MB" in response.json()["error"]
+    assert len(wave_of(post(address, npy(mel)))) == 30 * HOP
+
+
+def test_paths_and_methods_that_are_not_there_are_refused_in_json(address):
+    for method, path, status in (
+        ("GET", "/nothing", 404),
+        ("GET", "/examples/0/reference.wav", 404),
+        ("GET", "/page/../app.py", 404),
+        ("GET", "/page/%2e%2e/app.py", 404),
+        ("GET", "/synthesize", 405),
+    ):
+        response = CLIENT.request(method, f"http://{address}{path}")
+        assert response.status_code == status
+        assert response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "http://elsewhere.example"}, {"Host": "elsewhere.example"}]
+)
+def test_pages_from_elsewhere_are_refused(address, mel, headers):
+    url = f"http://{address}/synthesize"
+    assert CLIENT.post(url, content=npy(mel), headers=headers).status_code == 403
+    own = {"Origin": f"http://{address}"}
+    assert CLIENT.post(url, content=npy(mel), headers=own).status_code == 200
+
+
+def test_fifty_clients_at_once_each_get_what_they_get_alone(serving, mel):
+    def ask(number: int) -> bytes:
+        rows, seed = np.roll(mel[:12], number, 0), number % 7
+        if number % 2:
+            return talk(address, rows, 1 + number % 5, seed=seed, temperature=0.5)[0].tobytes()
+        return post(address, npy(rows), seed=seed, temperature=1 + number / 100).content
+
+    with serving() as address:
+        alone = [ask(number) for number in range(50)]
+        with ThreadPoolExecutor(50) as pool:
+            together = list(pool.map(ask, range(50)))
+    assert len(set(alone)) == 50
+    assert together == alone
+
+
+def slow(exported: Exported, seconds: float) -> Exported:
+    """Return a sampler that takes its time for every chunk."""
+
+    def compute(*inputs):
+        time.sleep(seconds)
+        return exported.compute(*inputs)
+
+    return Exported(exported.metadata, compute, exported.path)
+
+
+def hung_up(address: str, body: bytes, part: float = 1.0) -> socket.socket:
+    """Send a request, or a part of it; closing what is returned hangs up."""
+    host, port = address.split(":")
+    line = socket.create_connection((host, int(port)))
+    head = f"POST /synthesize HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n"
+    line.sendall(head.encode() + body[: int(part * len(body))])
+    return line
+
+
+def test_whoever_comes_when_all_places_are_taken_is_asked_to_come_again(serving, exported, mel):
+    limits = Limits(clients=2, workers=1, retry_after=7)
+    body = npy(np.repeat(mel, 10, 0))
+    with serving(limits, sampler=slow(exported, 0.05)) as address:
+        lines = [hung_up(address, body) for _ in range(2)]
+        time.sleep(0.2)
+        refused = post(address, npy(mel))
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "7"
+        assert "2 places" in refused.json()["error"]
+        for line in lines:
+            line.close()
+        time.sleep(0.2)
+        assert len(wave_of(post(address, npy(mel)))) == 30 * HOP
+
+
+@pytest.mark.parametrize("part", [0.1, 1.0], ids=["while sending", "while waiting"])
+def test_clients_that_hang_up_free_their_places(serving, exported, mel, part):
+    body = npy(np.repeat(mel, 60, 0))  # 57 chunks: more than a second
+    with serving(Limits(clients=3, workers=1), sampler=slow(exported, 0.05)) as address:
+        for _ in range(3):
+            lines = [hung_up(address, body, part) for _ in range(3)]
+            time.sleep(0.05)
+            for line in lines:
+                line.close()
+            time.sleep(0.15)
+        began = time.monotonic()
+        assert len(wave_of(post(address, npy(mel)))) == 30 * HOP
+        assert time.monotonic() - began < 1
+
+
+def test_what_takes_too_long_is_ended_with_a_reason(serving, exported, mel):
+    limits = Limits(timeout=0.2, upload=0.2, clients=1)
+    body = npy(np.repeat(mel, 10, 0))
+    with serving(limits, sampler=slow(exported, 0.1)) as address:
+        late = post(address, body)
+        assert late.status_code == 504
+        assert "0.2 s" in late.json()["error"]
+        with hung_up(address, body, part=0.5) as line:
+            assert line.recv(1000).startswith(b"HTTP/1.1 408")
+        assert len(wave_of(post(address, npy(mel[:2])))) == 2 * HOP
+
+
+def test_a_sound_that_is_not_finite_is_refused(serving, exported, mel):
+    def compute(noise, features, state):
+        x, log_prob, after = exported.compute(noise, features, state)
+        return x * float("inf"), log_prob, after
+
+    with serving(sampler=Exported(exported.metadata, compute, exported.path)) as address:
+        refused = post(address, npy(mel))
+    assert refused.status_code == 400
+    assert "not finite" in refused.json()["error"]
+
+
+def test_our_own_mistakes_are_answered_too(serving, exported, mel):
+    def compute(*_):
+        raise ZeroDivisionError
+
+    with serving(sampler=Exported(exported.metadata, compute, exported.path)) as address:
+        failed = post(address, npy(mel))
+        assert (failed.status_code, failed.json()["error"][:17]) == (500, "ZeroDivisionError")
+        assert CLIENT.get(f"http://{address}/about").status_code == 200
+
+
+def test_other_addresses_than_loopback_want_to_be_asked_for(exported):
+    with pytest.raises(ValueError, match="public=true"):
+        serve(exported, host="0.0.0.0")
+
+
+def test_a_port_that_is_taken_is_named(exported):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"{port}.*port="):
+            serve(exported, port=port)
+    with pytest.raises(ValueError, match="65535"):
+        serve(exported, port=70_000)
+
+
+@pytest.mark.parametrize("name", ["clients", "seconds", "timeout"])
+def test_limits_of_nothing_are_refused(name):
+    with pytest.raises(ValueError, match=f"limits.{name}"):
+        Limits(**{name: 0})
+
+
+def test_examples_are_found_in_folders_and_as_evaluation_leaves_them(tmp_path: Path):
+    for name in ("b/reference", "b/student", "reference_0", "teacher_0", "griffin_lim_0"):
+        path = tmp_path / f"{name}.wav"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(sound(0.1))
+    found = find_examples(tmp_path)
+    assert [(clip.name, list(clip.sounds)) for clip in found] == [
+        ("b", ["reference", "student"]),
+        ("clip 0", ["reference", "teacher"]),
+    ]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="no examples"):
+        find_examples(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        find_examples(tmp_path / "c")
+
+
+def test_examples_are_handed_out(serving, tmp_path: Path):
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "reference.wav").write_bytes(sound(0.1))
+    with serving(examples=find_examples(tmp_path)) as address:
+        about = CLIENT.get(f"http://{address}/about").json()
+        (clip,) = about["examples"]
+        assert clip == {"name": "one", "sounds": {"reference": "/examples/0/reference.wav"}}
+        got = CLIENT.get(f"http://{address}{clip['sounds']['reference']}")
+    assert got.content == sound(0.1)
