@@ -10,6 +10,7 @@ from typing import Any
 
 from distill.export.exported import Exported
 from distill.export.graph import SamplingGraph
+from distill.export.lean import make_lean
 from distill.export.metadata import config_digest
 from distill.export.verify import Limit, Verification, verify
 from distill.models import Flow
@@ -44,6 +45,7 @@ class Backend:
         if config is not None:
             plain = dict(config)
             graph.metadata = replace(graph.metadata, config=plain, config_hash=config_digest(plain))
+        make_lean(graph.model)
         path = Path(path)
         draft = path.with_name(path.name + ".part")
         try:

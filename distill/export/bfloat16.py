@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.export.graph import SamplingGraph
-from distill.networks.wavenet_layer import WaveNetLayer
+from distill.export.lean import LeanLayer
 
 
 class BFloat16Linear(nn.Module):
@@ -37,7 +37,7 @@ class BFloat16Linear(nn.Module):
 
 
 def in_bfloat16(graph: SamplingGraph) -> SamplingGraph:
-    """Replace the products of all gated layers, nearly all of a WaveNet flow's work.
+    """Replace the products of all lean layers, nearly all of a WaveNet flow's work.
 
     The residual path, the gates, the context's projection and the last maps, which set each site's
     location and scale, stay in float32.
@@ -45,7 +45,7 @@ def in_bfloat16(graph: SamplingGraph) -> SamplingGraph:
     Errors:
         ValueError: No gated layer, or a model that is not in float32.
     """
-    layers = [module for module in graph.modules() if isinstance(module, WaveNetLayer)]
+    layers = [module for module in graph.modules() if isinstance(module, LeanLayer)]
     if not layers or graph.metadata.dtype != "float32":
         raise ValueError(
             "export: bfloat16 wanted a float32 model of WaveNet flows, the only one where it pays. "
