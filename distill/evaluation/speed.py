@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.bijectors import Autoregressive, Inverse
-from distill.contract import Features
+from distill.contract import DataSpec, Features
 from distill.evaluation.speed_table import Row, SpeedTable
 from distill.evaluation.timing import Timing, environment, measure
 from distill.models import Density, Flow
@@ -213,6 +214,34 @@ def rows(features: Features, count: int, device: torch.device | str = "cpu") -> 
         return None
     return {
         name: value[torch.arange(count) % value.shape[0]].to(device)
+        for name, value in features.items()
+    }
+
+
+def sites_of(spec: DataSpec, sites: int | None = None) -> int | None:
+    """Return the length to sample: the data's own; for signals the one wanted, or a second.
+
+    Rounded up to whole frames.
+
+    Example:
+        >>> sites_of(DataSpec(sites=None, sample_rate=8000, hop=64))
+        8000
+        >>> sites_of(DataSpec(sites=2)), sites_of(DataSpec(sites=None, hop=64), 100)
+        (2, 128)
+    """
+    if spec.sites is not None:
+        return spec.sites
+    wanted = sites or spec.sample_rate
+    return None if wanted is None else math.ceil(wanted / spec.hop) * spec.hop
+
+
+def cut(features: Features, spec: DataSpec, sites: int | None) -> Features:
+    """Return features of just so many sites, frames that are missing taken from the beginning."""
+    if not features or sites is None:
+        return features
+    frames = torch.arange(sites // spec.hop)
+    return {
+        name: value[:, frames % value.shape[1]] if spec.features[name].kind == "frames" else value
         for name, value in features.items()
     }
 

@@ -1,4 +1,4 @@
-"""A speed comparison as TensorBoard reads it best: one run per model and backend."""
+"""Speed comparisons as TensorBoard reads them best: one run per model and backend."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 
 from distill.evaluation.speed_table import SpeedTable
+from distill.evaluation.stream_table import StreamTable
 
 RATE, TIME = "samples_per_second", "milliseconds_per_batch"
+MEDIAN, LATE, FACTOR = "latency_p50_ms", "latency_p99_ms", "real_time_factor"
 
 
 def write_runs(table: SpeedTable, folder: str | Path) -> list[Path]:
@@ -42,5 +44,40 @@ def write_runs(table: SpeedTable, folder: str | Path) -> list[Path]:
                 "device": table.environment.get("GPU", "CPU"),
             }
             writer.add_hparams(settings, {"best_samples_per_second": best}, run_name=".")
+        written.append(path)
+    return written
+
+
+def write_stream_runs(table: StreamTable, folder: str | Path) -> list[Path]:
+    """Write `stream/<model>-<backend>` below a folder, each with scalars over chunk milliseconds.
+
+    Each run carries hyper-parameters, notes and a layout, as `write_runs` has them.
+
+    Arguments:
+        table: The comparison.
+        folder: Of the stage's own events.
+    """
+    written = []
+    for name, rows in table.runs().items():
+        path = Path(folder) / "stream" / name
+        with SummaryWriter(str(path)) as writer:
+            for row in rows:
+                if row.note:
+                    writer.add_text("notes", row.note, row.milliseconds)
+                    continue
+                writer.add_scalar(MEDIAN, 1e3 * row.p50, row.milliseconds)
+                writer.add_scalar(LATE, 1e3 * row.p99, row.milliseconds)
+                writer.add_scalar(FACTOR, row.factor, row.milliseconds)
+            kinds = (MEDIAN, LATE, FACTOR)
+            layout = {"stream": {kind: ["Multiline", [f"^{kind}$"]] for kind in kinds}}
+            writer.add_custom_scalars(layout)
+            settings = {
+                "model": rows[0].model,
+                "backend": rows[0].backend,
+                "threads": int(table.environment.get("threads", 0)),
+                "megabytes": rows[0].megabytes or 0.0,
+            }
+            best = max(row.factor for row in rows)
+            writer.add_hparams(settings, {"best_real_time_factor": best}, run_name=".")
         written.append(path)
     return written

@@ -1,16 +1,19 @@
-"""Compare the sampling speed of teacher, student and exported files, into RUN/benchmark."""
+"""Compare the speed of teacher, student and exported files, into RUN/benchmark.
+
+Whole values are drawn in batches; signals are also streamed in chunks, through every exported file.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from omegaconf import DictConfig
 
 from distill.configure import build
 from distill.contract import Features
-from distill.evaluation.speed import benchmark, rows
-from distill.evaluation.speed_runs import write_runs
+from distill.evaluation.speed import benchmark, cut, rows, sites_of
+from distill.evaluation.speed_runs import write_runs, write_stream_runs
+from distill.evaluation.stream_speed import benchmark_streams
 from distill.export import Exported, format_of, load
 from distill.models import Flow
 from distill.stages.evaluate import saved_node
@@ -29,37 +32,38 @@ def run(config: DictConfig) -> dict[str, float]:
     assert isinstance(student, Flow)
     settings = config.benchmark
     largest = max(settings.batch_sizes)
-    features: Features = None
+    sites, features = sites_of(student.spec, settings.sites), None
     if student.spec.features:
         data = build(saved_node(config, saved, "data"), trusted=config.trusted)
-        features = next(iter(data.held_out(largest))).features
+        features = cut(next(iter(data.held_out(largest))).features, student.spec, sites)
     folder = root_of(config) / "benchmark"
     write_config(config, folder)
+    files = sorted(
+        path for path in (root_of(config) / "export").glob(FILES) if path.suffix != ".json"
+    )
     with Tracker(folder) as tracker:
         table = benchmark(
             teacher,
             student,
-            _exported(root_of(config) / "export", features, settings.sites),
+            {format_of(path): _sampler(load(path), features, sites) for path in files},
             settings.batch_sizes,
             features,
             repeats=settings.repeats,
             seconds=settings.seconds,
-            sites=settings.sites,
+            sites=sites,
             compiled=settings.compiled,
         )
         write_runs(table, folder)
         report = table.report()
-        tracker.report(report, 0)
-        return tracker.metrics(report.scalars)  # type: ignore[return-value]
+        streams = benchmark_streams(
+            student.cpu(), files, settings.chunks, settings.seconds, features=rows(features, 1)
+        )
+        write_stream_runs(streams, folder)
+        for part in (report, streams.report()):
+            tracker.report(part, 0)
+            print("\n\n".join(part.tables.values()))
+        return tracker.metrics({**report.scalars, **streams.report().scalars})  # type: ignore[return-value]
 
 
-def _exported(
-    folder: Path, features: Features, sites: int | None
-) -> dict[str, Callable[[int], object]]:
-    """Return a sampler for every file that `distill export` left."""
-
-    def sampler(file: Exported) -> Callable[[int], object]:
-        return lambda count: file.sample(count, rows(features, count), sites=sites)
-
-    files = sorted(path for path in folder.glob(FILES) if path.suffix != ".json")
-    return {format_of(path): sampler(load(path)) for path in files}
+def _sampler(file: Exported, features: Features, sites: int | None) -> Callable[[int], object]:
+    return lambda count: file.sample(count, rows(features, count), sites=sites)
