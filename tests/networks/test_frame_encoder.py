@@ -188,7 +188,7 @@ PITCHED = DataSpec(
 
 
 def test_the_source_is_the_waves_of_the_pitch_where_it_is_voiced():
-    encoder = HarmonicEncoder(PITCHED, harmonics=3, mode="repeat", look_ahead=0).double()
+    encoder = HarmonicEncoder(PITCHED, harmonics=3, voices=0, mode="repeat", look_ahead=0).double()
     source = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED))[..., 4:].reshape(30, 3, 2)
     turns = 400 / 8000 * torch.arange(30, dtype=torch.float64)
     for h in (1, 2, 3):
@@ -199,10 +199,23 @@ def test_the_source_is_the_waves_of_the_pitch_where_it_is_voiced():
 
 
 def test_harmonics_above_half_the_rate_are_silent():
-    encoder = HarmonicEncoder(PITCHED, harmonics=3, mode="repeat").double()
+    encoder = HarmonicEncoder(PITCHED, harmonics=3, voices=0, mode="repeat").double()
     source = encoder(pitched(1500, [1, 1, 1], PITCHED))[..., 4:].reshape(15, 3, 2)
     assert source[:, :2].abs().amax(0).min() > 0.5
     assert not source[:, 2].any()
+
+
+def test_voices_are_weighted_sums_of_the_waves():
+    torch.manual_seed(0)
+    encoder = HarmonicEncoder(PITCHED, harmonics=3, voices=2, mode="repeat", look_ahead=0).double()
+    rows = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED))
+    own, source = rows[..., :4], rows[..., 4:].reshape(6, 5, 8)
+    weights = encoder.mixing(own).reshape(6, 1, 2, 6)
+    gain = (4 * torch.tanh(encoder.loudness(own) / 4)).exp().reshape(6, 1, 2)
+    expected = (weights * source[:, :, None, :6]).sum(-1) * gain
+    torch.testing.assert_close(source[..., 6:], expected)
+    assert source[:4, :, 6:].abs().amax() > 0
+    assert not source[4:, :, 6:].any()
 
 
 def test_a_source_without_pitch_is_refused_with_the_way_out():
