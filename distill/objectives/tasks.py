@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from distill.contract import Batch
-from distill.models import Density, Flow, freeze
+from distill.models import AutoregressiveDensity, Density, Flow, freeze
 from distill.objectives.kl import total
-from distill.objectives.objective import Loss, Objective, per_site
+from distill.objectives.objective import Loss, Objective, Schedule, at, per_site
 
 
 class Task(nn.Module):
@@ -37,17 +37,35 @@ class Likelihood(Task):
     Arguments:
         model: The density to train.
         warmup: Sites at the start of each value that are left out of the loss.
+        history_noise: Noise on the past that each site is predicted from, in units of the model's
+            own spread, a number or a schedule. What is reported is the score after that past.
+
+    Errors:
+        ValueError: Noise on the past of a model that has none.
     """
 
-    def __init__(self, model: Density, warmup: int = 0) -> None:
+    def __init__(
+        self, model: Density, warmup: int = 0, history_noise: float | Schedule = 0.0
+    ) -> None:
         super().__init__()
+        if history_noise != 0 and not isinstance(model, AutoregressiveDensity):
+            raise ValueError(
+                "likelihood.history_noise: wanted a model that predicts each site from those "
+                f"before it, got {type(model).__name__}. Leave it at 0, or take a WaveNet teacher."
+            )
         self.model = model
         self.warmup = warmup
+        self.history_noise = history_noise
 
     def forward(self, batch: Batch, progress: float) -> Loss:
         """Average the negative log-density over the batch and over sites."""
         batch = without_start(batch, self.warmup)
-        log_prob = self.model.log_prob(batch.x, batch.features)
+        noise = at(self.history_noise, progress)
+        if noise:
+            assert isinstance(self.model, AutoregressiveDensity)
+            log_prob = self.model.log_prob_from_noisy_past(batch.x, noise, batch.features)
+        else:
+            log_prob = self.model.log_prob(batch.x, batch.features)
         loss = -per_site(log_prob, batch.mask)
         return Loss(
             loss, {"nll": -total(log_prob.detach(), batch.mask), "nll_per_site": loss.detach()}
