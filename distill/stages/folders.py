@@ -78,6 +78,8 @@ def claim_training_folder(config: DictConfig, role: str) -> Checkpoint | None:
             f"{folder}: holds a {role} already. Continue it with resume=true, replace it with "
             "overwrite=true, or name another folder with run=."
         )
+    for curves in folder.glob("events.out.tfevents.*"):  # TensorBoard would draw both as one.
+        curves.unlink()
     return None
 
 

@@ -54,9 +54,21 @@ class Checkpoint:
         part.replace(folder / NAME)
 
     def model(self, trusted: Sequence[str] = ()) -> Density:
-        """Build the model and load its weights."""
+        """Build the model and load its weights.
+
+        Errors:
+            ValueError: The weights belong to another model than the config builds now.
+        """
         model = build(self.config[self.role], trusted=trusted, spec=self.spec)
-        model.load_state_dict(self.weights)
+        try:
+            model.load_state_dict(self.weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"checkpoint: the {self.role}'s weights are not those of the model that its config "
+                f"builds in this version ({reason}). Use the version of distill that wrote it, or "
+                "train again."
+            ) from error
         return model.eval()
 
 

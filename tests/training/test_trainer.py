@@ -204,3 +204,10 @@ def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
     torch.save({"weights": {}}, tmp_path / "checkpoint.pt")
     with pytest.raises(ValueError, match="not a checkpoint of distill"):
         distill.load(tmp_path)
+
+
+def test_weights_of_another_model_than_the_config_builds_are_refused(tmp_path: Path) -> None:
+    config = {"teacher": {"_target_": "distill.models.maf", "layers": 1, "hidden": [4]}}
+    Checkpoint("teacher", config, DataSpec(sites=2), {"other": torch.ones(1)}).save(tmp_path)
+    with pytest.raises(ValueError, match=r"Missing key.*the version of distill that wrote it"):
+        distill.load(tmp_path)
