@@ -30,7 +30,7 @@ def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> An
         Shift()
     """
     if OmegaConf.is_config(config):
-        config = OmegaConf.to_container(config, resolve=True)
+        config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     if trusted is not None:
         _check_targets(config, (*_KNOWN, *trusted))
     try:

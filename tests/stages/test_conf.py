@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from omegaconf.errors import MissingMandatoryValue
 
 from distill.configure import build
 from distill.contract import DataSpec, FeatureSpec
+from distill.errors import describe
 from distill.evaluation import PointsEvaluator, Report
 from distill.export import Backend
 from distill.models import Density
@@ -122,3 +124,9 @@ def test_every_experiment_takes_a_step_in_both_stages(
         numbers = step.run(composed)
         assert numbers["steps"] == 2
         assert numbers["skipped_steps"] == 0
+
+
+def test_a_missing_value_is_named_in_full() -> None:
+    with pytest.raises(MissingMandatoryValue) as caught:
+        build(config("data=audio").data)
+    assert describe(caught.value).text == "data.path: no value. Give one with data.path=VALUE."
