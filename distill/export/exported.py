@@ -66,7 +66,8 @@ class Exported:
 
         Arguments:
             features: A mapping of tensors or arrays, frames `(B, F, size)` or `(F, size)` for one,
-                vectors `(B, size)`, labels `(B,)` or one number; or one array of frames.
+                vectors `(B, size)`, labels `(B,)` or one number; or one array of frames. Where
+                the model wants mel, F0 and phase, the phase may be missing: it follows from F0.
             temperature: Scales the noise.
             seed: Makes it reproducible: row b is what `seed + b` gives alone, in a stream too.
             frames: F (T = F * hop), for a model that has no features at frame rate.

@@ -50,6 +50,7 @@ class Inputs:
         batch: int | str = "batch",
         frames: int | str = "frames",
         kinds: tuple[str, ...] = KINDS,
+        without: str | None = None,
     ) -> dict[str, Tensor]:
         """Check features of `batch` rows and `frames` frames; words stand for any number.
 
@@ -58,10 +59,12 @@ class Inputs:
             batch: B.
             frames: F.
             kinds: Which kinds are wanted.
+            without: The one that may be missing.
         """
         specs = self.metadata.spec.features.items()
-        wanted = {name: spec for name, spec in specs if spec.kind in kinds}
         given = dict(features or {})
+        left_out = without if without not in given else None
+        wanted = {n: spec for n, spec in specs if spec.kind in kinds and n != left_out}
         if set(given) != set(wanted):
             raise ValueError(
                 f"{self.name}: wanted the features {', '.join(wanted) or 'none'}; got "
@@ -85,25 +88,30 @@ class Inputs:
         Arguments:
             features: A mapping of tensors or arrays, frames `(B, F, size)` or `(F, size)`, vectors
                 `(B, size)` or `(size,)`, labels `(B,)` or one number; or one array of frames, where
-                several features lie side by side in the order of the spec.
+                several features lie side by side in the order of the spec. The phase may be
+                missing, where it follows from F0.
             kinds: Which kinds are wanted.
         """
+        derived = self.metadata.derived
         if features is None or isinstance(features, Mapping):
             specs = self.metadata.spec.features
             given = {
                 name: _batched(_tensor(value), specs.get(name))
                 for name, value in dict(features or {}).items()
             }
-            return self.features(given, kinds=kinds)
+            return self.features(given, kinds=kinds, without=derived)
         sizes, value = self.metadata.frames, _tensor(features)
         total = sum(sizes.values())
+        if derived is not None and value.shape[-1:] == (total - sizes[derived],):
+            total -= sizes.pop(derived)
         if value.dim() not in (2, 3) or value.shape[-1] != total or not sizes:
             raise ValueError(
                 f"{self.name}: frames wanted shape (frames, {total}), {self._side_by_side()}; got "
                 f"{tuple(value.shape)}."
             )
         parts = (value if value.dim() == 3 else value[None]).split(list(sizes.values()), -1)
-        return self.features(dict(zip(sizes, parts, strict=True)), kinds=kinds)
+        given = dict(zip(sizes, parts, strict=True))
+        return self.features(given, kinds=kinds, without=derived)
 
     def state(self, state: tuple[Tensor, ...], batch: int) -> tuple[Tensor, ...]:
         """Check the state of a batch."""

@@ -125,6 +125,13 @@ class Metadata:
         features = self.spec.features.items()
         return {name: f.size for name, f in features if f.kind == "frames"}
 
+    @property
+    def derived(self) -> str | None:
+        """The feature that may be left out, since it follows from another: `phase`, from `f0`."""
+        sizes = self.frames
+        both = sizes.get("f0") == sizes.get("phase") == 2 and self.spec.sample_rate is not None
+        return "phase" if both else None
+
 
 def describe(model: Flow, state: tuple[StateSpec, ...] = ()) -> Metadata:
     """Return the metadata of a model.

@@ -12,6 +12,7 @@ from torch import Tensor
 from distill.bijectors import State
 from distill.export.inputs import first_state
 from distill.export.noise import Noise
+from distill.export.phase import PhaseLine
 
 if TYPE_CHECKING:
     from distill.export.exported import Exported
@@ -54,6 +55,8 @@ class Rows:
         self._state: State | None = None
         self._early: dict[str, Tensor] = {}
         self._last: dict[str, Tensor] = {}
+        self._phase = PhaseLine(metadata)
+        self._names: set[str] | None = None
 
     def draw(self, frames: int | None = None) -> Tensor:
         """Return all samples of whole features, `(B, F * hop)`."""
@@ -65,7 +68,25 @@ class Rows:
         return torch.cat([self.push(self.frames), self.finish()], 1)
 
     def push(self, frames: dict[str, Tensor]) -> Tensor:
-        """Take in frames `(B, F, size)`; return the samples that are ready, `(B, F' * hop)`."""
+        """Take in frames `(B, F, size)`; return the samples that are ready, `(B, F' * hop)`.
+
+        Errors:
+            ValueError: Frames with a phase after frames without one, or the other way round.
+        """
+        names = set(frames)
+        if names != (self._names or names):
+            raise ValueError(
+                f"{self.exported.path.name}: wanted {', '.join(sorted(self._names or ()))} as before, got "
+                f"{', '.join(sorted(frames))}. A stream has the phase in all of its frames, or in none."
+            )
+        self._names = names
+        derived = self.metadata.derived
+        if derived is not None and derived not in frames:
+            made = {**frames, derived: self._phase(frames["f0"])}
+            frames = {name: made[name] for name in self.metadata.frames}
+        return self._push(frames)
+
+    def _push(self, frames: dict[str, Tensor]) -> Tensor:
         self._last = {name: value[:, -1:] for name, value in frames.items()}
         if self._state is None:
             if self._early:
@@ -90,7 +111,7 @@ class Rows:
         if not self.metadata.latency or not self._last:
             return self._nothing()
         missing = self.metadata.latency
-        return self.push(
+        return self._push(
             {name: value.expand(-1, missing, -1) for name, value in self._last.items()}
         )
 
@@ -166,8 +187,9 @@ class Stream:
         """Take in frames; return the samples `(n,)` that are ready, a multiple of the hop.
 
         Arguments:
-            features: A mapping of arrays `(F, size)`, or one array with the features side by side;
-                for a model without features at frame rate the number of frames to draw.
+            features: A mapping of arrays `(F, size)`, or one array with the features side by side,
+                with or without a phase that follows from F0; for a model without features at frame
+                rate the number of frames to draw.
 
         Errors:
             ValueError: Frames that do not fit, none, or a stream that is finished.

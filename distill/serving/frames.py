@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from distill.data.audio.inputs import label_index
 from distill.export import Metadata
+from distill.export.phase import PhaseLine
 
 
 class FrameLayout:
@@ -17,6 +19,7 @@ class FrameLayout:
 
     Arguments:
         metadata: Of an exported sampler.
+        phase: Whether rows hold the phase, where the model wants one; else it follows from F0.
 
     Attributes:
         spec: Of the model's data.
@@ -37,8 +40,8 @@ class FrameLayout:
         ('3 of mel, then 2 of f0', (6, 5))
     """
 
-    def __init__(self, metadata: Metadata) -> None:
-        spec = metadata.spec
+    def __init__(self, metadata: Metadata, phase: bool = True) -> None:
+        spec, self._metadata = metadata.spec, metadata
         kinds = {feature.kind for feature in spec.features.values()}
         if spec.sites is not None or spec.sample_rate is None or "frames" not in kinds:
             raise ValueError(
@@ -53,12 +56,25 @@ class FrameLayout:
         self.rate: int = spec.sample_rate
         self.hop = spec.hop
         self.sizes: dict[str, int] = dict(metadata.frames)
+        if not phase and metadata.derived is None:
+            raise ValueError(
+                "phase: false is for models that take f0 and phase; this one takes "
+                f"{', '.join(self.sizes)}. Leave it out."
+            )
+        if not phase:
+            del self.sizes["phase"]
         self.width = sum(self.sizes.values())
 
     @property
     def label_names(self) -> list[str]:
         """Names of the labels that the model wants."""
         return [name for name, feature in self.spec.features.items() if feature.kind == "label"]
+
+    @property
+    def short(self) -> FrameLayout | None:
+        """The same rows without the phase, where it may be left out."""
+        held = "phase" in self.sizes and self._metadata.derived is not None
+        return FrameLayout(self._metadata, phase=False) if held else None
 
     def seconds(self, frames: int) -> float:
         """Return the duration of a number of frames."""
@@ -72,7 +88,8 @@ class FrameLayout:
     def rows(self, values: Any, name: str = "frames") -> np.ndarray:
         """Check an array of frames and return it as float32 rows `(F, width)`.
 
-        `(width, F)` is turned, and a leading axis of 1 dropped.
+        `(width, F)` is turned, and a leading axis of 1 dropped. Rows may lack the phase, where it
+        follows from F0.
 
         Arguments:
             values: The array.
@@ -85,11 +102,8 @@ class FrameLayout:
         if array.dtype.kind not in "fiu":
             raise ValueError(f"{name}: wanted real numbers, got {array.dtype}.")
         given = array.shape
-        if array.ndim == 3 and given[0] == 1:
-            array = array[0]
-        if array.ndim == 2 and array.shape[1] != self.width and array.shape[0] == self.width:
-            array = array.T
-        if array.ndim != 2 or array.shape[1] != self.width:
+        array = self.turned(array)
+        if array.ndim != 2 or array.shape[1] not in self.widths:
             raise ValueError(f"{name}: wanted shape (frames, {self.width}): {self}; got {given}.")
         if not len(array):
             raise ValueError(f"{name}: no frames.")
@@ -102,6 +116,30 @@ class FrameLayout:
                 "frames."
             )
         return array
+
+    @property
+    def widths(self) -> list[int]:
+        """Numbers that a row may have."""
+        return [self.width, *([self.short.width] if self.short else [])]
+
+    def complete(self, rows: np.ndarray) -> np.ndarray:
+        """Return whole, checked rows with their phase, added up from F0 where they lack it."""
+        short = self.short
+        if short is None or rows.shape[1] == self.width:
+            return rows
+        ends = np.cumsum(list(short.sizes.values()))[:-1]
+        parts = dict(zip(short.sizes, np.split(rows, ends, axis=1), strict=True))
+        f0 = torch.from_numpy(np.ascontiguousarray(parts["f0"]))
+        parts["phase"] = PhaseLine(self._metadata)(f0[None])[0].numpy()
+        return np.concatenate([parts[name] for name in self.sizes], axis=1)
+
+    def turned(self, array: np.ndarray) -> np.ndarray:
+        """Return an array with its frames first, where it can be told, and no axis of 1 before."""
+        if array.ndim == 3 and array.shape[0] == 1:
+            array = array[0]
+        if array.ndim != 2 or array.shape[1] in self.widths:
+            return array
+        return array.T if array.shape[0] in self.widths else array
 
     def labels(self, given: Mapping[str, str | int | None]) -> dict[str, Tensor]:
         """Return the index `(1,)` of each label that the model wants, from names or numbers.
@@ -125,4 +163,5 @@ class FrameLayout:
 
     def __str__(self) -> str:
         """Say what a row holds."""
-        return ", then ".join(f"{size} of {name}" for name, size in self.sizes.items())
+        said = ", then ".join(f"{size} of {name}" for name, size in self.sizes.items())
+        return f"{said} (phase may be left out)" if self.short else said

@@ -79,11 +79,8 @@ def _mapped(path: Path, layout: FrameLayout) -> np.ndarray:
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise ValueError(f"{path}: can't read it as an array ({reason}).") from None
-    if values.ndim == 3 and values.shape[0] == 1:
-        values = values[0]
-    if values.ndim == 2 and values.shape[1] != layout.width and values.shape[0] == layout.width:
-        values = values.T
-    good = values.ndim == 2 and values.shape[1] == layout.width
+    values = layout.turned(values)
+    good = values.ndim == 2 and values.shape[1] in layout.widths
     layout.rows(values[:1] if good else values, str(path))
     return values
 

@@ -26,6 +26,7 @@ async def talk(socket: WebSocket, voice: Voice, house: House, limits: Limits) ->
     """Serve one client.
 
     1. The client sends a JSON object of settings (`{}` will do), and gets `{"type": "ready", ...}`.
+       `{"phase": false}` says that frames come without a phase, which is added up from their F0.
     2. Each message of frames (little-endian float32, the features of a frame side by side) is
        answered by one message of samples: those that are ready, at first none while the look-ahead
        fills.
@@ -53,9 +54,10 @@ async def talk(socket: WebSocket, voice: Voice, house: House, limits: Limits) ->
 async def _serve(socket: WebSocket, voice: Voice, limits: Limits) -> None:
     layout = voice.layout
     settings = Settings.read(_object(await _next(socket, limits)), layout, streamed=True)
+    layout = layout if settings.phase else layout.short or layout
     speaking = await voice.begin(settings)
     meter = Meter(layout.rate)
-    await _send(socket, _ready(voice, settings), limits)
+    await _send(socket, _ready(voice, settings, layout), limits)
     frames = 0
     while True:
         message = await _next(socket, limits)
@@ -106,8 +108,7 @@ async def _answer(
     await _send(socket, content.tobytes(), limits)
 
 
-def _ready(voice: Voice, settings: Settings) -> dict[str, Any]:
-    layout = voice.layout
+def _ready(voice: Voice, settings: Settings, layout: FrameLayout) -> dict[str, Any]:
     return {
         "type": "ready",
         "sample_rate": layout.rate,

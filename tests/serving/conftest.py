@@ -50,9 +50,9 @@ def spec(**features: FeatureSpec) -> DataSpec:
     )
 
 
-def tiny(data: DataSpec) -> Flow:
+def tiny(data: DataSpec, kind: type[FrameEncoder] = FrameEncoder) -> Flow:
     torch.manual_seed(0)
-    encoder = partial(FrameEncoder, mode="repeat", look_ahead=2)
+    encoder = partial(kind, mode="repeat", look_ahead=2)
     return wavenet_iaf(data, flows=[1, 1], cycle=1, channels=4, encoder=encoder, last_scale=1.0)
 
 
