@@ -45,4 +45,7 @@ def find_examples(folder: str | Path) -> list[Example]:
             f"{folder}: no examples; wanted NAME/reference.wav, NAME/teacher.wav and "
             "NAME/student.wav, or what `distill evaluate` leaves in RUN/evaluate/audio."
         )
-    return [Example(name, found[name]) for name in sorted(found)]
+    return [
+        Example(name, {kind: found[name][kind] for kind in KINDS if kind in found[name]})
+        for name in sorted(found)
+    ]

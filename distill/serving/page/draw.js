@@ -91,5 +91,11 @@ export function latencies(canvas, values, budget) {
   context.fillRect(0, line, width, scale);
   context.font = `${11 * scale}px system-ui, sans-serif`;
   const below = line < 16 * scale;
-  context.fillText(`${budget.toFixed(0)} ms: real time`, 6 * scale, line + (below ? 13 : -5) * scale);
+  const label = `${budget.toFixed(0)} ms: real time`;
+  const place = [label, 6 * scale, line + (below ? 13 : -5) * scale];
+  context.strokeStyle = color("--page"); // a rim, so that it can be read over bars
+  context.lineWidth = 4 * scale;
+  context.lineJoin = "round";
+  context.strokeText(...place);
+  context.fillText(...place);
 }
