@@ -12,6 +12,7 @@ from distill.bijectors import Autoregressive, Inverse, State
 from distill.contract import FeatureSpec
 from distill.export.inputs import lead_in
 from distill.export.metadata import Metadata, StateSpec, describe, dtype_of
+from distill.export.phase import PhaseLine
 from distill.models import Flow
 
 EXAMPLE_BATCH = 2  # 0 and 1 would be taken for constants of the graph
@@ -102,7 +103,7 @@ class SamplingGraph(nn.Module):
 def example_inputs(
     metadata: Metadata, batch: int, seed: int, frames: int, dtype: torch.dtype
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return noise and features as `metadata` describes them."""
+    """Return noise, and features of the size that `metadata` tells, at random."""
     spec, generator = metadata.spec, torch.Generator().manual_seed(seed)
     sites = spec.hop * frames if spec.sites is None else spec.sites
     noise = torch.randn(batch, sites, generator=generator, dtype=dtype)
@@ -118,7 +119,13 @@ def example_inputs(
             values = values * torch.tensor(feature.scale, dtype=dtype)
         return values + torch.tensor(feature.loc, dtype=dtype) if feature.loc else values
 
-    return noise, {name: value(feature) for name, feature in spec.features.items()}
+    features = {name: value(feature) for name, feature in spec.features.items()}
+    if metadata.derived is not None:
+        # A phase of random numbers would be no phase: harmonics are its powers, and would explode.
+        log_f0, voicing = features["f0"].unbind(-1)
+        features["f0"] = torch.stack([log_f0, (voicing > 0).to(dtype)], -1)
+        features[metadata.derived] = PhaseLine(metadata)(features["f0"])
+    return noise, features
 
 
 def _layout(model: Flow, metadata: Metadata) -> tuple[StateSpec, ...]:
