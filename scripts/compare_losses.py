@@ -43,7 +43,7 @@ def distill(*arguments: str) -> None:
         raise SystemExit(f"failed: distill {' '.join(arguments)}")
 
 
-def student(run: Path, name: str, steps: int) -> dict[str, float]:
+def student(run: Path, name: str, steps: int, count: int) -> dict[str, float]:
     objective, without = SETS[name]
     folder = run / "losses" / name.replace(" ", "_")
     done = folder / "evaluate" / "metrics.json"
@@ -57,7 +57,8 @@ def student(run: Path, name: str, steps: int) -> dict[str, float]:
         changes = [f"~objective.terms.{term}" for term in without]
         settings = [f"objective={objective}", *changes, f"student_trainer.steps={steps}"]
         distill("student", *kept, f"run={folder}", *settings, "student_trainer.watch_every=0")
-        distill("evaluate", f"run={folder}", f"evaluation.classifier={folder / 'classifier'}")
+        judge = f"evaluation.classifier={folder / 'classifier'}"
+        distill("evaluate", f"run={folder}", judge, f"evaluation.count={count}")
     return json.loads(done.read_text())
 
 
@@ -70,13 +71,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="a run with a teacher and a classifier")
     parser.add_argument("--steps", type=int, default=1500, help="of each student")
+    parser.add_argument("--count", type=int, default=100, help="of held-out clips")
     parser.add_argument("--only", nargs="*", choices=list(SETS), help="some of the sets")
     arguments = parser.parse_args()
     print(f"| loss | {' | '.join(COLUMNS.values())} |")
     print("|---" * (len(COLUMNS) + 1) + "|")
     numbers: dict[str, float] = {}
     for name in arguments.only or SETS:
-        numbers = student(arguments.run, name, arguments.steps)
+        numbers = student(arguments.run, name, arguments.steps, arguments.count)
         print(row(name, numbers, COLUMNS), flush=True)
     for who in ("teacher", "griffin_lim"):
         theirs = {key.replace("student", who): text for key, text in COLUMNS.items()}
