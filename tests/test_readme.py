@@ -16,13 +16,17 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
-def commands() -> list[list[str]]:
-    """Return every `distill STAGE ...` of the README, as words."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+def commands(text: str = README) -> list[list[str]]:
+    """Return every `distill STAGE ...` of a document, as words."""
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
-    lines += re.findall(r"`(distill [^`]+)`", README)
+    lines += re.findall(r"`(distill [^`]+)`", text)
     found = [shlex.split(line, comments=True) for line in lines if line.startswith("distill ")]
-    return [words[1:] for words in found if words[1] in STAGES and words[-1] != "..."]
+    return [
+        words[1:]
+        for words in found
+        if words[1] in STAGES and len(words) > 2 and words[-1] not in ("...", "--help")
+    ]
 
 
 def test_there_are_commands_to_check() -> None:
@@ -53,7 +57,7 @@ def test_the_snippet_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_files_it_names_exist() -> None:
-    named = re.findall(r"\((scripts/[^)]+|[A-Z]+\.md)\)|`((?:distill|scripts)/[\w/.]+)`", README)
+    named = re.findall(r"\((scripts/[^)]+|docs/[^)]+|[A-Z]+\.md)\)|`((?:distill|scripts)/[\w/.]+)`", README)
     paths = [first or second for first, second in named]
     assert len(paths) > 10
     assert not [path for path in paths if not (ROOT / path).exists()]

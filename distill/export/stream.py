@@ -77,8 +77,8 @@ class Rows:
         if names != (self._names or names):
             before, now = (", ".join(sorted(each)) for each in (self._names or names, names))
             raise ValueError(
-                f"{self.exported.path.name}: wanted {before} as before, got {now}. A stream has the "
-                "phase in all of its frames, or in none."
+                f"{self.exported.path.name}: wanted {before} as before, got {now}. A stream has "
+                "the phase in all of its frames, or in none."
             )
         self._names = names
         derived = self.metadata.derived

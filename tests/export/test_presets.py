@@ -14,7 +14,7 @@ from tests.export.students import BACKENDS
 from tests.stages.test_student_presets import HOP, preset, presets
 
 PRESETS = presets()
-SMALL = ["student.flows=[2,1]", "student.cycle=2", "student.channels=16"]
+SMALL = ["++student.flows=[2,1]", "++student.cycle=2", "++student.channels=16"]
 CHUNKS = (1, 2, 3, 7, 50)
 
 
