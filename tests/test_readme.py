@@ -57,7 +57,9 @@ def test_the_snippet_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_files_it_names_exist() -> None:
-    named = re.findall(r"\((scripts/[^)]+|docs/[^)]+|[A-Z]+\.md)\)|`((?:distill|scripts)/[\w/.]+)`", README)
+    named = re.findall(
+        r"\((scripts/[^)]+|docs/[^)]+|[A-Z]+\.md)\)|`((?:distill|scripts)/[\w/.]+)`", README
+    )
     paths = [first or second for first, second in named]
     assert len(paths) > 10
     assert not [path for path in paths if not (ROOT / path).exists()]

@@ -87,8 +87,8 @@ class AutoregressiveDensity(Density):
         context = None if self.encoder is None else self.encoder(features)
         with torch.no_grad():
             raw = self.conditioner(x, context)
-            shape, place = tuple(x.shape), {"device": x.device, "dtype": x.dtype}
-            y, z = (self.head.sample_from(raw, self.head.noise(shape, **place)) for _ in range(2))
+            draws = (self.head.noise(tuple(x.shape), None, x.device, x.dtype) for _ in range(2))
+            y, z = (self.head.sample_from(raw, draw) for draw in draws)
             past = x + noise / math.sqrt(2) * (y - z)
         return self.head.log_prob(x, self.conditioner(past, context))
 
