@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import venv
 import wave
 from pathlib import Path
 
@@ -52,6 +53,24 @@ def test_the_slim_script_without_torch_gives_the_samples_of_synthesize(base, tmp
     wanted = load(path).synthesize(given, seed=5)[0].clamp(-1, 1).numpy()
     assert np.abs(wanted).max() > 0.1
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 + 0.5 / 32767)
+
+
+@pytest.mark.slow
+def test_it_runs_in_an_environment_of_numpy_and_onnx_runtime(tmp_path):
+    flow = student({"mel": MEL}, flows=[1], mode="repeat", look_ahead=1)
+    path = ONNX().write(flow, tmp_path / "student.onnx")
+    np.save(tmp_path / "mel.npy", features_of(flow, 9)["mel"].numpy())
+    venv.create(tmp_path / "slim", with_pip=True)
+    python = tmp_path / "slim" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "numpy", "onnxruntime"]
+    if subprocess.run(install, capture_output=True).returncode:
+        pytest.skip("NumPy and ONNX Runtime could not be installed")
+    assert subprocess.run([python, "-c", "import torch"], capture_output=True).returncode == 1
+    subprocess.run(
+        [python, SCRIPT, path, tmp_path / "mel.npy", tmp_path / "x.wav", "5"], check=True
+    )
+    with wave.open(str(tmp_path / "x.wav")) as file:
+        assert file.getnframes() == 9 * HOP
 
 
 def test_the_slim_script_has_under_twenty_lines_of_code():
