@@ -42,7 +42,7 @@ def _complete(tmp_path):
 
 def test_stages_are_offered_first(complete):
     assert complete("distill ") == [f"{stage} " for stage in (*STAGES, "completion")]
-    assert complete("distill st") == ["student "]
+    assert complete("distill st") == ["student ", "stream "]
 
 
 def test_shells_are_offered_to_completion(complete):
