@@ -35,6 +35,13 @@ NETS = {
         "context_hop": 10,
         "input_scale": 3.0,
     },
+    "source": {
+        "layers": 4,
+        "channels": 6,
+        "context_channels": 3,
+        "context_hop": 10,
+        "source_channels": 2,
+    },
 }
 
 
@@ -42,7 +49,8 @@ def pair(head, sizes, batch, sites=60):
     torch.manual_seed(0)
     net = WaveNet(head.parameters_per_site, **sizes)
     noise = head.noise((batch, sites))
-    context = torch.randn(batch, sites // 10, 3) if net.context_channels else None
+    width = net.context_channels + net.context_hop * net.source_channels
+    context = torch.randn(batch, sites // 10, width) if width else None
     return net, noise, context
 
 

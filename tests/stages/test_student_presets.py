@@ -22,15 +22,14 @@ SIZES = {"mel": 5, "f0": 2, "phase": 2}
 def presets() -> dict[str, list[str]]:
     """Return the overrides of every student and every experiment of sound."""
     students = (path.stem for path in (CONF / "student").glob("wavenet*.yaml"))
+    marks = ("/evaluation: audio", "- digits", "- tones")
     sounds = (
         path.stem
         for path in (CONF / "experiment").glob("*.yaml")
-        if "/evaluation: audio" in path.read_text() or "- digits" in path.read_text()
+        if any(mark in path.read_text() for mark in marks)
     )
     cases = {f"student={name}": [f"student={name}", "data=tones"] for name in students}
-    cases |= {f"experiment={name}": [f"experiment={name}", "data.path=x"] for name in sounds}
-    cases["experiment=tones"] = ["experiment=tones"]
-    cases["experiment=digits"] = ["experiment=digits", "data.path=x"]
+    cases |= {f"experiment={name}": [f"experiment={name}", "++data.path=x"] for name in sounds}
     return cases
 
 
