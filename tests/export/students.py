@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import torch
+from torch.nn import functional as F
 
 from distill.contract import DataSpec, FeatureSpec
 from distill.distributions import Logistic, Normal
@@ -56,7 +57,7 @@ def features_of(flow: Flow, frames: int, seed: int = 1):
     made = {
         "mel": torch.randn(frames, 5, generator=generator) * 2 - 1,
         "f0": torch.rand(frames, 2, generator=generator) * 0.5 + 5,
-        "phase": torch.randn(frames, 2, generator=generator),
+        "phase": F.normalize(torch.randn(frames, 2, generator=generator)),
         "speaker": 2,
     }
     return {name: made[name] for name in flow.spec.features}
