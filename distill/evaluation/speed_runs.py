@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -33,8 +34,6 @@ def write_runs(table: SpeedTable, folder: str | Path) -> list[Path]:
                     writer.add_scalar(TIME, row.timing.median * 1e3, row.batch)
                 if row.note:
                     writer.add_text("notes", row.note, row.batch)
-            layout = {"speed": {kind: ["Multiline", [f"^{kind}$"]] for kind in (RATE, TIME)}}
-            writer.add_custom_scalars(layout)
             best = max((row.rate or 0.0 for row in rows), default=0.0)
             settings = {
                 "model": rows[0].model,
@@ -43,7 +42,7 @@ def write_runs(table: SpeedTable, folder: str | Path) -> list[Path]:
                 "threads": int(table.environment.get("threads", 0)),
                 "device": table.environment.get("GPU", "CPU"),
             }
-            writer.add_hparams(settings, {"best_samples_per_second": best}, run_name=".")
+            _describe(writer, "speed", (RATE, TIME), settings, {"best_samples_per_second": best})
         written.append(path)
     return written
 
@@ -68,9 +67,6 @@ def write_stream_runs(table: StreamTable, folder: str | Path) -> list[Path]:
                 writer.add_scalar(MEDIAN, 1e3 * row.p50, row.milliseconds)
                 writer.add_scalar(LATE, 1e3 * row.p99, row.milliseconds)
                 writer.add_scalar(FACTOR, row.factor, row.milliseconds)
-            kinds = (MEDIAN, LATE, FACTOR)
-            layout = {"stream": {kind: ["Multiline", [f"^{kind}$"]] for kind in kinds}}
-            writer.add_custom_scalars(layout)
             settings = {
                 "model": rows[0].model,
                 "backend": rows[0].backend,
@@ -78,6 +74,19 @@ def write_stream_runs(table: StreamTable, folder: str | Path) -> list[Path]:
                 "megabytes": rows[0].megabytes or 0.0,
             }
             best = max(row.factor for row in rows)
-            writer.add_hparams(settings, {"best_real_time_factor": best}, run_name=".")
+            kinds, found = (MEDIAN, LATE, FACTOR), {"best_real_time_factor": best}
+            _describe(writer, "stream", kinds, settings, found)
         written.append(path)
     return written
+
+
+def _describe(
+    writer: SummaryWriter,
+    chart: str,
+    kinds: tuple[str, ...],
+    settings: dict[str, Any],
+    best: dict[str, float],
+) -> None:
+    """Write the layout that draws all runs in one chart, and the run's hyper-parameters."""
+    writer.add_custom_scalars({chart: {kind: ["Multiline", [f"^{kind}$"]] for kind in kinds}})
+    writer.add_hparams(settings, best, run_name=".")

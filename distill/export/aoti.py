@@ -16,13 +16,11 @@ import torch
 from torch import Tensor
 
 from distill.bijectors import State
-from distill.export.backend import Backend
-from distill.export.bfloat16 import in_bfloat16
+from distill.export.bfloat16 import WithBFloat16
 from distill.export.exported import Exported
 from distill.export.graph import SamplingGraph
 from distill.export.metadata import Metadata, foreign
 from distill.export.quiet import quiet
-from distill.export.verify import Limit
 
 _EXTRA = "extra/distill.json"
 _MEMBERS = re.compile(
@@ -34,7 +32,7 @@ _ISA = re.compile(
 )
 
 
-class AOTI(Backend):
+class AOTI(WithBFloat16):
     """Write and read AOTInductor packages: compiled code for one torch and one kind of CPU.
 
     Writing needs a C++ compiler and takes minutes for a deep model; loading takes milliseconds.
@@ -54,18 +52,9 @@ class AOTI(Backend):
     name = "aoti"
     suffix = ".aoti.pt2"
 
-    def __init__(self, precision: str = "full", decibels: float = 30.0) -> None:
-        if precision not in ("full", "bfloat16"):
-            raise ValueError(f"AOTI: wanted precision=full or bfloat16, got {precision!r}.")
-        self.precision = precision
-        if precision == "bfloat16":
-            self.name, self.suffix = "aoti bf16", ".bf16.aoti.pt2"
-            self.limit = Limit(decibels=decibels)
-
     def save(self, graph: SamplingGraph, path: Path) -> None:
         """Compile a package, and keep of it what a loader needs."""
-        if self.precision == "bfloat16":
-            graph = in_bfloat16(graph)
+        graph = self.reduced(graph)
         compiler = _compiler()
         if compiler is None:
             raise ValueError(

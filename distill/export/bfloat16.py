@@ -7,8 +7,10 @@ from dataclasses import replace
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distill.export.backend import Backend
 from distill.export.graph import SamplingGraph
 from distill.export.lean import LeanLayer
+from distill.export.verify import Limit
 
 
 class BFloat16Linear(nn.Module):
@@ -56,3 +58,29 @@ def in_bfloat16(graph: SamplingGraph) -> SamplingGraph:
             setattr(layer, name, BFloat16Linear(getattr(layer, name)))
     graph.metadata = replace(graph.metadata, precision="bfloat16")
     return graph
+
+
+class WithBFloat16(Backend):
+    """A backend that also writes files with matrix products in bfloat16, under a name of their own.
+
+    Arguments:
+        precision: `full`, or `bfloat16` for the matrix products of WaveNet layers.
+        decibels: With `bfloat16`: least ratio of the samples' power to their error's for a file to
+            be accepted.
+
+    Errors:
+        ValueError: Another precision.
+    """
+
+    def __init__(self, precision: str = "full", decibels: float = 30.0) -> None:
+        if precision not in ("full", "bfloat16"):
+            name = type(self).__name__
+            raise ValueError(f"{name}: wanted precision=full or bfloat16, got {precision!r}.")
+        self.precision = precision
+        if precision == "bfloat16":
+            self.name, self.suffix = f"{self.name} bf16", f".bf16{self.suffix}"
+            self.limit = Limit(decibels=decibels)
+
+    def reduced(self, graph: SamplingGraph) -> SamplingGraph:
+        """Return the graph in the precision that is to be written."""
+        return in_bfloat16(graph) if self.precision == "bfloat16" else graph

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -48,11 +49,9 @@ class SamplingGraph(nn.Module):
         super().__init__()
         _check_parallel(model)
         self.model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
-        weights = describe(self.model).weights
+        plain = describe(self.model)  # its weights as the model has them, not as they are folded
         _fold(self.model)
-        plain = describe(self.model)
-        self.metadata = describe(self.model, _layout(self.model, plain))
-        object.__setattr__(self.metadata, "weights", weights)
+        self.metadata = replace(plain, state=_layout(self.model, plain))
         _check_names(self.metadata)
 
     def forward(

@@ -133,8 +133,8 @@ class Metadata:
         return "phase" if both else None
 
 
-def describe(model: Flow, state: tuple[StateSpec, ...] = ()) -> Metadata:
-    """Return the metadata of a model.
+def describe(model: Flow) -> Metadata:
+    """Return the metadata of a model, the state's layout left out.
 
     Errors:
         ValueError: A base whose noise a loader could not draw.
@@ -148,7 +148,7 @@ def describe(model: Flow, state: tuple[StateSpec, ...] = ()) -> Metadata:
     dtype = str(dtype_of(model)).removeprefix("torch.")
     latency, reach = (int(getattr(model.encoder, name, 0)) for name in ("latency", "reach"))
     weights = digest(model.state_dict())
-    return Metadata(model.spec, name, dtype, weights, latency, reach, state)
+    return Metadata(model.spec, name, dtype, weights, latency, reach)
 
 
 def dtype_of(model: Flow) -> torch.dtype:

@@ -13,13 +13,11 @@ import torch
 from torch import Tensor
 
 from distill.bijectors import State
-from distill.export.backend import Backend
-from distill.export.bfloat16 import in_bfloat16
+from distill.export.bfloat16 import WithBFloat16
 from distill.export.exported import Exported
 from distill.export.graph import SamplingGraph
 from distill.export.metadata import Metadata, foreign
 from distill.export.quiet import quiet
-from distill.export.verify import Limit
 
 _METADATA = "distill.json"
 # What torch.export.save writes of a plain graph. Everything else could hold a pickle.
@@ -34,7 +32,7 @@ _SYMBOL = re.compile(r"Symbol\('\w+'(, \w+=\w+)*\)")
 _EXPRESSION = re.compile(r"([A-Z][A-Za-z]*\(|\w+(?![\w(])|[\s+*/(),<>=-])*")
 
 
-class PT2(Backend):
+class PT2(WithBFloat16):
     """Write and read torch.export archives.
 
     `torch.export.load` may unpickle parts of an archive, so `load` first refuses archives with any
@@ -49,18 +47,9 @@ class PT2(Backend):
     name = "pt2"
     suffix = ".pt2"
 
-    def __init__(self, precision: str = "full", decibels: float = 30.0) -> None:
-        if precision not in ("full", "bfloat16"):
-            raise ValueError(f"PT2: wanted precision=full or bfloat16, got {precision!r}.")
-        self.precision = precision
-        if precision == "bfloat16":
-            self.name, self.suffix = "pt2 bf16", ".bf16.pt2"
-            self.limit = Limit(decibels=decibels)
-
     def save(self, graph: SamplingGraph, path: Path) -> None:
         """Write a `.pt2`."""
-        if self.precision == "bfloat16":
-            graph = in_bfloat16(graph)
+        graph = self.reduced(graph)
         # The archive names its inner folder after the stream; a stream has no name to keep.
         content = io.BytesIO()
         extra = {_METADATA: graph.metadata.to_json()}

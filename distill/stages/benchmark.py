@@ -54,15 +54,16 @@ def run(config: DictConfig) -> dict[str, float]:
             compiled=settings.compiled,
         )
         write_runs(table, folder)
-        report = table.report()
         streams = benchmark_streams(
             student.cpu(), files, settings.chunks, settings.seconds, features=rows(features, 1)
         )
         write_stream_runs(streams, folder)
-        for part in (report, streams.report()):
-            tracker.report(part, 0)
-            print("\n\n".join(part.tables.values()))
-        return tracker.metrics({**report.scalars, **streams.report().scalars})  # type: ignore[return-value]
+        scalars: dict[str, float] = {}
+        for report in (table.report(), streams.report()):
+            tracker.report(report, 0)
+            print("\n\n".join(report.tables.values()))
+            scalars |= report.scalars
+        return tracker.metrics(scalars)  # type: ignore[return-value]
 
 
 def _sampler(file: Exported, features: Features, sites: int | None) -> Callable[[int], object]:
