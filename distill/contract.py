@@ -23,12 +23,14 @@ class FeatureSpec:
         size: Channels, or the number of labels.
         loc: Location of each channel, for encoders that standardize; empty for none.
         scale: Scale of each channel, likewise.
+        optional: Whether a trained model can do without it: it then estimates it from the others.
     """
 
     kind: str
     size: int
     loc: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    optional: bool = False
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureSpec:
@@ -99,6 +101,58 @@ def _known(cls: type, values: Any, tuples: tuple[str, ...]) -> dict[str, Any]:
         if name in fields:
             fields[name] = tuple(float(number) for number in fields[name])
     return fields
+
+
+@dataclass(frozen=True)
+class Prediction:
+    r"""A linear predictor for each frame: $x_t = g\,e_t + \sum_k a_k x_{t-k}$.
+
+    Arguments:
+        coefficients: $a_1, \dots, a_p$ of each frame, `(B, F, p)`, float64.
+        log_gain: $\log g$, `(B, F)`, float64.
+        hop: Sites per frame.
+    """
+
+    coefficients: Tensor
+    log_gain: Tensor
+    hop: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """Encoded conditioning: flows pass it on, and each layer reads by name what it needs.
+
+    Arguments:
+        rows: `(B, R, C)`, each row held for `hop` sites, or `(B, C)`, one row for all sites.
+        hop: Sites per row.
+        source: Numbers for each site, `(B, T, S)`: an excitation of known pitch, say.
+        lag: Sites of one pitch period at each site, `(B, T)`, 0 where nothing is voiced.
+        prediction: Of a signal from its own past.
+
+    Example:
+        >>> import torch
+        >>> Context(torch.zeros(2, 5, 3), hop=4).rows.shape
+        torch.Size([2, 5, 3])
+    """
+
+    rows: Tensor | None = None
+    hop: int = 1
+    source: Tensor | None = None
+    lag: Tensor | None = None
+    prediction: Prediction | None = None
+
+    def need(self, name: str, owner: object, remedy: str) -> Any:
+        """Return a field.
+
+        Errors:
+            ValueError: It is not there; the message names the owner, the field and the remedy.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise ValueError(
+                f"{type(owner).__name__}: wanted a context with {name}, got one without. {remedy}"
+            )
+        return value
 
 
 @dataclass(frozen=True)
