@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from distill.contract import DataSpec, Features
+from distill.contract import Context, DataSpec, Features
 from distill.networks.upsample import (
     CausalStage,
     FrameConv,
@@ -74,7 +74,7 @@ class FrameEncoder(nn.Module):
         >>> spec = DataSpec(sites=None, features=features, hop=12)
         >>> encoder = FrameEncoder(spec, mode="transposed", rates=[4], embedding=2)
         >>> context = encoder({"mel": torch.randn(2, 5, 8), "speaker": torch.tensor([0, 2])})
-        >>> context.shape, encoder.channels, encoder.hop
+        >>> context.rows.shape, encoder.channels, context.hop
         (torch.Size([2, 20, 10]), 10, 3)
     """
 
@@ -144,7 +144,7 @@ class FrameEncoder(nn.Module):
         """Show the sizes."""
         return f"channels={self.channels}, hop={self.hop}, latency={self.latency}"
 
-    def forward(self, features: Features) -> Tensor:
+    def forward(self, features: Features) -> Context:
         """Encode whole values."""
         frames, beside = self._read(features)
         frames = torch.cat([frames, frames[:, -1:].expand(-1, self.latency, -1)], 1)
@@ -167,7 +167,7 @@ class FrameEncoder(nn.Module):
             )
         return self._begin(frames)
 
-    def run(self, state: State, features: Features) -> tuple[Tensor, State]:
+    def run(self, state: State, features: Features) -> tuple[Context, State]:
         """Encode the next chunk: F frames more complete F frames' rows, `latency` before them.
 
         After the last frame, pass it `latency` times more to get the rows that are due.
@@ -184,14 +184,15 @@ class FrameEncoder(nn.Module):
         before = frames[:, :1].expand(-1, self.reach - self.latency, -1)
         return (torch.cat([before, ahead], 1),)
 
-    def _encode(self, state: State, frames: Tensor, beside: list[Tensor]) -> tuple[Tensor, State]:
+    def _encode(self, state: State, frames: Tensor, beside: list[Tensor]) -> tuple[Context, State]:
         seen = torch.cat([state[0], frames], 1)
         x = (seen - self.frames_loc) / self.frames_scale
         for stage in self.stages:
             x = stage(x)
         # A stage at a higher rate needs less than a whole frame before it.
         rows = x[:, x.shape[1] - frames.shape[1] * self.rows_per_frame :]
-        return self._join(rows, beside), (seen[:, frames.shape[1] :].contiguous(),)
+        context = Context(self._join(rows, beside), self.hop)
+        return context, (seen[:, frames.shape[1] :].contiguous(),)
 
     def _join(self, rows: Tensor, beside: list[Tensor]) -> Tensor:
         parts = [value[:, None].expand(-1, rows.shape[1], -1) for value in beside]

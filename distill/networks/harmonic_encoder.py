@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distill.contract import DataSpec
+from distill.contract import Context, DataSpec
 from distill.networks.frame_encoder import FrameEncoder, State
 
 _NEEDED = ("f0", "phase")
@@ -16,7 +16,7 @@ _LOUDEST = 4.0  # nepers
 
 
 class HarmonicEncoder(FrameEncoder):
-    r"""A `FrameEncoder` whose rows also carry the harmonics of F0, site by site.
+    r"""A `FrameEncoder` whose context also carries the harmonics of F0, site by site.
 
     $$s_h(t) = [h f_0(t) < r / 2]\,(\cos 2\pi h\varphi(t),\ \sin 2\pi h\varphi(t)),\qquad
       \varphi(f H + i) = \varphi_f + i f_0 / r$$
@@ -32,7 +32,8 @@ class HarmonicEncoder(FrameEncoder):
     noise into periodic sound. The voices spare its gated layers the products, at which they are
     poor, and come near the voiced part of the sound by themselves.
 
-    Each row is the `channels` of `FrameEncoder`, then `hop * source_channels` numbers, by site.
+    The context's `source` holds waves and voices, `(B, T, source_channels)`; its `lag` the sites of
+    one pitch period.
 
     Arguments:
         spec: With frames of `f0` (log Hz, voicing) and `phase` (cosine and sine, 0 where unvoiced).
@@ -56,9 +57,9 @@ class HarmonicEncoder(FrameEncoder):
         >>> spec = DataSpec(sites=None, features=features, sample_rate=8000, hop=4)
         >>> encoder = HarmonicEncoder(spec, harmonics=3, voices=2, mode="repeat")
         >>> frames = torch.tensor([[[5.0, 1.0]] * 7])
-        >>> rows = encoder({"f0": frames, "phase": torch.tensor([[[1.0, 0.0]] * 7])})
-        >>> rows.shape, encoder.channels + encoder.hop * encoder.source_channels
-        (torch.Size([1, 7, 36]), 36)
+        >>> context = encoder({"f0": frames, "phase": torch.tensor([[[1.0, 0.0]] * 7])})
+        >>> context.rows.shape, context.source.shape, encoder.source_channels
+        (torch.Size([1, 7, 4]), torch.Size([1, 28, 8]), 8)
     """
 
     def __init__(
@@ -85,15 +86,18 @@ class HarmonicEncoder(FrameEncoder):
         self.mixing = nn.Linear(self.channels, voices * 2 * harmonics) if voices else None
         self.loudness = nn.Linear(self.channels, voices) if voices else None
 
-    def _encode(self, state: State, frames: Tensor, beside: list[Tensor]) -> tuple[Tensor, State]:
-        rows, after = super()._encode(state, frames, beside)
+    def _encode(self, state: State, frames: Tensor, beside: list[Tensor]) -> tuple[Context, State]:
+        context, after = super()._encode(state, frames, beside)
+        assert context.rows is not None
         seen = torch.cat([state[0], frames], 1)
         now = seen[:, self.reach - self.latency :][:, : frames.shape[1]]
         step = now[..., self._f0].exp() / self._rate
         source = self._source(step, now[..., self._phase], now[..., self._phase + 1])
-        source = source.unflatten(1, (rows.shape[1], self.hop))
-        source = torch.cat([source, *self._sung(rows, source)], -1).flatten(2)
-        return torch.cat([rows.to(source.dtype), source], -1), after
+        source = source.unflatten(1, (context.rows.shape[1], self.hop))
+        source = torch.cat([source, *self._sung(context.rows, source)], -1).flatten(1, 2)
+        voiced = now[..., self._f0 + 1] > 0
+        lag = torch.where(voiced, 1 / step, 0).repeat_interleave(self._frame, 1)
+        return Context(context.rows, context.hop, source, lag), after
 
     def _sung(self, rows: Tensor, source: Tensor) -> list[Tensor]:
         """Return the voices `(B, R, hop, voices)`, if there are any."""

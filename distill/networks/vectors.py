@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distill.contract import DataSpec, Features
+from distill.contract import Context, DataSpec, Features
 
 
 class VectorEncoder(nn.Module):
-    """Concatenate standardized vectors and one-hot labels: features to context `(B, C)`.
+    """Concatenate standardized vectors and one-hot labels: features to a context of rows `(B, C)`.
 
     Vectors are standardized by the `loc` and `scale` of their spec, where it has them.
 
@@ -23,7 +23,7 @@ class VectorEncoder(nn.Module):
     Example:
         >>> from distill.contract import FeatureSpec
         >>> encoder = VectorEncoder(DataSpec(sites=2, features={"digit": FeatureSpec("label", 3)}))
-        >>> encoder({"digit": torch.tensor([2])}).tolist()
+        >>> encoder({"digit": torch.tensor([2])}).rows.tolist()
         [[0.0, 0.0, 1.0]]
     """
 
@@ -47,7 +47,7 @@ class VectorEncoder(nn.Module):
                 f"{self.channels} in all; got {len(self.loc)} and {len(self.scale)}."
             )
 
-    def forward(self, features: Features) -> Tensor:
+    def forward(self, features: Features) -> Context:
         """Encode one batch."""
         missing = [name for name in self.features if not features or name not in features]
         if missing or features is None:
@@ -66,4 +66,4 @@ class VectorEncoder(nn.Module):
                     f"{tuple(value.shape)}."
                 )
             parts.append(value.to(self.loc.dtype))
-        return (torch.cat(parts, 1) - self.loc) / self.scale
+        return Context((torch.cat(parts, 1) - self.loc) / self.scale)
