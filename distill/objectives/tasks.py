@@ -108,7 +108,8 @@ class Distillation(Task):
         self.teacher = freeze(teacher)
         self.objective = objective
         self.warmup = warmup
-        objective.check(student, teacher)
+        check_same_outer(student, teacher)
+        objective.check(student.core, teacher.core)
         if encoder not in ("own", "copied", "shared"):
             raise ValueError(f"student_encoder: wanted own, copied or shared, got {encoder!r}.")
         if encoder != "own":
@@ -125,8 +126,31 @@ class Distillation(Task):
         student: Flow = self.model  # type: ignore[assignment]
         batch = without_start(batch, self.warmup)
         noise = student.noise(batch.x.shape[0], sites=batch.x.shape[1])
-        draw = student(noise, batch.features)
-        return self.objective(draw, student, self.teacher, batch, progress)
+        context = student.context(batch.features)
+        with torch.no_grad():
+            value, _ = student.inward(batch.x, context)
+        inner = Batch(value, batch.features, batch.mask)
+        # The one place where models are stripped of the bijector that they share.
+        core, teacher = student.core, self.teacher.core  # type: ignore[union-attr]
+        draw = core.draw(noise, context)
+        return self.objective(draw, core, teacher, inner, progress)
+
+
+def check_same_outer(student: Density, teacher: Density) -> None:
+    """Raise unless both models end in the same bijector, or in none."""
+    mine, theirs = (getattr(model, "outer", None) for model in (student, teacher))
+    if mine is None and theirs is None:
+        return
+    same = type(mine) is type(theirs) and repr(mine) == repr(theirs)
+    if same and mine is not None and theirs is not None:
+        a, b = mine.state_dict(), theirs.state_dict()
+        same = a.keys() == b.keys() and all(torch.equal(a[k].cpu(), b[k].cpu()) for k in a)
+    if not same:
+        raise ValueError(
+            f"Distillation: wanted a student that ends in its teacher's outer bijector, {theirs}, "
+            f"got {mine}. Build both with the same outer=..., for only then are their divergences "
+            "before it those of the data."
+        )
 
 
 def without_start(batch: Batch, sites: int) -> Batch:
