@@ -132,17 +132,18 @@ class Flow(Density):
         """
         if self.spec.sites is not None:
             return self.draw(noise, features), ()
-        encoder: object = self.encoder
         split = len(state) - self.bijector.state_size
-        before, state = state[:split], state[split:]
-        context: Context | None
-        if isinstance(encoder, ChunkedEncoder):
-            context, before = encoder.run(before, features)
-        else:
-            context = self.context(features)
-        x, log_det, state = self.bijector.run(state, noise, context)
+        context, before = self.encode(state[:split], features)
+        x, log_det, state = self.bijector.run(state[split:], noise, context)
         log_prob = self.base.log_prob(noise) - log_det
         return Draw(x, noise, log_det, log_prob, self.locatable), (*before, *state)
+
+    def encode(self, state: State, features: Features) -> tuple[Context | None, State]:
+        """Encode the next chunk's features; return the encoder's state after them too."""
+        encoder: object = self.encoder
+        if isinstance(encoder, ChunkedEncoder):
+            return encoder.run(state, features)
+        return self.context(features), state
 
     def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Return the log-density `(B, T)` of a foreign x, by the inverse of the bijector."""

@@ -294,8 +294,10 @@ class WaveNet(Conditioner):
             return [None] * len(self.layers)
         if read.held == 1:
             # At the rate of blocks all layers at once would take layers times their memory.
-            weights = self.from_context.weight.chunk(len(self.layers))
-            return (F.linear(read.rows, weight) for weight in weights)
+            project, count = self.from_context, len(self.layers)
+            biases = [None] * count if project.bias is None else project.bias.chunk(count)
+            pairs = zip(project.weight.chunk(count), biases, strict=True)
+            return (F.linear(read.rows, weight, bias) for weight, bias in pairs)
         return self.from_context(read.rows).chunk(len(self.layers), -1)
 
 
