@@ -62,11 +62,11 @@ class LinearPrediction(Bijector):
         """Show the order."""
         return f"order={self.order}"
 
-    def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Map excitation to signal, site after site."""
         return self.run(self.zero_state(u, context), u, context)[:2]
 
-    def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Map signal to excitation in one parallel pass."""
         prediction = self._read(x, context)
         a, log_gain, hop = prediction.coefficients, prediction.log_gain, prediction.hop
@@ -78,11 +78,11 @@ class LinearPrediction(Bijector):
         e = (e * (-log_gain).exp()[..., None]).flatten(1)
         return e.to(x.dtype), -_held(log_gain, hop).to(x.dtype)
 
-    def zero_state(self, u: Tensor, context: Context | None = None) -> State:  # type: ignore[override]
+    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
         """Return the last p sites of the signal before the first: zeros `(B, p)`, float64."""
         return (u.new_zeros(len(u), self.order, dtype=torch.float64),)
 
-    def run(  # type: ignore[override]
+    def run(
         self, state: State, u: Tensor, context: Context | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Map the next whole frames of excitation."""
