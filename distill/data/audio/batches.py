@@ -11,6 +11,7 @@ import torch
 from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.data.audio.checks import check_clips
 from distill.data.audio.crops import Crop, cut, dequantize
+from distill.data.audio.envelope import closed_formula
 from distill.data.audio.measure import measure
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
@@ -137,7 +138,8 @@ class AudioData(Data):
             ValueError: Another rate or hop, other features, another mel, other speakers.
         """
         super().check_matches(spec)
-        for name in sorted(spec.settings.keys() | self.spec.settings.keys()):
+        # A model goes by its own envelope: that of other data may be fitted to other clips.
+        for name in sorted((spec.settings.keys() | self.spec.settings.keys()) - {"envelope"}):
             mine, wanted = self.spec.settings.get(name), spec.settings.get(name)
             if mine != wanted:
                 raise ValueError(
@@ -183,6 +185,7 @@ class AudioData(Data):
             sample_rate=self._rate,
             hop=self.mel.hop if framed else 1,
             settings={"mel": asdict(self.mel)}
+            | ({"envelope": closed_formula(self.mel, self._rate)} if "mel" in framed else {})
             | dict(beside[name] for name in self._conditions if name in beside),
         )
 
