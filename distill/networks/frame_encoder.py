@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from distill.contract import Context, DataSpec, Features
+from distill.contract import Context, DataSpec, Features, FeatureSpec
+from distill.networks.frame_features import channels_of, with_missing
+from distill.networks.missing import MissingPhase, MissingPitch, State, fillers
 from distill.networks.upsample import (
     CausalStage,
     FrameConv,
@@ -18,9 +20,7 @@ from distill.networks.upsample import (
 )
 
 _MODES = ("transposed", "linear", "repeat")
-
-State = tuple[Tensor, ...]
-"""The last `reach` frames `(B, reach, size)`, all features side by side."""
+_NONE = FeatureSpec("frames", 0)
 
 
 class FrameEncoder(nn.Module):
@@ -39,9 +39,16 @@ class FrameEncoder(nn.Module):
     frames from f + latency - reach to f + latency; the first frame stands for those before the
     start, the last one for those after the end.
 
-    `begin` and `run` do the same for chunks. The state is the last `reach` frames themselves, and
-    it starts full: with the frames that stand before the start, and the first `latency` frames.
-    Every later frame then completes the context of the frame `latency` before it.
+    Features that the spec calls optional, `f0` and `phase`, may hold NaN in any frame, or be left
+    out. F0 is then estimated (`MissingPitch`), which takes `pitch_ahead` frames more of look-ahead,
+    and phase is added up from F0 (`MissingPhase`). Where nothing is voiced, an optional log-F0
+    counts as its mean. `loss` trains the estimate, `accuracy` judges it.
+
+    `begin` and `run` do the same for chunks. The state starts with the last `reach` frames
+    themselves, `(B, reach, size)`, all features side by side, and it starts full: with the frames
+    that stand before the start, and the first `look_ahead` frames; what fills missing features
+    holds its own tensors behind. Every later frame then completes the context of the frame
+    `latency` before it.
 
         state = encoder.begin(features)           # takes the first latency frames from its argument
         rows, state = encoder.run(state, chunk)   # chunk: the frames after those
@@ -55,16 +62,18 @@ class FrameEncoder(nn.Module):
         look_ahead: Frames of advance; with `layers` = n of kernel 3, n centers them.
         rates: Rates of the transposed convolutions; two factors of `spec.hop` by default.
         embedding: Channels of each label.
+        pitch_ahead: Frames after its own that an estimate of F0 sees, 0 to 10.
 
     Attributes:
         channels: Channels of the context: a WaveNet's `context_channels`.
         hop: Sites per row of the context: a WaveNet's `context_hop`.
-        latency: Frames of look-ahead.
-        reach: Frames that the state of a stream holds.
+        latency: Frames of look-ahead, those of estimates included.
+        reach: Frames that the first tensor of a state holds.
 
     Errors:
-        ValueError: No feature at frame rate, an unknown mode, rates that do not divide the hop; a
-            feature that is missing or has another shape than the spec says.
+        ValueError: No feature at frame rate, an unknown mode, rates that do not divide the hop;
+            optional features that nothing estimates; a feature that is missing or has another shape
+            than the spec says.
 
     Source: Ping et al., ClariNet, 2018, arXiv 1807.07281 (transposed).
 
@@ -93,6 +102,7 @@ class FrameEncoder(nn.Module):
         look_ahead: int = 1,
         rates: Sequence[int] | None = None,
         embedding: int = 16,
+        pitch_ahead: int = 5,
     ) -> None:
         super().__init__()
         self.features = dict(spec.features)
@@ -130,8 +140,12 @@ class FrameEncoder(nn.Module):
         self.channels = width + vectors + embedding * len(self.embeddings)
         self.rows_per_frame = math.prod(stage.rate for stage in stages)
         self.hop = spec.hop // self.rows_per_frame
-        self.latency = look_ahead
+        self.missing = nn.ModuleList(fillers(spec, look_ahead, pitch_ahead))
+        self.look_ahead = look_ahead
+        self.latency = look_ahead + sum(part.latency for part in self._parts())
         self.reach = max(look_ahead, _reach(stages))
+        at = channels_of(spec).get("f0") if self.features.get("f0", _NONE).optional else None
+        self._line = None if at is None else at.start
         for kind in ("frames", "vector"):
             own = [f for f in self.features.values() if f.kind == kind]
             loc = [number for f in own for number in f.loc or [0.0] * f.size]
@@ -179,20 +193,68 @@ class FrameEncoder(nn.Module):
         frames, beside = self._read(features)
         return self._encode(state, frames, beside)
 
+    def loss(self, features: Features) -> dict[str, Tensor]:
+        """Return what trains the estimates, scalars by name; nothing where there are none.
+
+        Arguments:
+            features: With the true `f0`, NaN in frames where it is not known.
+        """
+        frames, _ = self._read(features)
+        parts = [part for part in self._parts() if isinstance(part, MissingPitch)]
+        return {name: value for part in parts for name, value in part.loss(frames).items()}
+
+    def accuracy(self, features: Features) -> dict[str, float]:
+        """Return how far estimates are from true features (`PitchEstimator.accuracy`).
+
+        Arguments:
+            features: With the true `f0`, NaN in frames where it is not known.
+        """
+        frames, _ = self._read(features)
+        parts = [part for part in self._parts() if isinstance(part, MissingPitch)]
+        return {name: value for part in parts for name, value in part.accuracy(frames).items()}
+
+    def _parts(self) -> list[MissingPitch | MissingPhase]:
+        return list(self.missing)  # type: ignore[arg-type]
+
     def _begin(self, frames: Tensor) -> State:
         ahead = frames[:, : self.latency]
-        before = frames[:, :1].expand(-1, self.reach - self.latency, -1)
-        return (torch.cat([before, ahead], 1),)
+        states: list[Tensor] = []
+        for part in self._parts():
+            state = part.begin(ahead)
+            ahead, state = part.run(state, ahead[:, part.latency :])
+            states += state
+        first = ahead if self.look_ahead else frames
+        before = first[:, :1].expand(-1, self.reach - self.look_ahead, -1)
+        return (torch.cat([before, ahead], 1), *states)
 
     def _encode(self, state: State, frames: Tensor, beside: list[Tensor]) -> tuple[Context, State]:
+        count, rest, after = frames.shape[1], state[1:], list[Tensor]()
+        for part in self._parts():
+            frames, new = part.run(rest[: part.states], frames)
+            rest = rest[part.states :]
+            after += new
         seen = torch.cat([state[0], frames], 1)
-        x = (seen - self.frames_loc) / self.frames_scale
+        x = (self._settled(seen) - self.frames_loc) / self.frames_scale
         for stage in self.stages:
             x = stage(x)
         # A stage at a higher rate needs less than a whole frame before it.
-        rows = x[:, x.shape[1] - frames.shape[1] * self.rows_per_frame :]
-        context = Context(self._join(rows, beside), self.hop)
-        return context, (seen[:, frames.shape[1] :].contiguous(),)
+        rows = x[:, x.shape[1] - count * self.rows_per_frame :]
+        context = self._context(self._join(rows, beside), seen, count)
+        return context, (seen[:, count:].contiguous(), *after)
+
+    def _settled(self, frames: Tensor) -> Tensor:
+        """Put its mean for a log-F0 that was only guessed between voiced frames."""
+        if self._line is None:
+            return frames
+        k = self._line
+        line = torch.where(
+            frames[..., k + 1 : k + 2] > 0, frames[..., k : k + 1], self.frames_loc[k]
+        )
+        return torch.cat([frames[..., :k], line, frames[..., k + 1 :]], -1)
+
+    def _context(self, rows: Tensor, seen: Tensor, count: int) -> Context:
+        """Return the context of `count` frames, which are `look_ahead` from the end of `seen`."""
+        return Context(rows, self.hop)
 
     def _join(self, rows: Tensor, beside: list[Tensor]) -> Tensor:
         parts = [value[:, None].expand(-1, rows.shape[1], -1) for value in beside]
@@ -204,8 +266,9 @@ class FrameEncoder(nn.Module):
         labels: list[Tensor] = []
         vectors: list[Tensor] = []
         dtype = self.frames_loc.dtype
+        features = with_missing(features, self.features)
         for name, feature in self.features.items():
-            value = None if features is None else features.get(name)
+            value = features.get(name)
             dims, size = {"frames": (3, feature.size), "vector": (2, feature.size)}.get(
                 feature.kind, (1, None)
             )

@@ -7,9 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from distill.contract import Context, DataSpec
-from distill.networks.frame_encoder import FrameEncoder, State
+from distill.networks.frame_encoder import FrameEncoder
+from distill.networks.frame_features import channels_of, is_centered
+from distill.networks.glide import Glide, glide
 
 _NEEDED = ("f0", "phase")
 _LOUDEST = 4.0  # nepers
@@ -19,10 +22,14 @@ class HarmonicEncoder(FrameEncoder):
     r"""A `FrameEncoder` whose context also carries the harmonics of F0, site by site.
 
     $$s_h(t) = [h f_0(t) < r / 2]\,(\cos 2\pi h\varphi(t),\ \sin 2\pi h\varphi(t)),\qquad
-      \varphi(f H + i) = \varphi_f + i f_0 / r$$
+      \varphi(f H + i) = \varphi_f + \tfrac{1}{r} \int_0^i f_0
+      + (3 u^2 - 2 u^3)\,\delta_f,\quad u = i / H$$
 
     with the sample rate r, the hop H, and the phase $\varphi_f$ of the fundamental at the start of
-    frame f; nothing sounds where it is not voiced. Beside them run `voices`: sums of all harmonics
+    frame f. Within a voiced run $f_0$ is a line from frame to frame (`glide`), and $\delta_f$ is
+    what it misses the next frame's phase by, so that phase and frequency have no jumps: a cubic
+    phase. At the ends of a run, and without look-ahead, the frequency is held. Nothing sounds where
+    it is not voiced. Beside them run `voices`: sums of all harmonics
     whose weights, and whose loudness, are functions of the row, that is, of the mel:
 
     $$v_k(t) = e^{g_k(c)} \sum_h w_{kh}(c) \cdot s_h(t)$$
@@ -47,9 +54,10 @@ class HarmonicEncoder(FrameEncoder):
     Errors:
         ValueError: No `f0` or `phase`, or no sample rate; what `FrameEncoder` raises.
 
-    Source: after the excitation of Wang et al., Neural source-filter waveform models, 2019, arXiv
-    1904.12088, and the oscillators of Engel et al., DDSP, 2020, arXiv 2001.04643; log-F0 as a
-    condition: van den Oord et al., 2017, arXiv 1711.10433.
+    Source: the cubic phase of McAulay and Quatieri, Speech analysis/synthesis based on a sinusoidal
+    representation, 1986; after the excitation of Wang et al., Neural source-filter waveform models,
+    2019, arXiv 1904.12088, and the oscillators of Engel et al., DDSP, 2020, arXiv 2001.04643;
+    log-F0 as a condition: van den Oord et al., 2017, arXiv 1711.10433.
 
     Example:
         >>> from distill.contract import FeatureSpec
@@ -71,33 +79,64 @@ class HarmonicEncoder(FrameEncoder):
             raise ValueError(
                 "HarmonicEncoder: wanted the features f0 and phase of each frame and a sample "
                 f"rate, got features {', '.join(spec.features) or 'none'}. Set "
-                "data.conditions=[mel,f0,phase], or use FrameEncoder."
+                "data.conditions=[mel,f0,phase], or data.optional=[f0,phase] for a model that is "
+                "to find them in the mel, or use FrameEncoder."
             )
         if harmonics < 1 or voices < 0:
             raise ValueError(
                 f"HarmonicEncoder: wanted harmonics >= 1 and voices >= 0, got {harmonics} and "
                 f"{voices}."
             )
-        sizes, names = list(framed.values()), list(framed)
-        self._f0, self._phase = (sum(sizes[: names.index(name)]) for name in _NEEDED)
+        places = channels_of(spec)
+        self._f0, self._phase = (places[name] for name in _NEEDED)
         self._rate, self._frame = spec.sample_rate, spec.hop
+        self._centered = is_centered(spec)
+        if self.look_ahead:
+            self.reach = max(self.reach, self.look_ahead + 1)
         self.harmonics, self.voices = harmonics, voices
         self.source_channels = 2 * harmonics + voices
         self.mixing = nn.Linear(self.channels, voices * 2 * harmonics) if voices else None
         self.loudness = nn.Linear(self.channels, voices) if voices else None
 
-    def _encode(self, state: State, frames: Tensor, beside: list[Tensor]) -> tuple[Context, State]:
-        context, after = super()._encode(state, frames, beside)
-        assert context.rows is not None
-        seen = torch.cat([state[0], frames], 1)
-        now = seen[:, self.reach - self.latency :][:, : frames.shape[1]]
-        step = now[..., self._f0].exp() / self._rate
-        source = self._source(step, now[..., self._phase], now[..., self._phase + 1])
-        source = source.unflatten(1, (context.rows.shape[1], self.hop))
-        source = torch.cat([source, *self._sung(context.rows, source)], -1).flatten(1, 2)
-        voiced = now[..., self._f0 + 1] > 0
-        lag = torch.where(voiced, 1 / step, 0).repeat_interleave(self._frame, 1)
-        return Context(context.rows, context.hop, source, lag), after
+    def _context(self, rows: Tensor, seen: Tensor, count: int) -> Context:
+        line, phase, own = self._glide(seen, count)
+        site = torch.arange(self._frame, dtype=seen.dtype, device=seen.device)
+        share = site / self._frame
+        apart = self._apart(line, phase)[..., None]
+        turns = line.within(site, self._frame) + apart * share.square() * (3 - 2 * share)
+        top = torch.maximum(line.start, line.end)
+        source = self._waves(2 * math.pi * turns, own[..., self._phase], top)
+        source = source.unflatten(1, (rows.shape[1], self.hop))
+        source = torch.cat([source, *self._sung(rows, source)], -1).flatten(1, 2)
+        voiced = (own[..., self._f0.start + 1] > 0)[..., None]
+        step = torch.lerp(line.start[..., None], line.end[..., None], share)
+        lag = torch.where(voiced, 1 / step, 0).flatten(1)
+        return Context(rows, self.hop, source, lag)
+
+    def _glide(self, seen: Tensor, count: int) -> tuple[Glide, Tensor, Tensor]:
+        """Return the line of F0, phases of the frames and the one after, and the frames."""
+        first = seen.shape[1] - count - self.look_ahead
+        if not self.look_ahead:
+            own = seen[:, first:]
+            step = own[..., self._f0.start].exp() / self._rate
+            held = torch.zeros_like(step, dtype=torch.bool)
+            return Glide(step, step, held), F.pad(own[..., self._phase], (0, 0, 0, 1)), own
+        around = seen[:, first - 1 : first + count + 1]
+        log_f0, voicing = around[..., self._f0].unbind(-1)
+        line = glide(log_f0.exp() / self._rate, voicing > 0, self._centered)
+        return line, around[:, 1:, self._phase], around[:, 1:-1]
+
+    def _apart(self, line: Glide, phase: Tensor) -> Tensor:
+        """Return by how many turns the next frame's phase differs from where the line arrives."""
+        now, then = phase[:, :-1], phase[:, 1:]
+        turned = torch.atan2(
+            then[..., 1] * now[..., 0] - then[..., 0] * now[..., 1], (then * now).sum(-1)
+        )
+        apart = turned / (2 * math.pi) - line.turns(self._frame)
+        # A phase that repeats the one before it bit for bit is that of a frame held at the end.
+        told = line.joined & (then != now).any(-1)
+        told = told & (now.square().sum(-1) > 0) & (then.square().sum(-1) > 0)
+        return torch.where(told, apart - apart.round(), 0)
 
     def _sung(self, rows: Tensor, source: Tensor) -> list[Tensor]:
         """Return the voices `(B, R, hop, voices)`, if there are any."""
@@ -109,19 +148,21 @@ class HarmonicEncoder(FrameEncoder):
         sums = (source[:, :, :, None] * weights[:, :, None]).sum(-1)
         return [sums * gain[:, :, None]]
 
-    def _source(self, step: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-        """Return `(B, F * spec.hop, 2 harmonics)`: powers of the turning phase."""
-        site = torch.arange(self._frame, dtype=step.dtype, device=step.device)
-        angle = 2 * math.pi * step[..., None] * site
+    def _waves(self, angle: Tensor, start: Tensor, top: Tensor) -> Tensor:
+        """Return `(B, F * spec.hop, 2 harmonics)`: powers of the turning phase.
+
+        Arguments:
+            angle: Since a frame's start, `(B, F, spec.hop)`.
+            start: Cosine and sine at the start, `(B, F, 2)`.
+            top: Highest frequency of each frame in turns per site, `(B, F)`.
+        """
         c, s = angle.cos(), angle.sin()
-        first = (
-            (cosine[..., None] * c - sine[..., None] * s),
-            (cosine[..., None] * s + sine[..., None] * c),
-        )
+        cosine, sine = start[..., :1], start[..., 1:]
+        first = (cosine * c - sine * s), (cosine * s + sine * c)
         a, b = first
         waves = []
         for order in range(1, self.harmonics + 1):
-            heard = (order * step < 0.5)[..., None]
+            heard = (order * top < 0.5)[..., None]
             waves += [a * heard, b * heard]
             a, b = a * first[0] - b * first[1], a * first[1] + b * first[0]
         return torch.stack(waves, -1).flatten(1, 2)

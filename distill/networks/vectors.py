@@ -67,3 +67,7 @@ class VectorEncoder(nn.Module):
                 )
             parts.append(value.to(self.loc.dtype))
         return Context((torch.cat(parts, 1) - self.loc) / self.scale)
+
+    def loss(self, features: Features) -> dict[str, Tensor]:
+        """Return nothing: it estimates nothing that would have to be trained."""
+        return {}

@@ -1,20 +1,25 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.autograd.functional import jacobian
 
 from distill.contract import DataSpec, FeatureSpec
-from distill.networks import FrameEncoder, HarmonicEncoder, WaveNet
+from distill.networks import FrameEncoder, HarmonicEncoder
 
+MEL = FeatureSpec("frames", 4, loc=(1.0,) * 4, scale=(2.0,) * 4)
+TWO = FeatureSpec("frames", 2)
+OPTIONAL = FeatureSpec("frames", 2, optional=True)
+FRAMES = ("mel", "f0", "phase")
 SPEC = DataSpec(
     sites=None,
     sample_rate=8000,
     hop=12,
     features={
-        "mel": FeatureSpec("frames", 4, loc=(1.0,) * 4, scale=(2.0,) * 4),
-        "f0": FeatureSpec("frames", 2),
-        "phase": FeatureSpec("frames", 2),
+        "mel": MEL,
+        "f0": TWO,
+        "phase": TWO,
         "speaker": FeatureSpec("label", 3),
         "style": FeatureSpec("vector", 2),
     },
@@ -38,7 +43,19 @@ CASES = {
     },
     "repeat, looking further than its convolutions": {"mode": "repeat", "look_ahead": 3},
     "harmonic": {"harmonics": 3, "mode": "repeat", "layers": 1, "channels": 5},
+    "harmonic, without look-ahead": {"harmonics": 3, "mode": "repeat", "look_ahead": 0},
     "harmonic, above frame rate": {"harmonics": 2, "rates": [4], "look_ahead": 2},
+    "optional f0": {"mode": "linear", "optional": ["f0"], "pitch_ahead": 0},
+    "optional phase": {"harmonics": 2, "mode": "repeat", "optional": ["phase"]},
+    "optional f0 and phase": {
+        "harmonics": 2,
+        "mode": "repeat",
+        "layers": 1,
+        "channels": 5,
+        "look_ahead": 2,
+        "pitch_ahead": 3,
+        "optional": ["f0", "phase"],
+    },
 }
 
 
@@ -47,7 +64,8 @@ def encoder(request):
     torch.manual_seed(0)
     settings = dict(CASES[request.param])
     kind = HarmonicEncoder if "harmonics" in settings else FrameEncoder
-    return kind(SPEC, **settings).double()
+    own = dict.fromkeys(settings.pop("optional", []), OPTIONAL)
+    return kind(replace(SPEC, features=SPEC.features | own), **settings).double()
 
 
 def features(frames=7, batch=2):
@@ -60,43 +78,58 @@ def features(frames=7, batch=2):
     }
 
 
+def with_gaps(encoder, given):
+    """Take away what is optional in some frames."""
+    given = dict(given)
+    for name, first in (("f0", 1), ("phase", 0)):
+        if encoder.features[name].optional:
+            given[name] = given[name].clone()
+            given[name][:, first::3] = math.nan
+            given[name][1] = math.nan
+    return given
+
+
+def fields(context):
+    """Return the tensors that a context holds."""
+    found = {name: getattr(context, name) for name in ("rows", "source", "lag")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 @pytest.mark.parametrize("frames", [1, 2, 7])
-def test_the_context_covers_every_site_for_the_wavenet(encoder, frames):
-    context = encoder(features(frames))
-    source = getattr(encoder, "source_channels", 0)
-    width = encoder.channels + encoder.hop * source
-    assert context.shape == (2, frames * 12 // encoder.hop, width)
-    net = WaveNet(
-        2,
-        2,
-        channels=3,
-        context_channels=encoder.channels,
-        context_hop=encoder.hop,
-        source_channels=source,
-    ).double()
-    x = torch.zeros(2, 12 * frames, dtype=torch.float64)
-    assert net(x, context).shape == (2, 12 * frames, 2)
+def test_the_context_covers_every_site(encoder, frames):
+    context = encoder(with_gaps(encoder, features(frames)))
+    assert context.rows.shape == (2, frames * 12 // encoder.hop, encoder.channels)
+    assert context.hop == encoder.hop
+    harmonic = isinstance(encoder, HarmonicEncoder)
+    assert list(fields(context)) == (["rows", "source", "lag"] if harmonic else ["rows"])
+    if harmonic:
+        assert context.source.shape == (2, 12 * frames, encoder.source_channels)
+        assert context.lag.shape == (2, 12 * frames)
+    assert all(bool(value.isfinite().all()) for value in fields(context).values())
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 3, 7])
-def test_chunks_of_frames_equal_the_whole_after_the_latency(encoder, chunk):
-    given = features()
-    whole = encoder(given)
+def in_chunks(encoder, given, chunk):
+    """Return the context of a stream that repeats its last frame at the end."""
     later = {
         k: torch.cat([v, v[:, -1:].expand(-1, encoder.latency, -1)], 1)[:, encoder.latency :]
-        if k in ("mel", "f0", "phase")
+        if k in FRAMES
         else v
         for k, v in given.items()
     }
     state, parts = encoder.begin(given), []
-    for start in range(0, 7, chunk):
-        piece = {
-            k: v[:, start : start + chunk] if k in ("mel", "f0", "phase") else v
-            for k, v in later.items()
-        }
-        rows, state = encoder.run(state, piece)
-        parts.append(rows)
-    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-12, rtol=0)
+    for start in range(0, given["mel"].shape[1], chunk):
+        piece = {k: v[:, start : start + chunk] if k in FRAMES else v for k, v in later.items()}
+        context, state = encoder.run(state, piece)
+        parts.append(fields(context))
+    return {k: torch.cat([part[k] for part in parts], 1) for k in parts[0]}
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7])
+def test_chunks_of_frames_equal_the_whole_after_the_latency(encoder, chunk):
+    given = with_gaps(encoder, features(9))
+    whole, parts = fields(encoder(given)), in_chunks(encoder, given, chunk)
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, atol=1e-10, rtol=0)
 
 
 def test_a_frame_is_not_seen_more_than_the_latency_ahead(encoder):
@@ -104,27 +137,32 @@ def test_a_frame_is_not_seen_more_than_the_latency_ahead(encoder):
     given["speaker"] = given["speaker"][:1]
 
     def of_frames(mel):
-        rows = encoder(given | {"mel": mel})
+        rows = encoder(given | {"mel": mel}).rows
         return rows.unflatten(1, (7, -1)).square().sum((0, 2, 3))
 
+    ahead = encoder.look_ahead
     seen = jacobian(of_frames, given["mel"]).abs().sum((1, 3)) > 0
-    assert not seen.triu(encoder.latency + 1).any()
-    assert torch.diagonal(seen, encoder.latency).all()
+    assert not seen.triu(ahead + 1).any()
+    assert torch.diagonal(seen, ahead).all()
 
 
 def test_every_parameter_gets_a_gradient_and_labels_count(encoder):
     given = features()
-    encoder(given).square().sum().backward()
+    context = encoder(given)
+    values = fields(context)
+    loss = sum(value.square().sum() for name, value in values.items() if name != "lag")
+    loss = loss + sum(encoder.loss(given).values())
+    loss.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
-    other = encoder(given | {"speaker": torch.tensor([1, 2])})
-    assert not torch.equal(other[0], encoder(given)[0])
-    assert torch.equal(other[1], encoder(given)[1])
+    other = encoder(given | {"speaker": torch.tensor([1, 2])}).rows
+    assert not torch.equal(other[0], context.rows[0])
+    assert torch.equal(other[1], context.rows[1])
 
 
 def test_repetition_without_layers_passes_standardized_frames():
     encoder = FrameEncoder(SPEC, mode="repeat", look_ahead=0).double()
     given = features()
-    rows = encoder(given)
+    rows = encoder(given).rows
     torch.testing.assert_close(rows[..., :4], (given["mel"] - 1) / 2)
     assert torch.equal(rows[..., 4:6], given["f0"])
     assert torch.equal(rows[..., 6:8], given["phase"])
@@ -133,7 +171,7 @@ def test_repetition_without_layers_passes_standardized_frames():
 
 def test_linear_interpolation_goes_straight_from_frame_to_frame():
     spec = DataSpec(sites=None, hop=4, features={"f0": FeatureSpec("frames", 1)})
-    rows = FrameEncoder(spec, mode="linear")({"f0": torch.tensor([[[0.0], [4.0], [0.0]]])})
+    rows = FrameEncoder(spec, mode="linear")({"f0": torch.tensor([[[0.0], [4.0], [0.0]]])}).rows
     expected = [1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     assert rows.flatten().tolist() == expected
 
@@ -141,7 +179,7 @@ def test_linear_interpolation_goes_straight_from_frame_to_frame():
 def test_transposed_convolutions_start_near_interpolation_not_near_zero():
     torch.manual_seed(0)
     spec = DataSpec(sites=None, hop=256, features={"mel": FeatureSpec("frames", 20)})
-    rows = FrameEncoder(spec)({"mel": torch.randn(1, 50, 20)})
+    rows = FrameEncoder(spec)({"mel": torch.randn(1, 50, 20)}).rows
     assert rows.std() > 0.3
 
 
@@ -189,7 +227,7 @@ PITCHED = DataSpec(
 
 def test_the_source_is_the_waves_of_the_pitch_where_it_is_voiced():
     encoder = HarmonicEncoder(PITCHED, harmonics=3, voices=0, mode="repeat", look_ahead=0).double()
-    source = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED))[..., 4:].reshape(30, 3, 2)
+    source = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED)).source[0].reshape(30, 3, 2)
     turns = 400 / 8000 * torch.arange(30, dtype=torch.float64)
     for h in (1, 2, 3):
         angle = 2 * math.pi * h * turns
@@ -200,7 +238,7 @@ def test_the_source_is_the_waves_of_the_pitch_where_it_is_voiced():
 
 def test_harmonics_above_half_the_rate_are_silent():
     encoder = HarmonicEncoder(PITCHED, harmonics=3, voices=0, mode="repeat").double()
-    source = encoder(pitched(1500, [1, 1, 1], PITCHED))[..., 4:].reshape(15, 3, 2)
+    source = encoder(pitched(1500, [1, 1, 1], PITCHED)).source[0].reshape(15, 3, 2)
     assert source[:, :2].abs().amax(0).min() > 0.5
     assert not source[:, 2].any()
 
@@ -208,8 +246,8 @@ def test_harmonics_above_half_the_rate_are_silent():
 def test_voices_are_weighted_sums_of_the_waves():
     torch.manual_seed(0)
     encoder = HarmonicEncoder(PITCHED, harmonics=3, voices=2, mode="repeat", look_ahead=0).double()
-    rows = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED))
-    own, source = rows[..., :4], rows[..., 4:].reshape(6, 5, 8)
+    context = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED))
+    own, source = context.rows[0], context.source[0].reshape(6, 5, 8)
     weights = encoder.mixing(own).reshape(6, 1, 2, 6)
     gain = (4 * torch.tanh(encoder.loudness(own) / 4)).exp().reshape(6, 1, 2)
     expected = (weights * source[:, :, None, :6]).sum(-1) * gain

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
 
 from distill.contract import Batch, DataSpec, FeatureSpec
-from distill.data.audio.checks import check_clips
+from distill.data.audio.checks import check_clips, check_features
 from distill.data.audio.crops import Crop, cut, dequantize
 from distill.data.audio.envelope import closed_formula
 from distill.data.audio.measure import measure
@@ -46,6 +46,8 @@ class AudioData(Data):
         seed: Of the split by clips.
         held_out: Share of the clips to hold out, rounded up.
         held_out_seconds: Longest held-out value; the rest of a longer clip is not used.
+        optional: Features to learn from, `f0` and `phase`, which a trained model can do without:
+            they are in every batch, and it estimates them where they are not given.
 
     Attributes:
         scan: As given.
@@ -73,7 +75,9 @@ class AudioData(Data):
         seed: int = 0,
         held_out: float = 0.1,
         held_out_seconds: float = 4.0,
+        optional: Sequence[str] = (),
     ) -> None:
+        check_features(type(self).__name__, conditions, optional)
         check_clips(type(self).__name__, clips, crop, conditions, mel.hop, held_out)
         order = np.random.default_rng([_SPLIT, seed]).permutation(len(clips))
         held = int(np.ceil(held_out * len(clips)))
@@ -86,7 +90,7 @@ class AudioData(Data):
                 f"{type(self).__name__}: wanted held_out_seconds of a frame or more, "
                 f"{mel.hop / sample_rate:.4f} s, got {held_out_seconds}."
             )
-        self._conditions = tuple(conditions)
+        self._names, self._optional = (*conditions, *optional), tuple(optional)
         self._speakers = sorted({c.speaker for c in clips if c.speaker is not None})
         sites = np.array([clip.sites for clip in self._train])
         self._ends = np.cumsum(sites)
@@ -152,7 +156,7 @@ class AudioData(Data):
     ) -> Batch:
         x = dequantize(torch.stack([crop.samples for crop in crops]), noise)
         features = {}
-        for name in self._conditions:
+        for name in self._names:
             if name == "speaker":
                 features[name] = torch.tensor([self._speakers.index(str(c.speaker)) for c in clips])
             elif name == "label":
@@ -166,8 +170,9 @@ class AudioData(Data):
         return Batch(x, features or None, mask)
 
     def _spec(self, labels: Sequence[str]) -> DataSpec:
-        framed = [name for name in FRAMED if name in self._conditions]
+        framed = [name for name in FRAMED if name in self._names]
         scale, measured = measure(self._train, framed)
+        measured = {k: replace(v, optional=k in self._optional) for k, v in measured.items()}
         sizes = {"speaker": len(self._speakers), "label": len(labels)}
         beside = {
             "f0": ("pitch", asdict(self._pitch)),
@@ -180,13 +185,13 @@ class AudioData(Data):
             scale=(scale,),
             features={
                 name: measured[name] if name in measured else FeatureSpec("label", sizes[name])
-                for name in self._conditions
+                for name in self._names
             },
             sample_rate=self._rate,
             hop=self.mel.hop if framed else 1,
             settings={"mel": asdict(self.mel)}
             | ({"envelope": closed_formula(self.mel, self._rate)} if "mel" in framed else {})
-            | dict(beside[name] for name in self._conditions if name in beside),
+            | dict(beside[name] for name in self._names if name in beside),
         )
 
 

@@ -8,6 +8,39 @@ from collections.abc import Sequence
 from distill.data.audio.preparation import Clip
 
 CONDITIONS = ("mel", "f0", "phase", "speaker", "label")
+OPTIONAL = ("f0", "phase")
+
+
+def check_features(name: str, conditions: Sequence[str], optional: Sequence[str]) -> None:
+    """Raise unless features are known, named once, and what is optional follows from the others.
+
+    Arguments:
+        name: Of the data set, for the message.
+        conditions: Features that are given.
+        optional: Features that need not be.
+
+    Errors:
+        ValueError: What is wrong.
+    """
+    if set(conditions) - set(CONDITIONS) or len(set(conditions)) < len(conditions):
+        raise ValueError(
+            f"{name}: wanted conditions among {', '.join(CONDITIONS)}, each once, got "
+            f"{', '.join(conditions)}."
+        )
+    twice = set(optional) & set(conditions) or len(set(optional)) < len(optional)
+    if set(optional) - set(OPTIONAL) or twice:
+        raise ValueError(
+            f"{name}: wanted optional among {', '.join(OPTIONAL)}, each once and none that "
+            f"conditions names, got optional={', '.join(optional)} beside conditions="
+            f"{', '.join(conditions) or 'none'}. Name a feature in one of them."
+        )
+    for feature, source in (("f0", "mel"), ("phase", "f0")):
+        if feature in optional and source not in (*conditions, *optional):
+            raise ValueError(
+                f"{name}: wanted {source} beside the optional {feature}, which is estimated from "
+                f"it, got conditions={', '.join(conditions) or 'none'}, optional="
+                f"{', '.join(optional)}. Add {source} to conditions."
+            )
 
 
 def check_clips(
@@ -35,11 +68,6 @@ def check_clips(
         near = max(1, round(crop / hop)) * hop
         raise ValueError(
             f"{name}: wanted crop, a multiple of the mel's hop {hop}, got {crop}. {near} would do."
-        )
-    if set(conditions) - set(CONDITIONS) or len(set(conditions)) < len(conditions):
-        raise ValueError(
-            f"{name}: wanted conditions among {', '.join(CONDITIONS)}, each once, got "
-            f"{', '.join(conditions)}."
         )
     if not 0 < held_out < 1 or math.ceil(held_out * len(clips)) >= len(clips):
         raise ValueError(

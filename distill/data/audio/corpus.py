@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from distill.data.audio.batches import FRAMED, AudioData
+from distill.data.audio.checks import check_features
 from distill.data.audio.files import UnusableError
 from distill.data.audio.layouts import AnyFolder, Layout
 from distill.data.audio.mel import LogMel
@@ -34,7 +35,7 @@ class AudioCorpus(AudioData):
         layout: `AnyFolder`, `LJSpeech` or `Digits`.
         sample_rate: Hz.
         crop: Sites of a training crop, a multiple of the mel's hop.
-        conditions: The features to give, any of `mel`, `f0`, `speaker`, `label`, or none.
+        conditions: The features to give, any of `mel`, `f0`, `phase`, `speaker`, `label`, or none.
         mel: Settings of the mel, and of the frames.
         pitch: Settings of f0.
         level: Root mean square to bring each clip to, dB of full scale; `None` leaves it.
@@ -47,6 +48,7 @@ class AudioCorpus(AudioData):
         memory: Hold the clips in memory up to this size, GB; beyond, read them from the cache.
         cache: Folder of prepared clips; `None` keeps none.
         workers: Processes that prepare clips.
+        optional: Of `f0` and `phase`, those that a trained model can do without.
 
     Errors:
         FileNotFoundError: No such folder.
@@ -77,9 +79,11 @@ class AudioCorpus(AudioData):
         memory: float = 4.0,
         cache: str | None = "~/.cache/distill",
         workers: int = 1,
+        optional: Sequence[str] = (),
     ) -> None:
+        check_features(type(self).__name__, conditions, optional)  # before all the work
         layout, mel, pitch = layout or AnyFolder(), mel or LogMel(), pitch or Pitch()
-        mel.filters(sample_rate)  # before all the work
+        mel.filters(sample_rate)
         prepare = Preparation(
             sample_rate=sample_rate,
             level=level,
@@ -87,7 +91,7 @@ class AudioCorpus(AudioData):
             shortest=shortest,
             silence=silence,
             mel=mel,
-            features=tuple(name for name in FRAMED if name in conditions),
+            features=tuple(name for name in FRAMED if name in (*conditions, *optional)),
             pitch=pitch,
             cache=cache,
         )
@@ -104,6 +108,7 @@ class AudioCorpus(AudioData):
             seed=seed,
             held_out=held_out,
             held_out_seconds=held_out_seconds,
+            optional=optional,
         )
 
 

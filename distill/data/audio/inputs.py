@@ -15,6 +15,7 @@ from distill.data.audio.mel import LogMel
 from distill.data.audio.mel_files import MEL_SUFFIXES, read_mel
 from distill.data.audio.pitch import Pitch
 from distill.data.audio.preparation import STEP, Preparation, Source
+from distill.networks.frame_features import with_missing
 
 
 class Input(NamedTuple):
@@ -22,7 +23,8 @@ class Input(NamedTuple):
 
     Arguments:
         name: Its path below the folder, without suffix.
-        features: As the model wants them, for a batch of 1.
+        features: As the model wants them, for a batch of 1; what it can do without, and does not
+            get, is NaN.
         reference: The waveform `(1, F * hop)` that they came from, or `None` for a mel.
     """
 
@@ -51,8 +53,8 @@ def read_inputs(
     Errors:
         FileNotFoundError: There is nothing at the path.
         ValueError: Nothing can be used, with the reason: audio of a lower rate or that can't be
-            read; a mel with other bands, hop or rate, or NaN; a speaker or label that the model
-            wants and does not get, or does not know.
+            read; a mel with other bands, hop or rate, or NaN; an F0 out of range; a speaker or
+            label that the model wants and does not get, or does not know.
     """
     path = Path(path).expanduser()
     beside = {
@@ -98,11 +100,13 @@ def _files(path: Path) -> list[Path]:
 def _read(file: Path, spec: DataSpec, framed: list[str]) -> tuple[dict[str, Tensor], Tensor | None]:
     if file.suffix in MEL_SUFFIXES:
         features = read_mel(file, spec)
-        if "phase" in framed and "f0" in features:
+        phase_wanted = "phase" in framed and not spec.features["phase"].optional
+        if phase_wanted and "f0" in features:
             assert spec.sample_rate is not None
             pitch, mel = Pitch.of(spec), LogMel.of(spec)
             phase = pitch.integrate(features["f0"][0], spec.sample_rate, mel)
             features["phase"] = phase[None]
+        features = with_missing(features, {name: spec.features[name] for name in framed})
         missing = [name for name in framed if name not in features]
         if missing:
             raise ValueError(

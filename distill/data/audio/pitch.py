@@ -13,18 +13,23 @@ from torch.nn import functional as F
 
 from distill.contract import DataSpec
 from distill.data.audio.mel import LogMel
+from distill.data.audio.refine import refine
+from distill.networks.glide import glide
 
 
 @dataclass(frozen=True)
 class Pitch:
     """Probabilistic YIN (`librosa.pyin`) on the frames of a mel, so that both stand side by side.
 
-    It takes about a quarter of the audio's duration on one core; a coarser resolution takes less.
+    It takes about a quarter of the audio's duration on one core or more; a coarser resolution takes
+    less. A call gives the tracker's own grid, one frequency for all of a frame; `refined` moves it
+    to where the harmonics are, and phases follow a line between the frames of a voiced run.
 
     Arguments:
         low: Lowest frequency, Hz.
         high: Highest frequency, Hz.
         resolution: Of the frequency grid, semitones.
+        refine: Share of a frequency within which `refined` looks for a better one, 0 for none.
 
     Errors:
         ValueError: A range without sense; a waveform with another shape than `(T,)`.
@@ -41,6 +46,7 @@ class Pitch:
     low: float = 65.0
     high: float = 600.0
     resolution: float = 0.1
+    refine: float = 0.03
 
     def __post_init__(self) -> None:
         """Check the range."""
@@ -48,6 +54,10 @@ class Pitch:
             raise ValueError(
                 "Pitch: wanted 0 < low < high and a resolution between 0 and 1 semitone, got "
                 f"low={self.low}, high={self.high}, resolution={self.resolution}."
+            )
+        if not 0 <= self.refine < 0.1:
+            raise ValueError(
+                f"Pitch: wanted refine, a share from 0 to 0.1, got {self.refine}. 0.03 does."
             )
 
     @classmethod
@@ -95,6 +105,20 @@ class Pitch:
         )
         return torch.from_numpy(np.where(voiced, hertz, 0.0)).float()
 
+    def refined(self, hertz: Tensor, x: Tensor, rate: int, mel: LogMel) -> Tensor:
+        """Move the frequencies of a call to where the harmonics of the waveform are strongest.
+
+        Arguments:
+            hertz: What the call returned, `(F,)`.
+            x: Waveform `(T,)`.
+            rate: Sample rate, Hz.
+            mel: Whose frames.
+
+        Returns:
+            Hz `(F,)`, 0 where it is not voiced.
+        """
+        return refine(hertz, x, rate, mel.centers(len(hertz)), self.refine)
+
     def contour(self, hertz: Tensor) -> Tensor:
         """Turn frequencies `(F,)`, 0 where unvoiced, into the feature `(F, 2)`.
 
@@ -133,7 +157,7 @@ class Pitch:
             >>> Pitch().phase(contour, wave, 8000, LogMel(hop=80)).round(decimals=1)[5].tolist()
             [1.0, 0.0]
         """
-        starts, turns = _turns(contour, rate, mel.hop)
+        starts, turns = _turns(contour, rate, mel)
         x = F.pad(x.double(), (0, len(turns) - len(x)))
         half = round(0.02 * rate)
         window = torch.hann_window(2 * half + 1, periodic=False, dtype=torch.float64)
@@ -142,7 +166,10 @@ class Pitch:
         return _circle(starts + offset / (2 * math.pi), contour)
 
     def integrate(self, contour: Tensor, rate: int, mel: LogMel) -> Tensor:
-        """Return the phase that a contour adds up to from 0, where there is no waveform.
+        r"""Return the phase that a contour adds up to from 0, where there is no waveform.
+
+        The frequency runs along the line of `distill.networks.glide`, straight within a frame from
+        $b_f$ to $e_f$: $\Phi_{f+1} = \Phi_f + H (b_f + e_f) / 2r$.
 
         Arguments:
             contour: From `contour`, `(F, 2)`.
@@ -152,19 +179,21 @@ class Pitch:
         Returns:
             As `phase` does.
         """
-        return _circle(_turns(contour, rate, mel.hop)[0], contour)
+        return _circle(_turns(contour, rate, mel)[0], contour)
 
     def silence(self) -> Tensor:
         """Return the feature of a frame of silence, `(2,)`."""
         return torch.tensor([self.neutral, 0.0])
 
 
-def _turns(contour: Tensor, rate: int, hop: int) -> tuple[Tensor, Tensor]:
+def _turns(contour: Tensor, rate: int, mel: LogMel) -> tuple[Tensor, Tensor]:
     """Return the turns since the beginning at each start `(F,)` and each site `(F hop,)`."""
-    step = contour[:, 0].double().exp() / rate
-    starts = (torch.cumsum(step, 0) - step) * hop
-    sites = starts[:, None] + step[:, None] * torch.arange(hop, dtype=torch.float64)
-    return starts, sites.flatten()
+    step = F.pad(contour[:, 0].double().exp() / rate, (1, 1))
+    line = glide(step, F.pad(contour[:, 1] > 0, (1, 1)), centered=mel.align == "middle")
+    turns = line.turns(mel.hop)
+    starts = torch.cumsum(turns, 0) - turns
+    sites = torch.arange(mel.hop, dtype=torch.float64)
+    return starts, (starts[:, None] + line.within(sites, mel.hop)).flatten()
 
 
 def _circle(turns: Tensor, contour: Tensor) -> Tensor:

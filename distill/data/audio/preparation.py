@@ -22,6 +22,7 @@ from distill.data.audio.pitch import Pitch
 STEP = 2.0**-15
 """One step of 16-bit audio."""
 _PEAK = 0.99
+_PITCH_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,12 @@ class Preparation:
         def feature(name: str) -> Tensor:
             return cache.recall(keys[name], lambda: {"value": compute[name]()})["value"]
 
+        heard = (x, self.sample_rate, self.mel)
         compute: dict[str, Callable[[], Tensor]] = {
             "mel": lambda: self.mel(x[None], self.sample_rate)[0].float(),
-            "f0": lambda: self.pitch.contour(self.pitch(x, self.sample_rate, self.mel)),
-            "phase": lambda: self.pitch.phase(feature("f0"), x, self.sample_rate, self.mel),
+            "hertz": lambda: self.pitch(*heard),
+            "f0": lambda: self.pitch.contour(self.pitch.refined(feature("hertz"), *heard)),
+            "phase": lambda: self.pitch.phase(feature("f0"), *heard),
         }
         frames = {name: feature(name) for name in self.features}
         return Loaded(samples, frames, audio["facts"] | {"recalled": recalled})
@@ -113,9 +116,13 @@ class Preparation:
             audio = {"file": identity(path), **{name: getattr(self, name) for name in names}}
         except OSError as error:
             raise UnusableError(f"unreadable: {error.strerror}") from None
-        pitch = {"pitch": asdict(self.pitch), "hop": self.mel.hop, "align": self.mel.align}
+        frames = {"hop": self.mel.hop, "align": self.mel.align}
+        pitch = {"pitch": asdict(self.pitch), "version": _PITCH_VERSION, **frames}
+        # The tracker takes long: its result stands, however it is refined.
+        tracked = {k: v for k, v in asdict(self.pitch).items() if k != "refine"}
         settings: dict[str, dict[str, Any]] = {
             "mel": {"mel": asdict(self.mel)},
+            "hertz": {"pitch": tracked, **frames},
             "f0": pitch,
             "phase": pitch,
         }

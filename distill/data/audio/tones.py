@@ -40,6 +40,7 @@ class Tones(AudioData):
         seed: Of sounds and split.
         held_out: Share of the clips to hold out, rounded up.
         held_out_seconds: Longest held-out value.
+        optional: Of `f0` and `phase`, those that a trained model can do without.
 
     Errors:
         ValueError: Fewer than two clips, clips below 0.2 s, an unknown kind, a rate below 4 kHz;
@@ -66,6 +67,7 @@ class Tones(AudioData):
         seed: int = 0,
         held_out: float = 0.1,
         held_out_seconds: float = 4.0,
+        optional: Sequence[str] = (),
     ) -> None:
         unknown = [kind for kind in kinds if kind not in _MAKE]
         if count < 2 or seconds < 0.2 or not kinds or unknown or sample_rate < 4000:
@@ -106,6 +108,7 @@ class Tones(AudioData):
             seed=seed,
             held_out=held_out,
             held_out_seconds=held_out_seconds,
+            optional=optional,
         )
 
     def truth_f0(self, name: str) -> Tensor:

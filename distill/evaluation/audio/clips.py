@@ -10,6 +10,7 @@ from torch import Tensor
 
 from distill.contract import Batch, DataSpec
 from distill.data import Data
+from distill.networks.frame_features import with_missing
 
 _SITES_AT_ONCE = 2**18
 
@@ -22,6 +23,7 @@ class Clip:
         name: What to call it.
         x: `(T,)`.
         features: By name, without the batch's axis: frames `(F, C)`, vectors `(C,)`, labels `()`.
+            Those that the spec calls optional may be missing.
         f0: True fundamental frequency of each frame in Hz, 0 where there is none; `None` where the
             data does not know it.
     """
@@ -81,7 +83,10 @@ def rate_of(spec: DataSpec) -> int:
 
 
 def collate(clips: Sequence[Clip], spec: DataSpec) -> Batch:
-    """Put clips into one batch, the shorter ones padded with zeros and their last frame."""
+    """Put clips into one batch, the shorter ones padded with zeros and their last frame.
+
+    Optional features that a clip lacks are NaN.
+    """
     sites = max(len(clip.x) for clip in clips)
     x = torch.zeros(len(clips), sites)
     mask = torch.zeros(len(clips), sites)
@@ -89,13 +94,28 @@ def collate(clips: Sequence[Clip], spec: DataSpec) -> Batch:
         x[row, : len(clip.x)] = clip.x
         mask[row, : len(clip.x)] = 1
     features = {}
+    given = [with_missing(clip.features, spec.features) for clip in clips]
     for name, feature in spec.features.items():
-        rows = [clip.features[name] for clip in clips]
+        rows = [found[name] for found in given]
         if feature.kind == "frames":
             frames = max(len(value) for value in rows)
             rows = [torch.cat([v, v[-1:].expand(frames - len(v), -1)]) for v in rows]
         features[name] = torch.stack(rows)
     return Batch(x, features or None, mask)
+
+
+def without_optional(clip: Clip, spec: DataSpec) -> Clip:
+    """Return the clip without the features that a model can do without: it must find its own.
+
+    Example:
+        >>> from distill.contract import FeatureSpec
+        >>> mel, f0 = FeatureSpec("frames", 3), FeatureSpec("frames", 2, optional=True)
+        >>> clip = Clip("a", torch.zeros(8), {"mel": torch.zeros(2, 3), "f0": torch.zeros(2, 2)})
+        >>> list(without_optional(clip, DataSpec(None, features={"mel": mel, "f0": f0})).features)
+        ['mel']
+    """
+    optional = {name for name, feature in spec.features.items() if feature.optional}
+    return replace(clip, features={k: v for k, v in clip.features.items() if k not in optional})
 
 
 def in_batches(
@@ -124,7 +144,7 @@ def _clip(
     given = {k: v[row].detach().cpu() for k, v in (batch.features or {}).items()}
     frames = min([sites, most, len(x)]) // spec.hop
     for key, feature in spec.features.items():
-        if feature.kind == "frames":
+        if feature.kind == "frames" and (key in given or not feature.optional):
             frames = min(frames, len(given[key]))
     for key, value in given.items():
         # Beside the model's own features a batch may hold labels that only evaluation reads.

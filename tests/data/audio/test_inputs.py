@@ -20,8 +20,9 @@ def data() -> Tones:
     return Tones(count=6, seconds=0.5, mel=MEL, crop=1024)
 
 
-def spec_with(*conditions: str) -> DataSpec:
-    return Tones(count=6, seconds=0.5, mel=MEL, crop=1024, conditions=conditions).spec
+def spec_with(*conditions: str, optional: tuple[str, ...] = ()) -> DataSpec:
+    made = Tones(count=6, seconds=0.5, mel=MEL, crop=1024, conditions=conditions, optional=optional)
+    return made.spec
 
 
 def test_audio_gives_its_features_and_itself(data: Tones, tmp_path: Path) -> None:
@@ -48,6 +49,11 @@ def test_mels_are_read_in_either_order(data: Tones, tmp_path: Path) -> None:
         assert one.reference is None
 
 
+def pitched(line: float, frames: int = 9) -> torch.Tensor:
+    """Return an F0 that is voiced all along."""
+    return torch.tensor([[line, 1.0]]).repeat(frames, 1)
+
+
 def wrong(name: str, tmp_path: Path) -> tuple[Path, str]:
     """Write a file that must be refused, and return what must be said of it."""
     mel = torch.randn(9, 20)
@@ -64,6 +70,10 @@ def wrong(name: str, tmp_path: Path) -> tuple[Path, str]:
         "hop": ({"mel": mel, "hop": torch.tensor(256)}, "hop=64, .* got hop=256"),
         "log": ({"mel": mel, "log": "log10"}, "log=natural, .* got log=log10"),
         "f0": ({"mel": mel, "f0": torch.zeros(8, 2)}, r"same length, got \[9, 8\]"),
+        "f0 in Hz": ({"mel": mel, "f0": pitched(200.0)}, "in frame 0 and in 8 others"),
+        "f0 too high": ({"mel": mel, "f0": pitched(8.0)}, "20 to 2000 Hz.*got 2981 Hz"),
+        "f0 too low": ({"mel": mel, "f0": pitched(1.0)}, "natural logarithm of Hz"),
+        "f0 with NaN": ({"mel": mel, "f0": pitched(torch.nan)}, "f0 holds NaN.*in 9 of 9 frames"),
     }
     path = tmp_path / f"{name}.pt"
     if name == "garbage":
@@ -77,7 +87,10 @@ def wrong(name: str, tmp_path: Path) -> tuple[Path, str]:
 
 @pytest.mark.parametrize(
     "name",
-    ["bands", "axes", "NaN", "no frames", "words", "no mel", "rate", "hop", "log", "f0", "garbage"],
+    [
+        *("bands", "axes", "NaN", "no frames", "words", "no mel", "rate", "hop", "log", "garbage"),
+        *("f0", "f0 in Hz", "f0 too high", "f0 too low", "f0 with NaN"),
+    ],
 )
 def test_a_mel_that_does_not_fit_is_refused_in_one_line(
     name: str, data: Tones, tmp_path: Path
@@ -132,7 +145,7 @@ def test_a_label_is_asked_for_by_name_or_number(tmp_path: Path) -> None:
 
 def test_pitch_comes_with_audio_or_beside_a_mel(data: Tones, tmp_path: Path) -> None:
     spec = spec_with("mel", "f0")
-    torch.save({"mel": torch.zeros(5, 20), "f0": torch.ones(5, 2)}, tmp_path / "a.pt")
+    torch.save({"mel": torch.zeros(5, 20), "f0": pitched(5.0, 5)}, tmp_path / "a.pt")
     assert read_inputs(tmp_path / "a.pt", spec)[0].features["f0"].shape == (1, 5, 2)
     np.save(tmp_path / "b.npy", np.zeros((5, 20)))
     with pytest.raises(ValueError, match="the model wants f0 beside the mel"):
@@ -143,8 +156,32 @@ def test_pitch_comes_with_audio_or_beside_a_mel(data: Tones, tmp_path: Path) -> 
 
 def test_beside_a_mel_the_phase_is_what_its_pitch_adds_up_to(tmp_path: Path) -> None:
     spec = spec_with("mel", "f0", "phase")
-    f0 = torch.tensor([[np.log(125.0), 1.0]]).repeat(5, 1)
+    f0 = pitched(np.log(125.0), 5)
     torch.save({"mel": torch.zeros(5, 20), "f0": f0}, tmp_path / "a.pt")
     phase = read_inputs(tmp_path / "a.pt", spec)[0].features["phase"]
     # 64 sites of 125 Hz at 8 kHz are one turn.
     torch.testing.assert_close(phase, torch.tensor([1.0, 0.0]).expand(1, 5, 2), atol=1e-5, rtol=0)
+
+
+def test_a_model_that_finds_its_pitch_needs_the_mel_alone(data: Tones, tmp_path: Path) -> None:
+    spec = spec_with("mel", optional=("f0", "phase"))
+    np.save(tmp_path / "a.npy", np.zeros((5, 20)))
+    features = read_inputs(tmp_path / "a.npy", spec)[0].features
+    assert list(features) == ["mel", "f0", "phase"]
+    assert features["f0"].shape == features["phase"].shape == (1, 5, 2)
+    assert features["f0"].isnan().all()
+    assert features["phase"].isnan().all()
+    f0 = pitched(5.0, 5)
+    f0[3] = torch.nan
+    torch.save({"mel": torch.zeros(5, 20), "f0": f0}, tmp_path / "b.pt")
+    features = read_inputs(tmp_path / "b.pt", spec)[0].features
+    torch.testing.assert_close(features["f0"][0], f0, equal_nan=True)
+    assert features["phase"].isnan().all()
+    f0[2, 0] = torch.nan
+    torch.save({"mel": torch.zeros(5, 20), "f0": f0}, tmp_path / "b.pt")
+    with pytest.raises(ValueError, match="in 1 of 5 frames"):
+        read_inputs(tmp_path / "b.pt", spec)
+    soundfile.write(tmp_path / "c.wav", data._held[0].load().samples.numpy(), 8000)
+    features = read_inputs(tmp_path / "c.wav", spec)[0].features
+    assert features["f0"].isfinite().all()
+    assert features["phase"].isfinite().all()

@@ -13,7 +13,7 @@ from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.data import Data, Moons
 from distill.data.audio import LogMel, Tones
 from distill.distributions import MuLaw
-from distill.evaluation.audio.clips import collate, held_out_clips, in_batches
+from distill.evaluation.audio.clips import collate, held_out_clips, in_batches, without_optional
 from distill.evaluation.audio.copies import copies
 from distill.evaluation.audio.health import health
 from distill.evaluation.audio.labels import change_by_label, right_label_wins
@@ -26,6 +26,7 @@ from distill.evaluation.audio.likelihood import (
 from distill.models import AutoregressiveDensity, Density, Flow, wavenet, wavenet_iaf
 
 HOP = 16
+MEL_8K = LogMel(bands=20, fft=256, window=256, hop=64, high=None)
 MEL = LogMel(bands=4, fft=64, window=64, hop=HOP, high=None)
 
 
@@ -102,6 +103,21 @@ def test_batches_are_bounded_and_hold_every_clip(data):
     clips = held_out_clips(data, 3, 10.0)
     parts = [part for part, _ in in_batches(clips, data.spec, sites=7 * HOP)]
     assert [[clip.name for clip in part] for part in parts] == [["five"], ["three", "two"]]
+
+
+def test_clips_without_optional_features_are_nan_in_a_batch() -> None:
+    data = Tones(
+        count=4, seconds=0.3, mel=MEL_8K, crop=1024, optional=("f0", "phase"), held_out=0.5
+    )
+    clips = held_out_clips(data, 2, 0.2)
+    bare = without_optional(clips[0], data.spec)
+    assert list(bare.features) == ["mel"]
+    batch = collate([bare, clips[1]], data.spec)
+    assert batch.features is not None
+    assert torch.equal(batch.features["mel"][0], clips[0].features["mel"])
+    for name in ("f0", "phase"):
+        assert batch.features[name][0].isnan().all()
+        assert torch.equal(batch.features[name][1], clips[1].features[name])
 
 
 def test_nll_per_site_equals_that_of_each_clip_alone(data, teacher):
