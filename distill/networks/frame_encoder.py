@@ -58,7 +58,7 @@ class FrameEncoder(nn.Module):
 
     Attributes:
         channels: Channels of the context: a WaveNet's `context_channels`.
-        hop: Sites per row of the context: a WaveNet's `context_hop`.
+        hop: Sites per row of the context.
         latency: Frames of look-ahead.
         reach: Frames that the state of a stream holds.
 
