@@ -65,8 +65,7 @@ class AutoregressiveDensity(Density):
         if self.outer is None:
             return self
         core = AutoregressiveDensity(self.conditioner, self.head, self.spec, self.encoder)
-        assert isinstance(core_of(self, core), AutoregressiveDensity)
-        return core
+        return core_of(self, core)
 
     def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Score all sites in one parallel pass."""

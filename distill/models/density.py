@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
 from distill.bijectors import Bijector
 from distill.contract import Context, DataSpec, Features
+
+D = TypeVar("D", bound="Density")
 
 
 class Density(nn.Module):
@@ -94,7 +98,7 @@ class Density(nn.Module):
         return self.spec.sites if sites is None else sites  # type: ignore[return-value]
 
 
-def core_of(whole: Density, core: Density) -> Density:
+def core_of(whole: D, core: D) -> D:
     """Let a core know the model that it is the core of."""
     core.training = whole.training
     core.__dict__["_whole"] = whole  # not a child module: it holds the core's own

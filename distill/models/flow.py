@@ -80,13 +80,12 @@ class Flow(Density):
         assert isinstance(self.bijector, Chain)
         inner = Chain(self._layers[:-1], self.bijector.recompute)
         inner.training = self.bijector.training
-        core = core_of(self, Flow(inner, self.spec, self.base, self.encoder))
-        assert isinstance(core, Flow)
-        return core
+        return core_of(self, Flow(inner, self.spec, self.base, self.encoder))
 
     @property
     def _layers(self) -> list[Bijector]:
-        return list(self.bijector.layers) if isinstance(self.bijector, Chain) else [self.bijector]
+        chain = self.bijector
+        return list(chain.layers) if isinstance(chain, Chain) else [chain]  # type: ignore[arg-type]
 
     def forward(self, noise: Tensor, features: Features | Context = None) -> Draw:  # type: ignore[override]
         """Draw: what training a student calls."""

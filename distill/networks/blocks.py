@@ -22,7 +22,11 @@ class InnerBlock(nn.Module):
         locations: Which of the P are locations; without any, nothing is moved.
 
     Attributes:
-        coefficients: r (r - 1) / 2 numbers a block, row after row of the triangle.
+        coefficients: How many a block has: r (r - 1) / 2, row after row of the triangle, or 0
+            where nothing is moved.
+
+    Errors:
+        ValueError: A location that is none of the P.
 
     Example:
         >>> inner = InnerBlock(block=3, parameters_per_site=2, locations=[0])
@@ -37,6 +41,11 @@ class InnerBlock(nn.Module):
 
     def __init__(self, block: int, parameters_per_site: int, locations: Sequence[int]) -> None:
         super().__init__()
+        if not all(0 <= i < parameters_per_site for i in locations):
+            raise ValueError(
+                f"InnerBlock: wanted locations among the {parameters_per_site} parameters of a "
+                f"site, got {list(locations)}. Pass those of the head or transform that reads them."
+            )
         self.block = block
         rows, columns = torch.tril_indices(block, block, -1)
         moved = torch.zeros(parameters_per_site)

@@ -66,7 +66,7 @@ class FrameEncoder(nn.Module):
 
     Attributes:
         channels: Channels of the context: a WaveNet's `context_channels`.
-        hop: Sites per row of the context: a WaveNet's `context_hop`.
+        hop: Sites per row of the context.
         latency: Frames of look-ahead, those of estimates included.
         reach: Frames that the first tensor of a state holds.
 

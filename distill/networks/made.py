@@ -32,7 +32,7 @@ class MADEState:
     position: int
     units: list[Tensor]
     ahead: list[Tensor]
-    from_context: Context | None
+    from_context: Tensor | None
 
 
 class MADE(Conditioner):

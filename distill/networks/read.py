@@ -75,13 +75,11 @@ class Reader:
         rows, held = self._rows(context, x, blocks) if self.channels else (None, 1)
         source = distance = None
         if self.source:
-            source = context.need("source", self, "Use an encoder that makes one: HarmonicEncoder.")
-            self._check("source", source, (*x.shape, self.source))
+            source = self._of_sites("source", context.source, (*x.shape, self.source))
             source = F.pad(source, (0, 0, 0, blocks * self.block - x.shape[1]))
             source = source.unflatten(1, (blocks, self.block)).flatten(2)
         if self.around:
-            lag = context.need("lag", self, "Use an encoder that knows pitch: HarmonicEncoder.")
-            self._check("lag", lag, tuple(x.shape))
+            lag = self._of_sites("lag", context.lag, tuple(x.shape))
             distance = whole_periods(lag[:, :: self.block], self.block, self.around, self.longest)
         return Read(rows, held, source, distance)
 
@@ -110,9 +108,11 @@ class Reader:
         return torch.cat([rows, ends], 1).unflatten(1, (blocks, each)).mean(2), 1
 
     @staticmethod
-    def _check(name: str, value: Tensor, wanted: tuple[int, ...]) -> None:
-        if value.shape != wanted:
+    def _of_sites(name: str, value: Tensor | None, wanted: tuple[int, ...]) -> Tensor:
+        if value is None or value.shape != wanted:
+            got = "none" if value is None else tuple(value.shape)
             raise ValueError(
-                f"WaveNet: wanted a context with {name} of shape {wanted}, got "
-                f"{tuple(value.shape)}. Pass the features of these very sites."
+                f"WaveNet: wanted a context with a {name} of shape {wanted}, got {got}. Use an "
+                "encoder that makes one (HarmonicEncoder), and the features of these very sites."
             )
+        return value

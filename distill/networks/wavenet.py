@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,24 +12,11 @@ from distill.contract import Context
 from distill.distributions.head import Head
 from distill.networks.blocks import InnerBlock, sites_ago
 from distill.networks.conditioner import Conditioner
+from distill.networks.precision import in_full
 from distill.networks.read import Read, Reader
 from distill.networks.wavenet_layer import WaveNetLayer
 from distill.networks.wavenet_sampling import generate_fast, has_fast_path
-
-RunState = tuple[Tensor, ...]
-"""The last input sites `(B, H)`, then each layer's last (k - 1) d inputs `(B, (k - 1) d, C)`."""
-
-
-@dataclass
-class WaveNetState:
-    """Sites read so far, a ring of each layer's last inputs, the block's own parameters."""
-
-    position: int
-    sites: Tensor
-    rings: list[Tensor]
-    read: Read
-    raw: Tensor
-    coefficients: Tensor
+from distill.networks.wavenet_state import RunState, StepState
 
 
 class WaveNet(Conditioner):
@@ -84,7 +70,7 @@ class WaveNet(Conditioner):
         >>> net(torch.randn(2, 20), Context(torch.randn(2, 4, 3), hop=5)).shape
         torch.Size([2, 20, 2])
         >>> net.receptive_field
-        80
+        84
     """
 
     def __init__(
@@ -117,7 +103,8 @@ class WaveNet(Conditioner):
                 "WaveNet: wanted context_channels > 0 beside a source, got "
                 f"{context_channels} and source_channels={source_channels}."
             )
-        if pitch_taps and (pitch_taps % 2 == 0 or longest_lag < block + pitch_taps // 2):
+        least = block + pitch_taps // 2
+        if pitch_taps and (pitch_taps < 0 or pitch_taps % 2 == 0 or longest_lag < least):
             raise ValueError(
                 "WaveNet: wanted an odd number of pitch_taps and longest_lag >= block + half of "
                 f"them, got pitch_taps={pitch_taps}, longest_lag={longest_lag}, block={block}."
@@ -161,7 +148,8 @@ class WaveNet(Conditioner):
     @property
     def receptive_field(self) -> int:
         """How many sites before t its parameters may depend on, those a period ago left out."""
-        return self.block * (1 + sum(layer.reach for layer in self._layers))
+        # The last site of a block also sees the others.
+        return self.block * (2 + sum(layer.reach for layer in self._layers)) - 1
 
     @property
     def history(self) -> int:
@@ -216,26 +204,27 @@ class WaveNet(Conditioner):
             after.append(past)
         return self._leave(h, skips, whole), tuple(after)
 
-    def start(self, x: Tensor, context: Context | None = None) -> WaveNetState:
+    def start(self, x: Tensor, context: Context | None = None) -> StepState:
         """Return the state before the first site."""
         rings = [x.new_zeros(layer.reach, x.shape[0], self.channels) for layer in self._layers]
-        padded = x.new_zeros(x.shape[0], self.history + x.shape[1] + self.block)
-        return WaveNetState(0, padded, rings, self.reader(context, x), padded, padded)
+        sites = x.new_zeros(x.shape[0], self.history + x.shape[1] + self.block)
+        return StepState(self.reader(context, x), sites, rings)
 
-    def step(self, state: WaveNetState, x_t: Tensor) -> tuple[Tensor, WaveNetState]:
+    def step(self, state: StepState, x_t: Tensor) -> tuple[Tensor, StepState]:
         """Take in the site last completed; return the next one's parameters `(B, P)`."""
-        position, r = state.position, self.block
-        here = self.history + position
-        if position:
-            state.sites[:, here - 1] = x_t
-        if position % r == 0:
-            state.raw, state.coefficients = self._step_block(state, position // r)
-        start = here - position % r
-        raw = self.inner(state.raw, state.coefficients, state.sites[:, start : start + r])
+        n, j = divmod(state.position, self.block)
+        start = self.history + n * self.block
+        if state.position:
+            state.sites[:, start + j - 1] = x_t
+        if j == 0:
+            state.raw, state.coefficients = self._step_block(state, n)
+        assert state.raw is not None
+        assert state.coefficients is not None
+        own = state.sites[:, start : start + self.block]
         state.position += 1
-        return raw[:, position % r], state
+        return self.inner(state.raw, state.coefficients, own)[:, j], state
 
-    def _step_block(self, state: WaveNetState, n: int) -> tuple[Tensor, Tensor]:
+    def _step_block(self, state: StepState, n: int) -> tuple[Tensor, Tensor]:
         own = state.read.at(n)
         h = self._enter(state.sites[:, n * self.block :][:, : self.history + self.block], own)[:, 0]
         skips = []
@@ -273,7 +262,7 @@ class WaveNet(Conditioner):
             return h + self.from_source(read.source.to(h.dtype))
 
         # The input and the residual path stay in full precision.
-        return _in_full(enter, whole)
+        return in_full(enter, whole)
 
     def _leave(self, h: Tensor, skips: list[Tensor], whole: Tensor) -> Tensor:
         raw, coefficients = self._raw(h, skips)
@@ -285,7 +274,7 @@ class WaveNet(Conditioner):
         if self.skip_channels:
             h = sum(skips[1:], skips[0].to(h.dtype)) * len(skips) ** -0.5
         # Parameters in half precision would blur a density far sharper than their last digit.
-        last = _in_full(lambda: self.last(torch.relu(self.hidden(torch.relu(h)))), h)
+        last = in_full(lambda: self.last(torch.relu(self.hidden(torch.relu(h)))), h)
         each = self.block * self.parameters_per_site
         return last[..., :each].unflatten(-1, (self.block, -1)), last[..., each:]
 
@@ -299,11 +288,3 @@ class WaveNet(Conditioner):
             pairs = zip(project.weight.chunk(count), biases, strict=True)
             return (F.linear(read.rows, weight, bias) for weight, bias in pairs)
         return self.from_context(read.rows).chunk(len(self.layers), -1)
-
-
-def _in_full(compute: Callable[[], Tensor], like: Tensor) -> Tensor:
-    """Compute in full precision; an exported graph has no region of autocast at all."""
-    if not torch.is_autocast_enabled(like.device.type):
-        return compute()
-    with torch.autocast(like.device.type, enabled=False):
-        return compute()

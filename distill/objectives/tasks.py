@@ -131,7 +131,7 @@ class Distillation(Task):
             value, _ = student.inward(batch.x, context)
         inner = Batch(value, batch.features, batch.mask)
         # The one place where models are stripped of the bijector that they share.
-        core, teacher = student.core, self.teacher.core  # type: ignore[union-attr]
+        core, teacher = student.core, self.teacher.core
         draw = core.draw(noise, context)
         return self.objective(draw, core, teacher, inner, progress)
 
