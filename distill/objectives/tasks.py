@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from distill.contract import Batch
 from distill.models import AutoregressiveDensity, Density, Flow, freeze
@@ -67,9 +67,8 @@ class Likelihood(Task):
         else:
             log_prob = self.model.log_prob(batch.x, batch.features)
         loss = -per_site(log_prob, batch.mask)
-        return Loss(
-            loss, {"nll": -total(log_prob.detach(), batch.mask), "nll_per_site": loss.detach()}
-        )
+        parts = {"nll": -total(log_prob.detach(), batch.mask), "nll_per_site": loss.detach()}
+        return with_estimates(Loss(loss, parts), self.model, batch)
 
 
 class Distillation(Task):
@@ -133,7 +132,8 @@ class Distillation(Task):
         # The one place where models are stripped of the bijector that they share.
         core, teacher = student.core, self.teacher.core
         draw = core.draw(noise, context)
-        return self.objective(draw, core, teacher, inner, progress)
+        loss = self.objective(draw, core, teacher, inner, progress)
+        return with_estimates(loss, student, batch)
 
 
 def check_same_outer(student: Density, teacher: Density) -> None:
@@ -151,6 +151,16 @@ def check_same_outer(student: Density, teacher: Density) -> None:
             f"got {mine}. Build both with the same outer=..., for only then are their divergences "
             "before it those of the data."
         )
+
+
+def with_estimates(loss: Loss, model: Density, batch: Batch) -> Loss:
+    """Add what trains an encoder to find the features that may be left out."""
+    learn = getattr(model.encoder, "loss", None)
+    if learn is None or not any(p.requires_grad for p in model.encoder.parameters()):
+        return loss
+    found: dict[str, Tensor] = learn(batch.features)
+    parts = {**loss.parts, **{name: value.detach() for name, value in found.items()}}
+    return Loss(sum(found.values(), loss.value), parts)
 
 
 def without_start(batch: Batch, sites: int) -> Batch:
