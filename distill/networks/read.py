@@ -86,7 +86,7 @@ class Reader:
     def _rows(self, context: Context, x: Tensor, blocks: int) -> tuple[Tensor, int]:
         (batch, sites), hop = x.shape, context.hop
         rows = context.rows
-        if rows is not None and rows.shape == (batch, self.channels):
+        if rows is not None and rows.dim() == 2 and rows.shape == (batch, self.channels):
             return rows[:, None], blocks
         fits = rows is not None and rows.dim() == 3 and rows.shape[1] * hop == sites
         if not fits or rows is None or rows.shape[::2] != (batch, self.channels):
