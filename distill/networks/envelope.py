@@ -57,9 +57,9 @@ class Envelope(nn.Module):
         super().__init__()
         entry = _entry(spec)
         knots, fft = np.asarray(entry["knots"], np.float64), int(entry["fft"])
-        _check(order, knots, fft)
-        self.order, self.hop = order, spec.hop
         weight = torch.tensor(entry["weight"], dtype=torch.float64)
+        _check(order, weight.shape[-1], knots, fft)
+        self.order, self.hop = order, spec.hop
         bins, lags = np.arange(fft // 2 + 1), np.arange(order + 1)
         turns = np.outer(bins, lags) % fft / fft
         # Each point inside the half circle stands for its mirror image too.
@@ -117,11 +117,12 @@ def _entry(spec: DataSpec) -> dict[str, Any]:
     return entry
 
 
-def _check(order: int, knots: np.ndarray, fft: int) -> None:
-    if not 1 <= order < len(knots):
+def _check(order: int, bands: int, knots: np.ndarray, fft: int) -> None:
+    most = min(bands, len(knots)) - 1
+    if not 1 <= order <= most:
         raise ValueError(
-            f"Envelope: wanted an order from 1 to {len(knots) - 1}, below the {len(knots)} bands "
-            f"of the mel, got {order}. Lower the order, or raise data.mel.bands."
+            f"Envelope: wanted an order from 1 to {most}, below the {bands} bands of the mel, got "
+            f"{order}. Lower the order, or raise data.mel.bands."
         )
     covered = 2 * (knots[-1] - knots[0]) / fft
     if covered < _COVERED:

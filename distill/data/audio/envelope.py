@@ -3,55 +3,49 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
-import torch
-from torch import Tensor
-
+from distill.data.audio.envelope_fit import fitted
+from distill.data.audio.envelope_formula import closed_formula
 from distill.data.audio.mel import LogMel
+from distill.data.audio.preparation import Clip
+
+KINDS = ("auto", "formula", "fit")
 
 
-def closed_formula(mel: LogMel, rate: int) -> dict[str, Any]:
-    r"""Derive the map from the settings of a mel alone: one factor and one term for each band.
+def check_kind(owner: str, kind: str) -> None:
+    """Raise unless an envelope is known."""
+    if kind not in KINDS:
+        raise ValueError(f"{owner}: wanted envelope among {', '.join(KINDS)}, got {kind!r}.")
 
-    A band's value says how large $\lvert X\rvert^p$ is on average, where noise of power
-    $\sigma^2$ has $\mathrm{E}\lvert X\rvert^p = \Gamma(1 + p/2)\,(\sigma^2 \sum_n w_n^2)^{p/2}$:
 
-    $$\ln\sigma^2 = \tfrac{2}{p}\big(\ln M - \ln\textstyle\sum_k M_k - \ln\Gamma(1+p/2)\big)
-      - \ln\textstyle\sum_n w_n^2 - \ln\lvert 1 - a e^{-i\omega}\rvert^2$$
-
-    with the filter's area, the window w, and the preemphasis a. For magnitudes, p = 1, the
-    gamma function gives the factor $4/\pi$.
+def envelope_of(mel: LogMel, rate: int, kind: str, clips: Sequence[Clip]) -> dict[str, Any]:
+    """Return the map from a mel to the signal's log-power, in plain containers.
 
     Arguments:
         mel: The settings.
         rate: Sample rate, Hz.
+        kind: `formula`, `fit`, or `auto`: the formula, and a fit where the mel bends: decibels
+            between two levels, or a floor that is high.
+        clips: To fit it to.
 
     Returns:
-        Plain containers: `kind`; `fft` and `knots`, the points of the Fourier transform, counted
-        in fractions too, that the bands are centered on; `weight` and `bias`, `(bands,)`.
-
-    Example:
-        >>> formula = closed_formula(LogMel(bands=20, fft=256, window=256, hop=64, high=None), 8000)
-        >>> formula["kind"], len(formula["knots"]), formula["weight"][0]
-        ('formula', 20, 2.0)
+        `kind`; `fft` and `knots`: points of the Fourier transform, in fractions too, where the
+        power is given; `weight`: of each band `(K,)`, or of all bands for each knot `(K, bands)`;
+        `bias` `(K,)`.
     """
-    knots = mel.peaks(rate) * mel.fft / rate
-    slope, start = mel.to_natural_log()
-    window = torch.hann_window(mel.window, dtype=torch.float64).square().sum().log()
-    turn = 2 * math.pi * knots / mel.fft
-    emphasis = (1 - 2 * mel.preemphasis * turn.cos() + mel.preemphasis**2).log()
-    area = mel.filters(rate).sum(1).log()
-    exponent = 2 / mel.power
-    bias = exponent * (start - area - math.lgamma(1 + mel.power / 2)) - window - emphasis
-    return {
-        "kind": "formula",
-        "fft": mel.fft,
-        "knots": _plain(knots),
-        "weight": [exponent * slope] * mel.bands,
-        "bias": _plain(bias),
-    }
+    formula = closed_formula(mel, rate)
+    if kind == "fit" or (kind == "auto" and _bends(mel, formula)):
+        return fitted(mel, rate, clips)
+    return formula
 
 
-def _plain(values: Tensor) -> Any:
-    return values.tolist()
+def _bends(mel: LogMel, formula: dict[str, Any]) -> bool:
+    """Whether a mel is clipped, or stands still where a voice may be, above -70 dB."""
+    if mel.log == "decibel":
+        return True
+    smallest = math.log(mel.floor) / mel.to_natural_log()[0]
+    powers = [w * smallest + b for w, b in zip(formula["weight"], formula["bias"], strict=True)]
+    return median(powers) > math.log(1e-7)
