@@ -102,7 +102,7 @@ class FrameEncoder(nn.Module):
         look_ahead: int = 1,
         rates: Sequence[int] | None = None,
         embedding: int = 16,
-        pitch_ahead: int = 5,
+        pitch_ahead: int = 3,
     ) -> None:
         super().__init__()
         self.features = dict(spec.features)

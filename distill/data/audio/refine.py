@@ -22,9 +22,10 @@ def refine(hertz: Tensor, x: Tensor, rate: int, centers: Tensor, share: float) -
       - 0.1\,d^2,\qquad d = \ln(f / f_0) / \text{share}$$
 
     W is the power spectrum of 32 ms around the frame's center over its own mean within 500 Hz, so
-    that every harmonic counts alike. The square keeps frames that say little where they are. An error of F0 grows with the number of the harmonic: what
-    is right at the tenth is right below. Scores and frequencies are smoothed over neighbors
-    of the same voiced run, so that the line is smoother than the one that came.
+    that every harmonic counts alike. The square keeps frames that say little where they are. An
+    error of F0 grows with the number of the harmonic: what is right at the tenth is right below.
+    Scores and frequencies are smoothed over neighbors of the same voiced run, so that the line is
+    smoother than the one that came.
 
     Arguments:
         hertz: Of each frame, `(F,)`, 0 where it is not voiced.
