@@ -105,7 +105,7 @@ class FrameEncoder(nn.Module):
         look_ahead: int = 1,
         rates: Sequence[int] | None = None,
         embedding: int = 16,
-        pitch_ahead: int = 5,
+        pitch_ahead: int = 3,
         prediction: int = 0,
     ) -> None:
         super().__init__()

@@ -52,7 +52,7 @@ class PitchEstimator(nn.Module):
 
     centers: Tensor
 
-    def __init__(self, spec: DataSpec, inputs: int, channels: int = 64, ahead: int = 5) -> None:
+    def __init__(self, spec: DataSpec, inputs: int, channels: int = 64, ahead: int = 3) -> None:
         super().__init__()
         pitch = spec.settings.get("pitch", {})
         low, high = float(pitch.get("low", 65.0)), float(pitch.get("high", 600.0))
@@ -128,14 +128,15 @@ class PitchEstimator(nn.Module):
             f0: Log-frequency and voicing `(B, F, 2)`; a frame that holds NaN is left out.
 
         Returns:
-            `voicing`, the share of frames whose voicing is right; and of the frames that are
-            voiced, `within_20_cents`, `within_50_cents`, `within_100_cents`, and `median_cents`.
-            What has no frame to judge is left out.
+            `voicing`, the share of frames whose voicing is right; and of the frames that are voiced
+            in both, `within_20_cents`, `within_50_cents`, `within_100_cents`, and `median_cents`.
+            What has no frame to judge is left out. Padding counts as silence, which is easy.
         """
         found = self(frames)
         line, voiced, known = _truth(f0.to(found.dtype))
         right = (found[..., 1] == voiced)[known > 0].double()
-        off = (found[..., 0] - line)[voiced * known > 0].abs().double() * _CENTS
+        both = voiced * known * found[..., 1] > 0
+        off = (found[..., 0] - line)[both].abs().double() * _CENTS
         numbers = {"voicing": float(right.mean())} if len(right) else {}
         if len(off):
             numbers |= {f"within_{c}_cents": float((off <= c).double().mean()) for c in _LIMITS}

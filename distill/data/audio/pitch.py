@@ -16,6 +16,8 @@ from distill.data.audio.mel import LogMel
 from distill.data.audio.refine import refine
 from distill.networks.glide import glide
 
+_BESIDE = 0.1  # s
+
 
 @dataclass(frozen=True)
 class Pitch:
@@ -140,7 +142,10 @@ class Pitch:
         r"""Measure the phase of the fundamental of a waveform at the start of each frame.
 
         The waveform is turned back by the phase that its frequency adds up to, and what is left is
-        averaged over 40 ms around each start: $\arg \sum_t w(t - fH)\,x(t)\,e^{-2\pi i\Phi(t)}$.
+        averaged over 100 ms to either side, within a voiced run:
+        $\arg \sum_t w(t - fH)\,x(t)\,e^{-2\pi i\Phi(t)}$. The fundamental turns against the other
+        harmonics when formants move: a phase from shorter windows would follow it closely, and
+        shift harmonic h by h times as much.
 
         Arguments:
             contour: From `contour`, `(F, 2)`.
@@ -159,10 +164,14 @@ class Pitch:
         """
         starts, turns = _turns(contour, rate, mel)
         x = F.pad(x.double(), (0, len(turns) - len(x)))
-        half = round(0.02 * rate)
+        half = round(_BESIDE * rate)
         window = torch.hann_window(2 * half + 1, periodic=False, dtype=torch.float64)
-        left = F.pad(torch.polar(x, -2 * math.pi * turns), (half, half + mel.hop))
-        offset = (left.unfold(0, 2 * half + 1, mel.hop)[: len(contour)] * window).sum(-1).angle()
+        left = torch.view_as_real(torch.polar(x, -2 * math.pi * turns)).T[:, None]
+        offset = torch.zeros_like(starts)
+        for first, after in _runs(contour[:, 1] > 0):
+            run = F.pad(left[..., first * mel.hop : after * mel.hop], (half, half))
+            real, imag = F.conv1d(run, window[None, None], stride=mel.hop)[:, 0, : after - first]
+            offset[first:after] = torch.atan2(imag, real)
         return _circle(starts + offset / (2 * math.pi), contour)
 
     def integrate(self, contour: Tensor, rate: int, mel: LogMel) -> Tensor:
@@ -184,6 +193,13 @@ class Pitch:
     def silence(self) -> Tensor:
         """Return the feature of a frame of silence, `(2,)`."""
         return torch.tensor([self.neutral, 0.0])
+
+
+def _runs(voiced: Tensor) -> list[tuple[int, int]]:
+    """Return the first frame of each run of voiced ones, and the frame after its last."""
+    edges = F.pad(voiced.int(), (1, 1)).diff()
+    pairs = zip((edges > 0).nonzero(), (edges < 0).nonzero(), strict=True)
+    return [(int(first), int(after)) for first, after in pairs]
 
 
 def _turns(contour: Tensor, rate: int, mel: LogMel) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ from distill.data.audio.pitch import Pitch
 STEP = 2.0**-15
 """One step of 16-bit audio."""
 _PEAK = 0.99
-_PITCH_VERSION = 2
+_PITCH_VERSION = 4
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ _WINDOW = 0.032  # s
 _BOX = 500.0  # Hz
 _HARMONICS = 10
 _CANDIDATES = 31
+_DOUBT = 0.1
 _AT_ONCE = 2_000  # frames
 _LEAP = 0.26  # of log-frequency, between neighbors that belong to one line
 
@@ -17,12 +18,14 @@ _LEAP = 0.26  # of log-frequency, between neighbors that belong to one line
 def refine(hertz: Tensor, x: Tensor, rate: int, centers: Tensor, share: float) -> Tensor:
     r"""Move the frequency of each voiced frame to where its harmonics are strongest.
 
-    $$\hat f = \arg\max_{\lvert f / f_0 - 1\rvert \le \text{share}} \sum_{h=1}^{10} W(h f)$$
+    $$\hat f = \arg\max_{\lvert d\rvert \le 1} \frac{\sum_{h=1}^{10} W(h f)}{\text{mean over } d}
+      - 0.1\,d^2,\qquad d = \ln(f / f_0) / \text{share}$$
 
     W is the power spectrum of 32 ms around the frame's center over its own mean within 500 Hz, so
-    that every harmonic counts alike. An error of F0 grows with the number of the harmonic: what
-    is right at the tenth is right below. Scores and frequencies are smoothed over neighbors
-    of the same voiced run, so that the line is smoother than the one that came.
+    that every harmonic counts alike. The square keeps frames that say little where they are. An
+    error of F0 grows with the number of the harmonic: what is right at the tenth is right below.
+    Scores and frequencies are smoothed over neighbors of the same voiced run, so that the line is
+    smoother than the one that came.
 
     Arguments:
         hertz: Of each frame, `(F,)`, 0 where it is not voiced.
@@ -50,7 +53,8 @@ def refine(hertz: Tensor, x: Tensor, rate: int, centers: Tensor, share: float) -
     for at in voiced.nonzero()[:, 0].split(_AT_ONCE):
         candidates = (line[at, None] + offsets).exp()
         score[at] = _score(candidates, x, rate, centers[at]).double()
-    score = _sums(score)
+    doubt = _DOUBT * torch.linspace(-1, 1, _CANDIDATES, dtype=torch.float64).square()
+    score = _sums(score - doubt * voiced[:, None])
     best = score.argmax(1).clamp(1, _CANDIDATES - 2)
     below, top, above = (score.gather(1, best[:, None] + k)[:, 0] for k in (-1, 0, 1))
     bend = (below - 2 * top + above).clamp(max=-1e-9)
