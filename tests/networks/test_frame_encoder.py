@@ -60,19 +60,23 @@ def features(frames=7, batch=2):
     }
 
 
+def numbers_of(context):
+    """Return what of a context depends on weights: rows, and a source where there is one."""
+    return [part for part in (context.rows, context.source) if part is not None]
+
+
 @pytest.mark.parametrize("frames", [1, 2, 7])
 def test_the_context_covers_every_site_for_the_wavenet(encoder, frames):
     context = encoder(features(frames))
     source = getattr(encoder, "source_channels", 0)
-    width = encoder.channels + encoder.hop * source
-    assert context.shape == (2, frames * 12 // encoder.hop, width)
+    assert context.hop == encoder.hop
+    assert context.rows.shape == (2, frames * 12 // encoder.hop, encoder.channels)
+    assert (context.source is None) == (context.lag is None) == (source == 0)
+    if source:
+        assert context.source.shape == (2, frames * 12, source)
+        assert context.lag.shape == (2, frames * 12)
     net = WaveNet(
-        2,
-        2,
-        channels=3,
-        context_channels=encoder.channels,
-        context_hop=encoder.hop,
-        source_channels=source,
+        2, 2, channels=3, context_channels=encoder.channels, source_channels=source
     ).double()
     x = torch.zeros(2, 12 * frames, dtype=torch.float64)
     assert net(x, context).shape == (2, 12 * frames, 2)
@@ -94,9 +98,13 @@ def test_chunks_of_frames_equal_the_whole_after_the_latency(encoder, chunk):
             k: v[:, start : start + chunk] if k in ("mel", "f0", "phase") else v
             for k, v in later.items()
         }
-        rows, state = encoder.run(state, piece)
-        parts.append(rows)
-    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-12, rtol=0)
+        context, state = encoder.run(state, piece)
+        parts.append(context)
+    for name in ("rows", "source", "lag"):
+        wanted = getattr(whole, name)
+        if wanted is not None:
+            got = torch.cat([getattr(part, name) for part in parts], 1)
+            torch.testing.assert_close(got, wanted, atol=1e-12, rtol=0)
 
 
 def test_a_frame_is_not_seen_more_than_the_latency_ahead(encoder):
@@ -104,8 +112,10 @@ def test_a_frame_is_not_seen_more_than_the_latency_ahead(encoder):
     given["speaker"] = given["speaker"][:1]
 
     def of_frames(mel):
-        rows = encoder(given | {"mel": mel})
-        return rows.unflatten(1, (7, -1)).square().sum((0, 2, 3))
+        return sum(
+            part.unflatten(1, (7, -1)).square().sum((0, 2, 3))
+            for part in numbers_of(encoder(given | {"mel": mel}))
+        )
 
     seen = jacobian(of_frames, given["mel"]).abs().sum((1, 3)) > 0
     assert not seen.triu(encoder.latency + 1).any()
@@ -114,17 +124,18 @@ def test_a_frame_is_not_seen_more_than_the_latency_ahead(encoder):
 
 def test_every_parameter_gets_a_gradient_and_labels_count(encoder):
     given = features()
-    encoder(given).square().sum().backward()
+    sum(part.square().sum() for part in numbers_of(encoder(given))).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
     other = encoder(given | {"speaker": torch.tensor([1, 2])})
-    assert not torch.equal(other[0], encoder(given)[0])
-    assert torch.equal(other[1], encoder(given)[1])
+    for changed, same in zip(numbers_of(other), numbers_of(encoder(given)), strict=True):
+        assert not torch.equal(changed[0], same[0])
+        assert torch.equal(changed[1], same[1])
 
 
 def test_repetition_without_layers_passes_standardized_frames():
     encoder = FrameEncoder(SPEC, mode="repeat", look_ahead=0).double()
     given = features()
-    rows = encoder(given)
+    rows = encoder(given).rows
     torch.testing.assert_close(rows[..., :4], (given["mel"] - 1) / 2)
     assert torch.equal(rows[..., 4:6], given["f0"])
     assert torch.equal(rows[..., 6:8], given["phase"])
@@ -133,16 +144,15 @@ def test_repetition_without_layers_passes_standardized_frames():
 
 def test_linear_interpolation_goes_straight_from_frame_to_frame():
     spec = DataSpec(sites=None, hop=4, features={"f0": FeatureSpec("frames", 1)})
-    rows = FrameEncoder(spec, mode="linear")({"f0": torch.tensor([[[0.0], [4.0], [0.0]]])})
+    context = FrameEncoder(spec, mode="linear")({"f0": torch.tensor([[[0.0], [4.0], [0.0]]])})
     expected = [1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-    assert rows.flatten().tolist() == expected
+    assert context.rows.flatten().tolist() == expected
 
 
 def test_transposed_convolutions_start_near_interpolation_not_near_zero():
     torch.manual_seed(0)
     spec = DataSpec(sites=None, hop=256, features={"mel": FeatureSpec("frames", 20)})
-    rows = FrameEncoder(spec)({"mel": torch.randn(1, 50, 20)})
-    assert rows.std() > 0.3
+    assert FrameEncoder(spec)({"mel": torch.randn(1, 50, 20)}).rows.std() > 0.3
 
 
 @pytest.mark.parametrize(
@@ -189,7 +199,8 @@ PITCHED = DataSpec(
 
 def test_the_source_is_the_waves_of_the_pitch_where_it_is_voiced():
     encoder = HarmonicEncoder(PITCHED, harmonics=3, voices=0, mode="repeat", look_ahead=0).double()
-    source = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED))[..., 4:].reshape(30, 3, 2)
+    context = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED))
+    source = context.source.reshape(30, 3, 2)
     turns = 400 / 8000 * torch.arange(30, dtype=torch.float64)
     for h in (1, 2, 3):
         angle = 2 * math.pi * h * turns
@@ -198,9 +209,16 @@ def test_the_source_is_the_waves_of_the_pitch_where_it_is_voiced():
     assert not source[20:].any()
 
 
+def test_the_lag_is_the_period_where_it_is_voiced():
+    encoder = HarmonicEncoder(PITCHED, harmonics=1, voices=0, mode="repeat", look_ahead=0).double()
+    lag = encoder(pitched(300, [1, 1, 0, 1], PITCHED)).lag
+    expected = torch.tensor([8000 / 300, 8000 / 300, 0, 8000 / 300], dtype=torch.float64)
+    torch.testing.assert_close(lag, expected.repeat_interleave(5)[None])
+
+
 def test_harmonics_above_half_the_rate_are_silent():
     encoder = HarmonicEncoder(PITCHED, harmonics=3, voices=0, mode="repeat").double()
-    source = encoder(pitched(1500, [1, 1, 1], PITCHED))[..., 4:].reshape(15, 3, 2)
+    source = encoder(pitched(1500, [1, 1, 1], PITCHED)).source.reshape(15, 3, 2)
     assert source[:, :2].abs().amax(0).min() > 0.5
     assert not source[:, 2].any()
 
@@ -208,8 +226,8 @@ def test_harmonics_above_half_the_rate_are_silent():
 def test_voices_are_weighted_sums_of_the_waves():
     torch.manual_seed(0)
     encoder = HarmonicEncoder(PITCHED, harmonics=3, voices=2, mode="repeat", look_ahead=0).double()
-    rows = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED))
-    own, source = rows[..., :4], rows[..., 4:].reshape(6, 5, 8)
+    context = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED))
+    own, source = context.rows, context.source.reshape(6, 5, 8)
     weights = encoder.mixing(own).reshape(6, 1, 2, 6)
     gain = (4 * torch.tanh(encoder.loudness(own) / 4)).exp().reshape(6, 1, 2)
     expected = (weights * source[:, :, None, :6]).sum(-1) * gain

@@ -120,7 +120,7 @@ def test_spec_standardizes_and_builds_an_encoder() -> None:
     assert torch.allclose(z.std(0, correction=0), torch.ones(20), atol=1e-4)
     batch = data.train_batch(0, 2, 0)
     context = FrameEncoder(DataSpec.from_dict(spec.to_dict()), mode="repeat")(batch.features)
-    assert context.shape[:2] == (2, 16)
+    assert context.rows.shape[:2] == (2, 16)
 
 
 def test_conditions_are_any_subset() -> None:
