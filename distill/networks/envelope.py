@@ -31,7 +31,7 @@ class Envelope(nn.Module):
 
     Arguments:
         spec: Of audio data with a mel.
-        order: p, the number of coefficients; below the number of knots.
+        order: p, the number of coefficients; below twice the number of knots.
 
     Errors:
         ValueError: A spec without an envelope; a mel with too few bands for the order, or that
@@ -118,11 +118,12 @@ def _entry(spec: DataSpec) -> dict[str, Any]:
 
 
 def _check(order: int, bands: int, knots: np.ndarray, fft: int) -> None:
-    most = min(bands, len(knots)) - 1
+    # Low bands are narrower than even spacing would have them: they resolve more than their number.
+    most = min(2 * min(bands, len(knots)), fft // 4) - 1
     if not 1 <= order <= most:
         raise ValueError(
-            f"Envelope: wanted an order from 1 to {most}, below the {bands} bands of the mel, got "
-            f"{order}. Lower the order, or raise data.mel.bands."
+            f"Envelope: wanted an order from 1 to {most}, for a mel of {bands} bands and an FFT of "
+            f"{fft}, got {order}. Lower the order, or raise data.mel.bands."
         )
     covered = 2 * (knots[-1] - knots[0]) / fft
     if covered < _COVERED:

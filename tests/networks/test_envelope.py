@@ -215,9 +215,9 @@ def test_gradients_reach_the_mel():
     assert torch.autograd.gradcheck(flat, (mel.requires_grad_(),))
 
 
-@pytest.mark.parametrize("order", [0, 20, 32])
+@pytest.mark.parametrize("order", [0, 40, 64])
 def test_an_order_that_the_bands_do_not_carry_is_refused(order):
-    with pytest.raises(ValueError, match=rf"order from 1 to 19, .*20 bands.*got {order}\. Lower"):
+    with pytest.raises(ValueError, match=rf"order from 1 to 39, .*20 bands.*got {order}\. Lower"):
         Envelope(spec_of(SMALL, 8000), order)
 
 
