@@ -80,7 +80,7 @@ class LinearPrediction(Bijector):
 
     def zero_state(self, u: Tensor, context: Context | None = None) -> State:
         """Return the last p sites of the signal before the first: zeros `(B, p)`, float64."""
-        return (u.new_zeros(len(u), self.order, dtype=torch.float64),)
+        return (u.new_zeros(u.shape[0], self.order, dtype=torch.float64),)
 
     def run(
         self, state: State, u: Tensor, context: Context | None = None

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from distill.bijectors import Autoregressive, Inverse, State
 from distill.contract import FeatureSpec
-from distill.export.inputs import lead_in
+from distill.export.inputs import first_state, lead_in
 from distill.export.metadata import FILTER, Metadata, StateSpec, describe, dtype_of
 from distill.models import Flow
+from distill.models.flow import ChunkedEncoder
 
 EXAMPLE_BATCH = 2  # 0 and 1 would be taken for constants of the graph
 EXAMPLE_FRAMES = 8
+_BEGUN = StateSpec("state.begun", (1,), "float32")
 
 
 class SamplingGraph(nn.Module):
@@ -42,7 +44,7 @@ class SamplingGraph(nn.Module):
         >>> from distill.models import wavenet_iaf
         >>> graph = SamplingGraph(wavenet_iaf(DataSpec(sites=None), flows=[2], cycle=2, channels=4))
         >>> [state.name for state in graph.metadata.state]
-        ['state.flow0.site', 'state.flow0.layer0', 'state.flow0.layer1']
+        ['state.flow0.sites', 'state.flow0.layer0', 'state.flow0.layer1']
     """
 
     def __init__(self, model: Flow) -> None:
@@ -51,7 +53,10 @@ class SamplingGraph(nn.Module):
         self.model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
         plain = describe(self.model)  # its weights as the model has them, not as they are folded
         _fold(self.model)
-        self.metadata = replace(plain, state=_layout(self.model, plain))
+        self._encoded = 0
+        if plain.streams and isinstance(self.model.encoder, ChunkedEncoder):
+            self._encoded = _encoder_states(self.model, plain)
+        self.metadata = replace(plain, state=_layout(self.model, plain, self._encoded))
         _check_names(self.metadata)
 
     def forward(
@@ -62,10 +67,12 @@ class SamplingGraph(nn.Module):
         Where the model ends in a filter, the first output is what goes into it, and behind the
         states stand its coefficients and gains.
         """
+        model: Flow = self.model
+        lead, state = self._begun(noise, features, state)
         if self.metadata.filter_order == 0:
-            draw, after = self.model.run(state, noise, features or None)
-            return draw.x, draw.log_prob, after
-        core = self.model.core
+            draw, after = model.run(state, noise, features or None)
+            return draw.x, draw.log_prob, (*lead, *after)
+        core = model.core
         split = len(state) - core.bijector.state_size
         context, before = core.encode(state[:split], features)
         assert context is not None
@@ -74,12 +81,33 @@ class SamplingGraph(nn.Module):
         coefficients, log_gain = context.prediction.coefficients, context.prediction.log_gain
         held = log_gain.to(e.dtype).repeat_interleave(context.prediction.hop, 1)
         log_prob = core.base.log_prob(noise) - log_det - held
-        return e, log_prob, (*before, *own, coefficients.contiguous(), log_gain.exp())
+        return e, log_prob, (*lead, *before, *own, coefficients.contiguous(), log_gain.exp())
+
+    def _begun(
+        self, noise: Tensor, features: dict[str, Tensor], state: State
+    ) -> tuple[State, State]:
+        """Return the first frames, which every chunk hands on, and the model's own state.
+
+        The first chunk makes the encoder's state from these frames, so that a loader need not.
+        """
+        if not self._encoded:
+            return (), state
+        frames, begun = state[:2]
+        sizes = self.metadata.frames
+        parts = frames.split(list(sizes.values()), -1)
+        first = {**features, **dict(zip(sizes, parts, strict=True))}
+        fresh = self.model.begin(noise, first)[: self._encoded]
+        going = [
+            torch.where((begun > 0).view(-1, *[1] * (value.dim() - 1)), value, initial)
+            for value, initial in zip(state[2 : 2 + self._encoded], fresh, strict=True)
+        ]
+        lead = frames.contiguous(), torch.ones_like(begun)
+        return lead, (*going, *state[2 + self._encoded :])
 
     def begin(self, noise: Tensor, features: dict[str, Tensor]) -> State:
         """Return the state before the first chunk."""
         first, _ = lead_in(self.metadata, features)
-        return self.model.begin(noise, first)
+        return first_state(self.metadata, first, noise.shape[0])
 
     def whole(self, noise: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Draw whole values by the model's own pass, and score them."""
@@ -146,31 +174,41 @@ def example_inputs(
     return noise, features
 
 
-def _layout(model: Flow, metadata: Metadata) -> tuple[StateSpec, ...]:
-    """Name the tensors of the state, the encoder's first."""
-    if not metadata.streams:
-        return ()
+def _encoder_states(model: Flow, metadata: Metadata) -> int:
+    """Return how many tensors the encoder's state has."""
+    return len(_model_state(model, metadata)) - model.bijector.state_size
+
+
+def _model_state(model: Flow, metadata: Metadata) -> State:
     noise, features = example_inputs(metadata, 1, 0, EXAMPLE_FRAMES, dtype_of(model))
     with torch.no_grad():
-        state = model.begin(noise, lead_in(metadata, features)[0])
-    encoder = len(state) - model.bijector.state_size
-    names = ["frames", *(f"encoder{i}" for i in range(1, encoder))][:encoder]
+        return model.begin(noise, lead_in(metadata, features)[0])
+
+
+def _layout(model: Flow, metadata: Metadata, encoded: int) -> tuple[StateSpec, ...]:
+    """Name the tensors of the state: the first frames, the encoder's own, those of each flow."""
+    if not metadata.streams:
+        return ()
+    state = _model_state(model, metadata)
+    names = [f"encoder{i}" for i in range(encoded)]
     for i, layer in enumerate(getattr(model.bijector, "layers", [model.bijector])):
         if layer.state_size:
             own = [f"layer{j}" for j in range(layer.state_size - 1)]
-            names += [f"flow{i}.{part}" for part in ["site", *own]]
-    names = [f"state.{name}" for name in names]
+            names += [f"flow{i}.{part}" for part in ["sites", *own]]
     if metadata.filter_order:
-        names[-1] = FILTER
-    return tuple(
-        StateSpec(
-            name,
-            tuple(value.shape[1:]),
-            str(value.dtype).removeprefix("torch."),
-            {"state.frames": "frames", FILTER: "filter"}.get(name, "zeros"),
-        )
-        for name, value in zip(names, state, strict=True)
-    )
+        names[-1] = FILTER.removeprefix("state.")
+    specs = [_spec(name, value) for name, value in zip(names, state, strict=True)]
+    if encoded:
+        dtype = str(dtype_of(model)).removeprefix("torch.")
+        shape = (max(1, metadata.latency), sum(metadata.frames.values()))
+        specs = [StateSpec("state.frames", shape, dtype, "frames"), _BEGUN, *specs]
+    return tuple(specs)
+
+
+def _spec(name: str, value: Tensor) -> StateSpec:
+    fill = "filter" if f"state.{name}" == FILTER else "zeros"
+    dtype = str(value.dtype).removeprefix("torch.")
+    return StateSpec(f"state.{name}", tuple(value.shape[1:]), dtype, fill)
 
 
 def _fold(model: nn.Module) -> None:

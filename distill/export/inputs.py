@@ -236,9 +236,7 @@ def first_state(metadata: Metadata, first: Mapping[str, Tensor], batch: int) -> 
         if fill != "frames":
             return torch.zeros((batch, *shape), dtype=getattr(torch, dtype))
         frames = torch.cat([first[name] for name in metadata.frames], -1)
-        ahead = metadata.latency
-        before = frames[:, :1].expand(-1, shape[0] - ahead, -1)
-        return torch.cat([before, frames[:, :ahead]], 1).contiguous()
+        return frames[:, : shape[0]].contiguous()
 
     return tuple(tensor(spec.shape, spec.dtype, spec.fill) for spec in metadata.state)
 

@@ -33,10 +33,9 @@ class StateSpec:
         name: Of the graph's input, `state.` and what it holds.
         shape: Without the batch, which comes first.
         dtype: `float32` or `float64`.
-        fill: What it holds before the first chunk: `zeros`, or `frames`: the features at frame rate
-            side by side, as of the frames before the first row: the first one repeated, then the
-            frames of look-ahead; or `filter`: zeros, the last samples, which the loader's filter
-            keeps and the graph never sees.
+        fill: What it holds before the first chunk: `zeros`, or `frames`: the first frames (those
+            of look-ahead, and one at least), all features at frame rate side by side; or `filter`:
+            zeros, the last samples, which the loader's filter keeps and the graph never sees.
     """
 
     name: str
