@@ -17,7 +17,6 @@ from distill.bijectors import (
     Inverse,
     Permute,
     Shift,
-    Standardize,
     Transform,
 )
 from distill.bijectors.coupling import split_sites
@@ -26,6 +25,7 @@ from distill.distributions import Base, MixtureOfGaussians
 from distill.models.autoregressive import AutoregressiveDensity
 from distill.models.density import Density
 from distill.models.flow import Flow
+from distill.models.outer import standardization
 from distill.networks import MADE, MLP, VectorEncoder
 
 _NORMS = {"none": None, "batch": BatchNorm, "act": ActNorm}
@@ -41,6 +41,7 @@ def iaf(
     norm: str = "none",
     base: Base | None = None,
     recompute: bool = False,
+    outer: Callable[[DataSpec], Bijector] | None = None,
 ) -> Flow:
     """Build an inverse autoregressive flow: draws in parallel, scores its own draws for free.
 
@@ -54,6 +55,9 @@ def iaf(
         norm: `none`, `batch` or `act`: normalization after each layer.
         base: Distribution of the noise; normal by default.
         recompute: Trade time for memory in training.
+        outer: Factory of the teacher's outer bijector, taking the spec (`standardization`, say):
+            it carries values of unit scale to data, in place of a standardization inside. The
+            student is then distilled before it.
 
     Source: Kingma et al., 2016, arXiv 1606.04934.
 
@@ -63,7 +67,7 @@ def iaf(
         torch.Size([5, 3])
     """
     stack = _stack(spec, layers, hidden, transform, activation, between, norm, backwards=False)
-    return Flow(Chain(stack, recompute), spec, base, _encoder(spec))
+    return _flow(stack, spec, base, _encoder(spec), outer, recompute)
 
 
 def maf(
@@ -77,6 +81,7 @@ def maf(
     base: Base | None = None,
     mixture: int = 0,
     recompute: bool = False,
+    outer: Callable[[DataSpec], Bijector] | None = None,
 ) -> Flow:
     """Build a masked autoregressive flow: scores in parallel, samples site after site.
 
@@ -91,6 +96,8 @@ def maf(
         base: Distribution of the noise; normal by default.
         mixture: Components of a trained autoregressive mixture base (MAF MoG), 0 for none.
         recompute: Trade time for memory in training.
+        outer: Factory of a bijector that students may share, taking the spec (`standardization`,
+            say): it carries values of unit scale to data, in place of a standardization inside.
 
     Errors:
         ValueError: A base and a mixture at once.
@@ -110,7 +117,7 @@ def maf(
         head = MixtureOfGaussians(mixture)
         made = MADE(_fixed_sites(spec), hidden, head.parameters_per_site, activation=activation)
         noise = AutoregressiveDensity(made, head, DataSpec(sites=spec.sites))
-    return Flow(Chain(stack, recompute), spec, noise, _encoder(spec))
+    return _flow(stack, spec, noise, _encoder(spec), outer, recompute)
 
 
 def coupling_flow(
@@ -122,6 +129,7 @@ def coupling_flow(
     norm: str = "none",
     base: Base | None = None,
     recompute: bool = False,
+    outer: Callable[[DataSpec], Bijector] | None = None,
 ) -> Flow:
     """Build a Real-NVP (affine) or NICE (shift) flow: parallel in both directions.
 
@@ -134,6 +142,9 @@ def coupling_flow(
         norm: `none`, `batch` or `act`.
         base: Distribution of the noise.
         recompute: Trade time for memory in training.
+        outer: Factory of a bijector that teacher and student share, taking the spec
+            (`standardization`, say): it carries values of unit scale to data, in place of a
+            standardization inside.
 
     Source: Dinh et al., 2016, arXiv 1605.08803.
 
@@ -151,7 +162,7 @@ def coupling_flow(
         inputs = len(kept) + (encoder.channels if encoder else 0)
         network = MLP(inputs, len(changed) * change.parameters_per_site, hidden)
         stack += [Coupling(sites, network, change, mask, i), *_norm(norm, sites, backwards=True)]
-    return Flow(Chain([*stack, _standardize(spec)], recompute), spec, base, encoder)
+    return _flow(stack, spec, base, encoder, outer, recompute)
 
 
 def nice(spec: DataSpec, layers: int = 8, hidden: Sequence[int] = (128, 128)) -> Flow:
@@ -195,7 +206,21 @@ def _stack(
         made = MADE(sites, hidden, change.parameters_per_site, channels, activation=activation)
         layer = Autoregressive(made, change)
         stack += [Inverse(layer) if backwards else layer, *_norm(norm, sites, backwards)]
-    return [*stack, _standardize(spec)]
+    return stack
+
+
+def _flow(
+    stack: list[Bijector],
+    spec: DataSpec,
+    base: Base | Density | None,
+    encoder: VectorEncoder | None,
+    outer: Callable[[DataSpec], Bijector] | None,
+    recompute: bool,
+) -> Flow:
+    """Carry a stack of unit scale to data, by a layer of its own or by the outer bijector."""
+    if outer is None:
+        return Flow(Chain([*stack, standardization(spec)], recompute), spec, base, encoder)
+    return Flow(Chain(stack, recompute), spec, base, encoder, outer(spec))
 
 
 def _between(between: str | Sequence[int], sites: int) -> list[Bijector]:
@@ -222,10 +247,6 @@ def _norm(norm: str, sites: int, backwards: bool) -> list[Bijector]:
     if kind is None:
         return []
     return [kind(sites) if backwards else Inverse(kind(sites))]
-
-
-def _standardize(spec: DataSpec) -> Standardize:
-    return Standardize(spec.loc, spec.scale)
 
 
 def _encoder(spec: DataSpec) -> VectorEncoder | None:

@@ -4,6 +4,7 @@ from distill.objectives.conditional import FreeEntropyKL, GaussianKL
 from distill.objectives.contrastive import Contrastive
 from distill.objectives.kl import ForwardKL, JensenShannon, ReverseKL
 from distill.objectives.objective import Loss, Objective, WeightedSum
+from distill.objectives.on_signal import OnSignal
 from distill.objectives.schedules import Ramp
 from distill.objectives.spectral import MultiResolutionSTFT, PowerLoss
 from distill.objectives.tasks import Distillation, Likelihood, Task
@@ -19,6 +20,7 @@ __all__ = [
     "Loss",
     "MultiResolutionSTFT",
     "Objective",
+    "OnSignal",
     "PowerLoss",
     "Ramp",
     "ReverseKL",

@@ -127,6 +127,12 @@ def conditional_of(teacher: Density, draw: Draw, batch: Batch) -> Conditional:
 def check_conditionals(objective: Objective, student: Flow, teacher: Density) -> None:
     """Raise unless both sides have a distribution of each site given those before it."""
     name = type(objective).__name__
+    if getattr(teacher, "outer", None) is not None:
+        raise ValueError(
+            f"{name}: wanted a teacher before its outer bijector, where its sites have "
+            f"conditionals, got one that ends in {type(teacher.outer).__name__}. Take {name} out "
+            "of OnSignal: a KL is the same before it."
+        )
     if not student.locatable or not isinstance(student.base, Base):
         raise ValueError(
             f"{name}: wanted a student that keeps the order of sites with affine transforms, so "

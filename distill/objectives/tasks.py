@@ -141,16 +141,28 @@ def check_same_outer(student: Density, teacher: Density) -> None:
     mine, theirs = (getattr(model, "outer", None) for model in (student, teacher))
     if mine is None and theirs is None:
         return
-    same = type(mine) is type(theirs) and repr(mine) == repr(theirs)
-    if same and mine is not None and theirs is not None:
-        a, b = mine.state_dict(), theirs.state_dict()
-        same = a.keys() == b.keys() and all(torch.equal(a[k].cpu(), b[k].cpu()) for k in a)
-    if not same:
-        raise ValueError(
-            f"Distillation: wanted a student that ends in its teacher's outer bijector, {theirs}, "
-            f"got {mine}. Build both with the same outer=..., for only then are their divergences "
-            "before it those of the data."
-        )
+    wanted, got = ("none" if o is None else type(o).__name__ for o in (theirs, mine))
+    if mine is not None and theirs is not None and type(mine) is type(theirs):
+        others = _differences(mine, theirs)
+        if not others:
+            return
+        got = f"one of other {', '.join(others)}"
+    raise ValueError(
+        f"Distillation: wanted a student with its teacher's outer bijector, {wanted}, got {got}. "
+        "Build both with the same outer=..., of the same data: they are compared before it."
+    )
+
+
+def _differences(one: nn.Module, other: nn.Module) -> list[str]:
+    """Return the names of what differs: settings, as they show, and numbers."""
+    a, b = one.state_dict(), other.state_dict()
+    names = [k for k in a | b if not (k in a and k in b and _equal(a[k], b[k]))]
+    return names if repr(one) == repr(other) else ["settings", *names]
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers, wherever they lie and in whatever precision."""
+    return torch.equal(one.cpu().double(), other.cpu().double())
 
 
 def with_estimates(loss: Loss, model: Density, batch: Batch) -> Loss:

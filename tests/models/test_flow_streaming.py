@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from distill.contract import DataSpec, FeatureSpec
 from distill.distributions import Logistic, Normal
-from distill.models import Flow, iaf, wavenet_iaf
+from distill.models import Flow, iaf, standardization, wavenet_iaf
 from distill.networks import FrameEncoder, HarmonicEncoder
 
 HOP, FRAMES = 4, 53
@@ -20,12 +20,11 @@ MEL, F0 = FeatureSpec("frames", 5), FeatureSpec("frames", 2, (5.0, 0.5), (0.2, 0
 SPEAKER = FeatureSpec("label", 3)
 
 
-def student(features, base=Normal, encoder=FrameEncoder, **settings) -> Flow:
-    spec = DataSpec(None, scale=(0.3,), features=features, sample_rate=8000, hop=HOP)
+def student(features, base=Normal, encoder=FrameEncoder, flow=None, **settings) -> Flow:
+    spec = DataSpec(None, (0.1,), (0.3,), features=features, sample_rate=8000, hop=HOP)
+    sizes = {"kernel": 3, "channels": 6, "last_scale": 0.5, **(flow or {})}
     made = partial(encoder, **settings)
-    return wavenet_iaf(
-        spec, [3, 2], 3, base=base(), encoder=made, kernel=3, channels=6, last_scale=0.5
-    )
+    return wavenet_iaf(spec, [3, 2], 3, base=base(), encoder=made, **sizes)
 
 
 CASES = {
@@ -49,6 +48,16 @@ CASES = {
         look_ahead=1,
         harmonics=2,
     ),
+    "harmonics, blocks with pitch taps": lambda: student(
+        {"f0": F0, "phase": F0},
+        encoder=HarmonicEncoder,
+        flow={"block": HOP, "pitch_taps": 3},
+        mode="repeat",
+        look_ahead=1,
+        harmonics=2,
+    ),
+    "blocks that the rows divide": lambda: student({"mel": MEL}, flow={"block": HOP}, rates=[2, 2]),
+    "an outer bijector": lambda: student({"mel": MEL}, flow={"outer": standardization}),
     "label only": lambda: student({"speaker": SPEAKER}),
     "unconditional": lambda: student({}),
     "unconditional, logistic": lambda: student({}, Logistic),
@@ -59,6 +68,8 @@ CASES = {
 def _flow(request) -> Flow:
     torch.manual_seed(0)
     flow = CASES[request.param]().double().eval().requires_grad_(False)
+    for parameter in flow.bijector.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
     assert flow.spec.sites is None
     return flow
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from distill.contract import Context
 from distill.networks import MADE
 
 ORDERS = {"natural": "natural", "reverse": "reverse", "own": [3, 0, 5, 1, 4, 2]}
@@ -26,7 +27,7 @@ def reach(made: MADE, context=None) -> torch.Tensor:
 @pytest.mark.parametrize("context", [0, 2])
 def test_a_site_sees_exactly_the_sites_before_it(order, context):
     made = MADE(6, [24, 24], 3, context, order, activation="tanh", zero=False).double()
-    given = torch.randn(1, context, dtype=torch.float64) if context else None
+    given = Context(torch.randn(1, context, dtype=torch.float64)) if context else None
     seen, read = reach(made, given), sequence(6, order)
     for place, site in enumerate(read):
         assert seen[site].nonzero().flatten().tolist() == sorted(read[:place])
@@ -45,7 +46,7 @@ def test_no_input_is_dropped_however_narrow_the_layer(width):
 def test_steps_give_what_the_pass_gives(order, context, hidden):
     made = MADE(6, hidden, 2, context, order, zero=False).double()
     x = torch.randn(4, 6, dtype=torch.float64)
-    given = torch.randn(4, context, dtype=torch.float64) if context else None
+    given = Context(torch.randn(4, context, dtype=torch.float64)) if context else None
     with torch.no_grad():
         expected = made(x, given)
         state, last = made.start(x, given), torch.zeros(4, dtype=torch.float64)
@@ -91,7 +92,7 @@ def test_one_site_has_constant_parameters():
 def test_with_a_context_even_the_first_site_depends_on_it():
     made = MADE(3, [6], context_channels=2, zero=False)
     x = torch.zeros(1, 3)
-    one, other = made(x, torch.zeros(1, 2)), made(x, torch.ones(1, 2))
+    one, other = made(x, Context(torch.zeros(1, 2))), made(x, Context(torch.ones(1, 2)))
     assert not torch.equal(one[:, 0], other[:, 0])
 
 
@@ -114,4 +115,4 @@ def test_a_missing_or_misshaped_context_is_refused():
     with pytest.raises(ValueError, match="got none"):
         made(torch.zeros(5, 3))
     with pytest.raises(ValueError, match=r"\(5, 2\)"):
-        made(torch.zeros(5, 3), torch.zeros(5, 3))
+        made(torch.zeros(5, 3), Context(torch.zeros(5, 3)))

@@ -11,7 +11,7 @@ from torch.distributions import Normal as TorchNormal
 from torch.distributions import kl_divergence
 
 from distill.bijectors import Standardize
-from distill.contract import Batch, DataSpec, Draw, FeatureSpec
+from distill.contract import Batch, Context, DataSpec, Draw, FeatureSpec
 from distill.distributions import (
     GaussianHead,
     Logistic,
@@ -35,7 +35,7 @@ class Constant(Conditioner):
         self.parameters_per_site = len(params)
         self.params = torch.nn.Parameter(torch.tensor(params, dtype=torch.float64))
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
         return self.params.expand(*x.shape, -1)
 
 
