@@ -6,6 +6,7 @@ from distill.bijectors.batch_norm import BatchNorm
 from distill.bijectors.compose import Chain, Inverse
 from distill.bijectors.coupling import Coupling
 from distill.bijectors.elementwise import Affine, Shift, Transform
+from distill.bijectors.linear_prediction import LinearPrediction
 from distill.bijectors.permute import Flip, Permute
 from distill.bijectors.spline import RationalQuadraticSpline
 from distill.bijectors.standardize import ActNorm, Standardize
@@ -20,6 +21,7 @@ __all__ = [
     "Coupling",
     "Flip",
     "Inverse",
+    "LinearPrediction",
     "Permute",
     "RationalQuadraticSpline",
     "Shift",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from distill.bijectors.base import Bijector, State, needs_whole_values
 from distill.bijectors.elementwise import Affine, Transform
+from distill.contract import Context
 from distill.networks.conditioner import Conditioner
 
 
@@ -19,7 +20,7 @@ class Chunked(Protocol):
     def zero_state(self, x: Tensor) -> State:
         """Return the state before the first site."""
 
-    def run(self, state: State, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, State]:
+    def run(self, state: State, x: Tensor, context: Context | None = None) -> tuple[Tensor, State]:
         """Compute the parameters of the next chunk, and the state after it."""
 
 
@@ -78,11 +79,11 @@ class Autoregressive(Bijector):
         """Whether the transform is affine."""
         return self.transform.is_affine
 
-    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Map noise to data in one parallel pass."""
         return self.transform(u, self.conditioner(u, context))
 
-    def zero_state(self, u: Tensor, context: Tensor | None = None) -> State:
+    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
         """Return the conditioner's state before the first site.
 
         Errors:
@@ -91,7 +92,7 @@ class Autoregressive(Bijector):
         return self._chunked.zero_state(u)
 
     def run(
-        self, state: State, u: Tensor, context: Tensor | None = None
+        self, state: State, u: Tensor, context: Context | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Map the next chunk of noise in one parallel pass."""
         raw, state = self._chunked.run(state, u, context)
@@ -104,13 +105,13 @@ class Autoregressive(Bijector):
             raise needs_whole_values(self, f"its conditioner, a {name}, reads whole values")
         return self.conditioner
 
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Map data to noise, site after site."""
         if torch.is_grad_enabled() or not self.incremental:
             return self.inverse_by_passes(x, context)
         return self.inverse_by_steps(x, context)
 
-    def inverse_by_passes(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse_by_passes(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Invert with one whole pass of the conditioner per site: plain and differentiable."""
         order = range(x.shape[1]) if self.conditioner.order is None else self.conditioner.order
         u = [torch.zeros_like(x[:, 0])] * x.shape[1]
@@ -121,7 +122,7 @@ class Autoregressive(Bijector):
         return torch.stack(u, 1), torch.stack(log_det, 1)
 
     @torch.no_grad()
-    def inverse_by_steps(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse_by_steps(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Invert with one incremental step of the conditioner per site: fast, without gradients."""
         order = range(x.shape[1]) if self.conditioner.order is None else self.conditioner.order
         # Sites first, so that what a step reads and writes lies together.

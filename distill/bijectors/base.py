@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from distill.contract import Context
+
 State = tuple[Tensor, ...]
 """What a chunk must know of those before it: tensors with the batch as their first axis."""
 
@@ -31,15 +33,15 @@ class Bijector(nn.Module):
     is_affine: bool = False
     state_size: int = 0
 
-    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Map noise `(B, T)` to data."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")
 
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Map data `(B, T)` to noise."""
         raise NotImplementedError(f"{type(self).__name__} does not define inverse.")
 
-    def zero_state(self, u: Tensor, context: Tensor | None = None) -> State:
+    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
         """Return the state before the first site.
 
         Errors:
@@ -48,7 +50,7 @@ class Bijector(nn.Module):
         raise needs_whole_values(self, "it mixes, reorders or numbers the sites of a value")
 
     def run(
-        self, state: State, u: Tensor, context: Tensor | None = None
+        self, state: State, u: Tensor, context: Context | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Map the next chunk `(B, t)` of noise; return the state after it too."""
         raise needs_whole_values(self, "it mixes, reorders or numbers the sites of a value")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.bijectors.base import Bijector, check_sites
+from distill.contract import Context
 
 
 class BatchNorm(Bijector):
@@ -51,14 +52,14 @@ class BatchNorm(Bijector):
         self.register_buffer("running_mean", torch.zeros(sites))
         self.register_buffer("running_var", torch.ones(sites))
 
-    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Go from noise to data with the running statistics."""
         check_sites(self, u, len(self.bias))
         log_det = 0.5 * (self.running_var + self.eps).log() - self.log_gain
         x = (u - self.bias) * log_det.exp() + self.running_mean
         return x, log_det.expand_as(u)
 
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Normalize: by the batch in training, by the running statistics in evaluation."""
         check_sites(self, x, len(self.bias))
         if self.training:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from distill.bijectors.base import Bijector, State
+from distill.contract import Context
 
 
 class Chain(Bijector):
@@ -43,11 +44,11 @@ class Chain(Bijector):
         """Whether every layer is affine in its site."""
         return all(layer.is_affine for layer in self.layers)
 
-    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Apply the layers from first to last."""
         return self._run([layer.forward for layer in self.layers], u, context)
 
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Undo the layers from last to first."""
         return self._run([layer.inverse for layer in reversed(self.layers)], x, context)
 
@@ -60,12 +61,12 @@ class Chain(Bijector):
     def _layers(self) -> list[Bijector]:
         return list(self.layers)  # type: ignore[arg-type]
 
-    def zero_state(self, u: Tensor, context: Tensor | None = None) -> State:
+    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
         """Return the states of the layers, one after the other."""
         return tuple(part for layer in self._layers for part in layer.zero_state(u, context))
 
     def run(
-        self, state: State, u: Tensor, context: Tensor | None = None
+        self, state: State, u: Tensor, context: Context | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Map the next chunk through all layers."""
         total, begin = torch.zeros_like(u), 0
@@ -78,14 +79,14 @@ class Chain(Bijector):
             begin += layer.state_size
         return u, total, tuple(after)
 
-    def trace(self, u: Tensor, context: Tensor | None = None) -> list[Tensor]:
+    def trace(self, u: Tensor, context: Context | None = None) -> list[Tensor]:
         """Return the noise and the value after each layer, for layer-by-layer pictures."""
         values = [u]
         for layer in self.layers:
             values.append(layer(values[-1], context)[0])
         return values
 
-    def _run(self, maps: list, value: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _run(self, maps: list, value: Tensor, context: Context | None) -> tuple[Tensor, Tensor]:
         total = torch.zeros_like(value)
         recompute = self.recompute and self.training and torch.is_grad_enabled()
         for apply in maps:
@@ -125,10 +126,10 @@ class Inverse(Bijector):
         """Whether the inverted map is affine in its site."""
         return self.bijector.is_affine
 
-    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Apply the inverse of the inner bijector."""
         return self.bijector.inverse(u, context)
 
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Apply the inner bijector."""
         return self.bijector.forward(x, context)

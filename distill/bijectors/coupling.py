@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from distill.bijectors.base import Bijector, check_sites
 from distill.bijectors.elementwise import Affine, Transform
+from distill.contract import Context
 
 
 class Coupling(Bijector):
@@ -58,20 +59,22 @@ class Coupling(Bijector):
         self.register_buffer("kept", torch.tensor(kept), persistent=False)
         self.register_buffer("changed", torch.tensor(changed), persistent=False)
 
-    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Transform the changed sites."""
         return self._apply_to(u, context, self.transform.forward)
 
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Undo the transform; the kept sites are at hand, so it is parallel too."""
         return self._apply_to(x, context, self.transform.inverse)
 
     def _apply_to(
-        self, value: Tensor, context: Tensor | None, change: Callable[..., tuple[Tensor, Tensor]]
+        self, value: Tensor, context: Context | None, change: Callable[..., tuple[Tensor, Tensor]]
     ) -> tuple[Tensor, Tensor]:
         check_sites(self, value, self.sites)
         seen = value[:, self.kept]
-        raw = self.network(seen if context is None else torch.cat([seen, context], 1))
+        if context is not None and context.rows is not None:
+            seen = torch.cat([seen, context.rows], 1)
+        raw = self.network(seen)
         raw = raw.unflatten(1, (len(self.changed), self.transform.parameters_per_site))
         new, log_det = change(value[:, self.changed], raw)
         zeros = torch.zeros_like(value)

@@ -12,9 +12,15 @@ class Transform(nn.Module):
     `forward(u, raw)` and `inverse(x, raw)` take values of any shape `S` and raw parameters of shape
     `S + (parameters,)`, and return the mapped values and the log-derivative, both of shape `S`.
     Raw parameters of zero give (nearly) the identity, so that a flow can start there.
+
+    Attributes:
+        parameters_per_site: P.
+        locations: Which of the P move a site as they move.
+        is_affine: Whether the map is affine.
     """
 
     parameters_per_site: int = 0
+    locations: tuple[int, ...] = ()
     is_affine: bool = False
 
     def forward(self, u: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,6 +50,7 @@ class Affine(Transform):
     """
 
     parameters_per_site = 2
+    locations = (0,)
     is_affine = True
 
     def __init__(self, bound: float | None = 2.0, log_scale: float = 0.0) -> None:
@@ -79,6 +86,7 @@ class Shift(Transform):
     """Shift only, `x = u + m`, with a log-determinant of zero (NICE, 2014, arXiv 1410.8516)."""
 
     parameters_per_site = 1
+    locations = (0,)
     is_affine = True
 
     def forward(self, u: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from distill.bijectors.base import Bijector, check_sites
+from distill.contract import Context
 
 
 class Flip(Bijector):
@@ -20,11 +21,11 @@ class Flip(Bijector):
 
     is_affine = True
 
-    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Reverse the sites."""
         return u.flip(-1), torch.zeros_like(u)
 
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Reverse the sites."""
         return x.flip(-1), torch.zeros_like(x)
 
@@ -56,12 +57,12 @@ class Permute(Bijector):
         self.register_buffer("order", torch.tensor(order))
         self.register_buffer("back", torch.argsort(self.order))
 
-    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Reorder the sites."""
         check_sites(self, u, len(self.order))
         return u[:, self.order], torch.zeros_like(u)
 
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Put the sites back."""
         check_sites(self, x, len(self.order))
         return x[:, self.back], torch.zeros_like(x)

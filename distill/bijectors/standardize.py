@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.bijectors.base import Bijector, State, check_sites, needs_whole_values
+from distill.contract import Context
 
 
 class Standardize(Bijector):
@@ -41,17 +42,17 @@ class Standardize(Bijector):
         self.register_buffer("loc", torch.tensor(loc, dtype=torch.get_default_dtype()))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.get_default_dtype()))
 
-    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Go to data units."""
         self._check(u)
         return torch.addcmul(self.loc, u, self.scale), self.scale.log().expand_as(u)
 
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Go to standardized units."""
         self._check(x)
         return (x - self.loc) / self.scale, -self.scale.log().expand_as(x)
 
-    def zero_state(self, u: Tensor, context: Tensor | None = None) -> State:
+    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
         """Return no tensors.
 
         Errors:
@@ -62,7 +63,7 @@ class Standardize(Bijector):
         return ()
 
     def run(
-        self, state: State, u: Tensor, context: Tensor | None = None
+        self, state: State, u: Tensor, context: Context | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Go to data units."""
         return *self.forward(u), state
@@ -99,12 +100,12 @@ class ActNorm(Bijector):
         self.log_scale = nn.Parameter(torch.zeros(sites))
         self.register_buffer("started", torch.tensor(False))
 
-    def forward(self, u: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Scale and shift."""
         check_sites(self, u, len(self.loc))
         return torch.addcmul(self.loc, u, self.log_scale.exp()), self.log_scale.expand_as(u)
 
-    def inverse(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Undo scale and shift; the first training batch sets them."""
         check_sites(self, x, len(self.loc))
         if self.training and not self.started:

@@ -41,11 +41,13 @@ class Head(nn.Module):
     Attributes:
         parameters_per_site: P.
         noise_per_site: N.
+        locations: Which of the P move a site as they move.
         differentiable: Whether `log_prob` has a gradient in x, as distilling from it needs.
     """
 
     parameters_per_site: int
     noise_per_site: int = 1
+    locations: tuple[int, ...] = ()
     differentiable: bool = True
 
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:

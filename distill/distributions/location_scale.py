@@ -24,6 +24,7 @@ class LocationScaleHead(Head):
     """
 
     parameters_per_site = 2
+    locations = (0,)
 
     def __init__(self, base: Base, min_log_scale: float, log_scale: float = 0.0) -> None:
         super().__init__()

@@ -40,6 +40,7 @@ class Mixture(Head):
         self.min_log_scale = min_log_scale
         self.log_scale = log_scale
         self.parameters_per_site = 3 * components
+        self.locations = tuple(range(components, 2 * components))
         start = torch.linspace(-spread, spread, components) if components > 1 else torch.zeros(1)
         self.start = nn.Parameter(start)
 

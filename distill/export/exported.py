@@ -14,9 +14,30 @@ from distill.contract import Features
 from distill.export.inputs import Inputs, first_state, lead_in
 from distill.export.metadata import BASES, Metadata
 from distill.export.stream import Rows, Stream
+from distill.kernels.synthesis import synthesize
 
 Run = Callable[[Tensor, dict[str, Tensor], State], tuple[Tensor, Tensor, State]]
 """A backend's function of checked, contiguous inputs: `x, log_prob, new_state`."""
+
+
+class Filtered:
+    """A graph's function and, behind it, the filter whose coefficients the graph gives.
+
+    Arguments:
+        run: `excitation, log_prob, (*states, coefficients, gain)` of checked inputs.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def __call__(
+        self, noise: Tensor, features: dict[str, Tensor], state: State
+    ) -> tuple[Tensor, Tensor, State]:
+        """Return samples, log-prob and the state, whose last tensor holds the last samples."""
+        e, log_prob, after = self.run(noise, features, state[:-1])
+        arrays = (value.numpy() for value in (e, *after[-2:], state[-1]))
+        x, past = synthesize(*arrays)
+        return torch.from_numpy(x), log_prob, (*after[:-2], torch.from_numpy(past))
 
 
 class Exported:
@@ -46,7 +67,7 @@ class Exported:
         self.dtype: torch.dtype = getattr(torch, metadata.dtype)
         self.path = Path(path)
         self.inputs = Inputs(metadata, self.path.name)
-        self.compute = run
+        self.compute = Filtered(run) if metadata.filter_order else run
 
     def __repr__(self) -> str:
         return (
@@ -66,8 +87,8 @@ class Exported:
 
         Arguments:
             features: A mapping of tensors or arrays, frames `(B, F, size)` or `(F, size)` for one,
-                vectors `(B, size)`, labels `(B,)` or one number; or one array of frames. Where
-                the model wants mel, F0 and phase, the phase may be missing: it follows from F0.
+                vectors `(B, size)`, labels `(B,)` or one number; or one array of frames.
+                `metadata.optional` names those that may be missing.
             temperature: Scales the noise.
             seed: Makes it reproducible: row b is what `seed + b` gives alone, in a stream too.
             frames: F (T = F * hop), for a model that has no features at frame rate.

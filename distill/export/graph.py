@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,7 @@ from torch import Tensor, nn
 from distill.bijectors import Autoregressive, Inverse, State
 from distill.contract import FeatureSpec
 from distill.export.inputs import lead_in
-from distill.export.metadata import Metadata, StateSpec, describe, dtype_of
-from distill.export.phase import PhaseLine
+from distill.export.metadata import FILTER, Metadata, StateSpec, describe, dtype_of
 from distill.models import Flow
 
 EXAMPLE_BATCH = 2  # 0 and 1 would be taken for constants of the graph
@@ -57,9 +57,24 @@ class SamplingGraph(nn.Module):
     def forward(
         self, noise: Tensor, features: dict[str, Tensor], state: State
     ) -> tuple[Tensor, Tensor, State]:
-        """Draw a chunk, and score what is drawn."""
-        draw, after = self.model.run(state, noise, features or None)
-        return draw.x, draw.log_prob, after
+        """Draw a chunk, and score what is drawn.
+
+        Where the model ends in a filter, the first output is what goes into it, and behind the
+        states stand its coefficients and gains.
+        """
+        if self.metadata.filter_order == 0:
+            draw, after = self.model.run(state, noise, features or None)
+            return draw.x, draw.log_prob, after
+        core = self.model.core
+        split = len(state) - core.bijector.state_size
+        context, before = core.encode(state[:split], features)
+        assert context is not None
+        assert context.prediction is not None
+        e, log_det, own = core.bijector.run(state[split:], noise, context)
+        coefficients, log_gain = context.prediction.coefficients, context.prediction.log_gain
+        held = log_gain.to(e.dtype).repeat_interleave(context.prediction.hop, 1)
+        log_prob = core.base.log_prob(noise) - log_det - held
+        return e, log_prob, (*before, *own, coefficients.contiguous(), log_gain.exp())
 
     def begin(self, noise: Tensor, features: dict[str, Tensor]) -> State:
         """Return the state before the first chunk."""
@@ -85,8 +100,8 @@ class SamplingGraph(nn.Module):
         }
         example = self.example(EXAMPLE_BATCH)
         with torch.no_grad():
-            arguments = (*example, self.begin(*example))
-            state = tuple({0: batch} for _ in self.metadata.state)
+            arguments = (*example, self.begin(*example)[: len(self.metadata.graph_state)])
+            state = tuple({0: batch} for _ in self.metadata.graph_state)
             program = torch.export.export(self, arguments, dynamic_shapes=(noise, features, state))
         for node in program.graph.nodes:  # Where the code lay is nobody's business.
             node.meta.pop("stack_trace", None)
@@ -119,11 +134,15 @@ def example_inputs(
         return values + torch.tensor(feature.loc, dtype=dtype) if feature.loc else values
 
     features = {name: value(feature) for name, feature in spec.features.items()}
-    if metadata.derived is not None:
-        # A phase of random numbers would be no phase: harmonics are its powers, and would explode.
+    if "f0" in features:
         log_f0, voicing = features["f0"].unbind(-1)
         features["f0"] = torch.stack([log_f0, (voicing > 0).to(dtype)], -1)
-        features[metadata.derived] = PhaseLine(metadata)(features["f0"])
+    if "phase" in features:
+        # A phase of random numbers would be no phase: harmonics are its powers, and would explode.
+        angle = torch.atan2(*features["phase"].unbind(-1))
+        features["phase"] = torch.stack([angle.cos(), angle.sin()], -1)
+    for name in metadata.optional:
+        features[name][:, 1::3] = math.nan  # Some frames go without.
     return noise, features
 
 
@@ -140,12 +159,15 @@ def _layout(model: Flow, metadata: Metadata) -> tuple[StateSpec, ...]:
         if layer.state_size:
             own = [f"layer{j}" for j in range(layer.state_size - 1)]
             names += [f"flow{i}.{part}" for part in ["site", *own]]
+    names = [f"state.{name}" for name in names]
+    if metadata.filter_order:
+        names[-1] = FILTER
     return tuple(
         StateSpec(
-            f"state.{name}",
+            name,
             tuple(value.shape[1:]),
             str(value.dtype).removeprefix("torch."),
-            "frames" if name == "frames" else "zeros",
+            {"state.frames": "frames", FILTER: "filter"}.get(name, "zeros"),
         )
         for name, value in zip(names, state, strict=True)
     )

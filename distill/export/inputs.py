@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,26 +51,29 @@ class Inputs:
         batch: int | str = "batch",
         frames: int | str = "frames",
         kinds: tuple[str, ...] = KINDS,
-        without: str | None = None,
     ) -> dict[str, Tensor]:
         """Check features of `batch` rows and `frames` frames; words stand for any number.
+
+        Optional ones that are missing become NaN, as the graph wants them.
 
         Arguments:
             features: By name.
             batch: B.
             frames: F.
             kinds: Which kinds are wanted.
-            without: The one that may be missing.
         """
         specs = self.metadata.spec.features.items()
         given = dict(features or {})
-        left_out = without if without not in given else None
-        wanted = {n: spec for n, spec in specs if spec.kind in kinds and n != left_out}
-        if set(given) != set(wanted):
+        wanted = {name: spec for name, spec in specs if spec.kind in kinds}
+        optional = set(self.metadata.optional)
+        if not set(wanted) - optional <= set(given) <= set(wanted):
+            without = ", ".join(sorted(optional & set(wanted)))
             raise ValueError(
-                f"{self.name}: wanted the features {', '.join(wanted) or 'none'}; got "
+                f"{self.name}: wanted the features {', '.join(wanted) or 'none'}"
+                f"{f' ({without} may be left out)' if without else ''}; got "
                 f"{', '.join(given) or 'none'}."
             )
+        wanted = {name: spec for name, spec in wanted.items() if name in given}
         checked = {
             name: self._feature(name, given[name], feature, batch, frames)
             for name, feature in wanted.items()
@@ -80,7 +84,18 @@ class Inputs:
             if len(set(numbers.values())) > 1:
                 got = ", ".join(f"{name} {n}" for name, n in numbers.items())
                 raise ValueError(f"{self.name}: wanted as many {what} of every feature; got {got}.")
-        return checked
+        return self._filled(checked, kinds)
+
+    def _filled(self, checked: dict[str, Tensor], kinds: tuple[str, ...]) -> dict[str, Tensor]:
+        """Put NaN where optional features are missing, and all in the order of the spec."""
+        filled = {}
+        like = next((checked[name] for name in self.metadata.frames if name in checked), None)
+        for name, feature in self.metadata.spec.features.items():
+            if name in checked:
+                filled[name] = checked[name]
+            elif feature.kind in kinds and like is not None:
+                filled[name] = like.new_full((*like.shape[:2], feature.size), math.nan)
+        return filled
 
     def named(self, features: Any, kinds: tuple[str, ...] = KINDS) -> dict[str, Tensor]:
         """Turn what a person passes into tensors with a batch: checked, by name.
@@ -88,22 +103,20 @@ class Inputs:
         Arguments:
             features: A mapping of tensors or arrays, frames `(B, F, size)` or `(F, size)`, vectors
                 `(B, size)` or `(size,)`, labels `(B,)` or one number; or one array of frames, where
-                several features lie side by side in the order of the spec. The phase may be
-                missing, where it follows from F0.
+                several features lie side by side in the order of the spec, optional ones at its
+                end left out or not.
             kinds: Which kinds are wanted.
         """
-        derived = self.metadata.derived
         if features is None or isinstance(features, Mapping):
             specs = self.metadata.spec.features
             given = {
                 name: _batched(_tensor(value), specs.get(name))
                 for name, value in dict(features or {}).items()
             }
-            return self.features(given, kinds=kinds, without=derived)
-        sizes, value = self.metadata.frames, _tensor(features)
+            return self.features(given, kinds=kinds)
+        value = _tensor(features)
+        sizes = side_by_side(self.metadata, value.shape[-1] if value.dim() else 0)
         total = sum(sizes.values())
-        if derived is not None and value.shape[-1:] == (total - sizes[derived],):
-            total -= sizes.pop(derived)
         if value.dim() not in (2, 3) or value.shape[-1] != total or not sizes:
             raise ValueError(
                 f"{self.name}: frames wanted shape (frames, {total}), {self._side_by_side()}; got "
@@ -111,7 +124,7 @@ class Inputs:
             )
         parts = (value if value.dim() == 3 else value[None]).split(list(sizes.values()), -1)
         given = dict(zip(sizes, parts, strict=True))
-        return self.features(given, kinds=kinds, without=derived)
+        return self.features(given, kinds=kinds)
 
     def state(self, state: tuple[Tensor, ...], batch: int) -> tuple[Tensor, ...]:
         """Check the state of a batch."""
@@ -126,7 +139,12 @@ class Inputs:
         return tuple(value.contiguous() for value in state)
 
     def tensor(
-        self, name: str, value: Any, shape: tuple[int | str, ...], dtype: torch.dtype
+        self,
+        name: str,
+        value: Any,
+        shape: tuple[int | str, ...],
+        dtype: torch.dtype,
+        may_be_nan: bool = False,
     ) -> Tensor:
         """Check one tensor, none of whose axes may be empty; return it contiguous."""
         self._check(name, value, shape, dtype)
@@ -135,7 +153,8 @@ class Inputs:
                 f"{self.name}: {name} wanted shape ({', '.join(map(str, shape))}), none of them 0; "
                 f"got {tuple(value.shape)}."
             )
-        if value.is_floating_point() and not value.isfinite().all():
+        finite = not value.is_floating_point() or bool(value.isfinite().all())
+        if not finite and not (may_be_nan and not value.isinf().any()):
             raise ValueError(f"{self.name}: {name} wanted finite numbers, got NaN or inf.")
         return value.contiguous()
 
@@ -172,7 +191,20 @@ class Inputs:
         shape: tuple[int | str, ...] = (batch, feature.size)
         if feature.kind == "frames":
             shape = (batch, frames, feature.size)
-        return self.tensor(name, value, shape, self.dtype)
+        return self.tensor(name, value, shape, self.dtype, feature.optional)
+
+
+def side_by_side(metadata: Metadata, width: int) -> dict[str, int]:
+    """Return the frame features, with their sizes, that a row of `width` numbers holds.
+
+    Optional ones are left out from the end until the rest is no wider than that.
+    """
+    sizes = metadata.frames
+    for name in reversed(list(sizes)):
+        if sum(sizes.values()) <= width or name not in metadata.optional:
+            break
+        del sizes[name]
+    return sizes
 
 
 def lead_in(

@@ -61,11 +61,10 @@ def make_lean(model: nn.Module) -> None:
     for net in [module for module in model.modules() if isinstance(module, WaveNet)]:
         layers: list[WaveNetLayer] = list(net.layers)  # type: ignore[arg-type]
         project = net.from_context
-        folded = project is not None and net.context_hop > 1
-        if project is not None and folded:
+        if project is not None:
             biases = torch.cat([layer.taps.bias for layer in layers])
             net.from_context = _linear(project.weight, biases)
-        net.layers = nn.ModuleList(LeanLayer(layer, biased=not folded) for layer in layers)
+        net.layers = nn.ModuleList(LeanLayer(layer, biased=project is None) for layer in layers)
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:

@@ -12,13 +12,15 @@ from typing import Any
 import torch
 
 from distill._version import __version__
+from distill.bijectors import LinearPrediction
 from distill.contract import DataSpec
 from distill.distributions import Logistic, Normal
 from distill.models import Flow
 
 METADATA = "distill"
+FILTER = "state.filter"
 """The key under which an ONNX file carries it."""
-FORMAT = "distill.sampler.2"
+FORMAT = "distill.sampler.3"
 BASES = {"normal": Normal, "logistic": Logistic}
 PRECISIONS = ("full", "bfloat16", "int8")
 
@@ -33,7 +35,8 @@ class StateSpec:
         dtype: `float32` or `float64`.
         fill: What it holds before the first chunk: `zeros`, or `frames`: the features at frame rate
             side by side, as of the frames before the first row: the first one repeated, then the
-            frames of look-ahead.
+            frames of look-ahead; or `filter`: zeros, the last samples, which the loader's filter
+            keeps and the graph never sees.
     """
 
     name: str
@@ -59,6 +62,9 @@ class Metadata:
         latency: Frames of look-ahead: samples of frame f need the frames up to f + latency.
         reach: Frames before f that its samples depend on by the encoder.
         state: The tensors between chunks; none where values have a fixed number of sites.
+        filter_order: p, where the graph gives the excitation e of a filter, with its coefficients a
+            and gain g for each frame, and the loader computes
+            `x[t] = g e[t] + a[1] x[t - 1] + ... + a[p] x[t - p]`; 0 where the graph gives x.
         precision: `full`, or what its matrix products are reduced to: `bfloat16`, `int8`.
         config: What the model is built from, where it was known.
         config_hash: SHA-256 of it.
@@ -75,6 +81,7 @@ class Metadata:
     latency: int = 0
     reach: int = 0
     state: tuple[StateSpec, ...] = ()
+    filter_order: int = 0
     precision: str = "full"
     config: dict[str, Any] | None = field(default=None, compare=False)
     config_hash: str | None = None
@@ -126,11 +133,22 @@ class Metadata:
         return {name: f.size for name, f in features if f.kind == "frames"}
 
     @property
-    def derived(self) -> str | None:
-        """The feature that may be left out, since it follows from another: `phase`, from `f0`."""
-        sizes = self.frames
-        both = sizes.get("f0") == sizes.get("phase") == 2 and self.spec.sample_rate is not None
-        return "phase" if both else None
+    def graph_state(self) -> tuple[StateSpec, ...]:
+        """The state that goes through the graph."""
+        return tuple(state for state in self.state if state.name != FILTER)
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the graph's outputs, in order."""
+        after = [state.after for state in self.graph_state]
+        if not self.filter_order:
+            return ["x", "log_prob", *after]
+        return ["excitation", "log_prob", *after, "coefficients", "gain"]
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Features that may be left out: the graph estimates them where they are NaN."""
+        return tuple(name for name, f in self.spec.features.items() if f.optional)
 
 
 def describe(model: Flow) -> Metadata:
@@ -148,7 +166,8 @@ def describe(model: Flow) -> Metadata:
     dtype = str(dtype_of(model)).removeprefix("torch.")
     latency, reach = (int(getattr(model.encoder, name, 0)) for name in ("latency", "reach"))
     weights = digest(model.state_dict())
-    return Metadata(model.spec, name, dtype, weights, latency, reach)
+    order = model.outer.order if isinstance(model.outer, LinearPrediction) else 0
+    return Metadata(model.spec, name, dtype, weights, latency, reach, filter_order=order)
 
 
 def dtype_of(model: Flow) -> torch.dtype:

@@ -20,7 +20,8 @@ class ONNX(Backend):
     """Write and read ONNX files.
 
     Inputs are named `noise`, after the features, and `state.*`; outputs `x`, `log_prob` and
-    `next.*`, the state of the next chunk. The metadata lies in the model's `metadata_props` under
+    `next.*`, the state of the next chunk, or, before a filter, `excitation`, `log_prob`, `next.*`,
+    `coefficients` and `gain`. The metadata lies in the model's `metadata_props` under
     `distill`, as JSON: see `Metadata`.
 
     Arguments:
@@ -41,8 +42,12 @@ class ONNX(Backend):
         with quiet():
             program = torch.onnx.export(
                 graph.trace(),
-                input_names=["noise", *metadata.spec.features, *(s.name for s in metadata.state)],
-                output_names=_outputs(metadata),
+                input_names=[
+                    "noise",
+                    *metadata.spec.features,
+                    *(state.name for state in metadata.graph_state),
+                ],
+                output_names=metadata.outputs,
                 opset_version=self.opset,
                 external_data=False,
                 verbose=False,
@@ -73,9 +78,9 @@ class ONNX(Backend):
         inputs, outputs = (
             [node.name for node in nodes()] for nodes in (session.get_inputs, session.get_outputs)
         )
-        states = [state.name for state in metadata.state]
+        states = [state.name for state in metadata.graph_state]
         known = {"noise", *metadata.spec.features, *states}
-        if not set(inputs) <= known or outputs != _outputs(metadata):
+        if not set(inputs) <= known or outputs != metadata.outputs:
             raise foreign(path, f"its inputs are {', '.join(sorted(inputs))}")
 
         def run(
@@ -88,7 +93,3 @@ class ONNX(Backend):
             return x, log_prob, tuple(after)
 
         return Exported(metadata, run, path)
-
-
-def _outputs(metadata: Metadata) -> list[str]:
-    return ["x", "log_prob", *(state.after for state in metadata.state)]

@@ -12,7 +12,6 @@ from torch import Tensor
 from distill.bijectors import State
 from distill.export.inputs import first_state
 from distill.export.noise import Noise
-from distill.export.phase import PhaseLine
 
 if TYPE_CHECKING:
     from distill.export.exported import Exported
@@ -55,8 +54,6 @@ class Rows:
         self._state: State | None = None
         self._early: dict[str, Tensor] = {}
         self._last: dict[str, Tensor] = {}
-        self._phase = PhaseLine(metadata)
-        self._names: set[str] | None = None
 
     def draw(self, frames: int | None = None) -> Tensor:
         """Return all samples of whole features, `(B, F * hop)`."""
@@ -68,26 +65,7 @@ class Rows:
         return torch.cat([self.push(self.frames), self.finish()], 1)
 
     def push(self, frames: dict[str, Tensor]) -> Tensor:
-        """Take in frames `(B, F, size)`; return the samples that are ready, `(B, F' * hop)`.
-
-        Errors:
-            ValueError: Frames with a phase after frames without one, or the other way round.
-        """
-        names = set(frames)
-        if names != (self._names or names):
-            before, now = (", ".join(sorted(each)) for each in (self._names or names, names))
-            raise ValueError(
-                f"{self.exported.path.name}: wanted {before} as before, got {now}. A stream has "
-                "the phase in all of its frames, or in none."
-            )
-        self._names = names
-        derived = self.metadata.derived
-        if derived is not None and derived not in frames:
-            made = {**frames, derived: self._phase(frames["f0"])}
-            frames = {name: made[name] for name in self.metadata.frames}
-        return self._push(frames)
-
-    def _push(self, frames: dict[str, Tensor]) -> Tensor:
+        """Take in frames `(B, F, size)`; return the samples that are ready, `(B, F' * hop)`."""
         self._last = {name: value[:, -1:] for name, value in frames.items()}
         if self._state is None:
             if self._early:
@@ -112,7 +90,7 @@ class Rows:
         if not self.metadata.latency or not self._last:
             return self._nothing()
         missing = self.metadata.latency
-        return self._push(
+        return self.push(
             {name: value.expand(-1, missing, -1) for name, value in self._last.items()}
         )
 
@@ -189,8 +167,8 @@ class Stream:
 
         Arguments:
             features: A mapping of arrays `(F, size)`, or one array with the features side by side,
-                with or without a phase that follows from F0; for a model without features at frame
-                rate the number of frames to draw.
+                optional ones left out or not; for a model without features at frame rate the
+                number of frames to draw.
 
         Errors:
             ValueError: Frames that do not fit, none, or a stream that is finished.

@@ -19,16 +19,18 @@ class Weights(NamedTuple):
     """A WaveNet as plain arrays: float32, contiguous, inputs before outputs.
 
     Arguments:
-        first: `(C,)`: weight of the input map.
+        first: `(r + A, C)`: weights of the input map, A sites of a pitch period ago.
         taps: `(L, k C, 2 G)`.
         out: `(L, G, C + S)`: residual columns first, zero where a layer has none.
         out_bias: `(L, C + S)`.
         hidden: `(W, W)`, W = S or C.
         hidden_bias: `(W,)`.
-        last: `(W, P)`.
-        last_bias: `(P,)`, the head's offset included.
+        last: `(W, r P + r (r - 1) / 2)`.
+        last_bias: Likewise, the head's offset included.
+        moved: `(P,)`: 1 at locations, which earlier sites of the block move.
         reach: `(L,)`: (k - 1) d of each layer.
         kernel: k.
+        block: r.
     """
 
     first: np.ndarray
@@ -39,8 +41,10 @@ class Weights(NamedTuple):
     hidden_bias: np.ndarray
     last: np.ndarray
     last_bias: np.ndarray
+    moved: np.ndarray
     reach: np.ndarray
     kernel: int
+    block: int
 
 
 class Sampling(NamedTuple):
@@ -135,35 +139,78 @@ def draw(raw: np.ndarray, noise: np.ndarray, how: Sampling) -> float:
 
 
 @_jit
+def enter(
+    net: Weights, h: np.ndarray, x: np.ndarray, added: np.ndarray, ago: np.ndarray, n: int
+) -> None:
+    """Fill the first layer's input of block n from the block before and from a period ago."""
+    r, streams = net.block, x.shape[0]
+    around = net.first.shape[0] - r
+    for b in range(streams):
+        h[b] = added[b if added.shape[0] > 1 else 0]
+        distance = ago[b if ago.shape[0] > 1 else 0]
+        for k in range(r + around):
+            site = (n - 1) * r + k
+            if k >= r:
+                if distance == 0:
+                    break
+                site = n * r - distance - (around - r + 1) // 2 + k - r
+            if site >= 0:
+                for j in range(h.shape[1]):
+                    h[b, j] += x[b, site] * net.first[k, j]
+
+
+@_jit
+def leave(
+    net: Weights, how: Sampling, raw: np.ndarray, noise: np.ndarray, x: np.ndarray, n: int
+) -> None:
+    """Draw the sites of block n, one after the other."""
+    r, each = net.block, len(net.moved)
+    own = np.empty(each, np.float32)
+    for b in range(x.shape[0]):
+        at = r * each
+        for j in range(r):
+            shift = np.float32(0)
+            if raw.shape[1] > r * each:
+                for i in range(j):
+                    shift += raw[b, at] * x[b, n * r + i]
+                    at += 1
+            for p in range(each):
+                own[p] = raw[b, j * each + p] + shift * net.moved[p]
+            x[b, n * r + j] = draw(own, noise[b, n * r + j], how)
+
+
+@_jit
 def generate(
     net: Weights,
     how: Sampling,
     noise: np.ndarray,
     base: np.ndarray,
-    hop: int,
+    held: int,
     entry: np.ndarray,
+    ago: np.ndarray,
     x: np.ndarray,
     rings: np.ndarray,
     begin: int,
     end: int,
 ) -> None:
-    """Fill sites begin <= t < end of `x` `(B, T)`, one after the other.
+    """Fill blocks begin <= n < end of `x` `(B, N r)`, one after the other.
 
     Arguments:
         net: The network.
         how: Its head.
-        noise: `(B, T, N)`.
-        base: `(B or 1, F, L, 2 G)`: projected context plus the bias of the taps, from `begin` on.
-        hop: Sites per row of `base`; divides `begin`.
-        entry: `(B or 1, t or 1, C)`: what is added to the mapped input, from `begin` on.
+        noise: `(B, N r, Z)`.
+        base: `(B or 1, R, L, 2 G)`: projected context plus the bias of the taps, from `begin` on.
+        held: Blocks per row of `base`; divides `begin`.
+        entry: `(B or 1, n or 1, C)`: what is added to the mapped input, from `begin` on.
+        ago: `(B or 1, n or 1)`: distance of the sites a period ago, from `begin` on; 0 for none.
         x: The result.
         rings: `(sum of reach, B, C)`: the layers' last inputs, zero at the start, written in place.
-        begin: First site to fill; those before it are there already.
-        end: Last site to fill, plus one.
+        begin: First block to fill; those before it are there already.
+        end: Last block to fill, plus one.
     """
     streams = x.shape[0]
     layers, width = net.taps.shape[0], net.taps.shape[2]
-    channels, gate, kernel = net.first.shape[0], width // 2, net.kernel
+    channels, gate, kernel = net.first.shape[1], width // 2, net.kernel
     skips = net.out.shape[2] - channels
     offsets = np.zeros(layers + 1, np.int64)
     for i in range(layers):
@@ -176,28 +223,25 @@ def generate(
     total = np.zeros((streams, net.hidden.shape[0]), np.float32)
     middle = np.zeros((streams, net.hidden.shape[0]), np.float32)
     raw = np.zeros((streams, net.last.shape[1]), np.float32)
-    for t in range(begin, end):
+    for n in range(begin, end):
         total[:] = 0
-        for b in range(streams):
-            last = x[b, t - 1] if t else np.float32(0)
-            added = entry[b if entry.shape[0] > 1 else 0, t - begin if entry.shape[1] > 1 else 0]
-            for j in range(channels):
-                h[b, j] = last * net.first[j] + added[j]
+        here = n - begin if entry.shape[1] > 1 else 0
+        enter(net, h, x, entry[:, here], ago[:, n - begin if ago.shape[1] > 1 else 0], n)
         for i in range(layers):
             reach = net.reach[i]
             dilation = reach // (kernel - 1)
             for b in range(streams):
                 for k in range(kernel - 1):
-                    slot = offsets[i] + (t + k * dilation) % reach
+                    slot = offsets[i] + (n + k * dilation) % reach
                     for j in range(channels):
                         taps[b, k * channels + j] = rings[slot, b, j]
-                slot = offsets[i] + t % reach
+                slot = offsets[i] + n % reach
                 for j in range(channels):
                     taps[b, (kernel - 1) * channels + j] = h[b, j]
                     rings[slot, b, j] = h[b, j]
                 row = b if base.shape[0] > 1 else 0
                 for j in range(width):
-                    z[b, j] = base[row, (t - begin) // hop, i, j]
+                    z[b, j] = base[row, (n - begin) // held, i, j]
                 for j in range(channels + skips):
                     o[b, j] = net.out_bias[i, j]
             accumulate(z, taps, net.taps[i])
@@ -222,5 +266,4 @@ def generate(
             for j in range(total.shape[1]):
                 middle[b, j] = max(middle[b, j], np.float32(0))
         accumulate(raw, middle, net.last)
-        for b in range(streams):
-            x[b, t] = draw(raw[b], noise[b, t], how)
+        leave(net, how, raw, noise, x, n)

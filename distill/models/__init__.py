@@ -5,6 +5,7 @@ from distill.models.build import coupling_flow, iaf, maf, nice
 from distill.models.build_wavenet import wavenet, wavenet_iaf
 from distill.models.density import Density, freeze
 from distill.models.flow import Flow
+from distill.models.outer import standardization, whitening
 
 __all__ = [
     "AutoregressiveDensity",
@@ -15,6 +16,8 @@ __all__ = [
     "iaf",
     "maf",
     "nice",
+    "standardization",
     "wavenet",
     "wavenet_iaf",
+    "whitening",
 ]

@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from distill.contract import DataSpec, Features
+from distill.bijectors import Bijector
+from distill.contract import Context, DataSpec, Features
 from distill.distributions import Conditional, Head
-from distill.models.density import Density
+from distill.models.density import Density, core_of
 from distill.models.random import generator_for
 from distill.networks import Conditioner
 
@@ -24,6 +25,7 @@ class AutoregressiveDensity(Density):
         head: Its output distribution.
         spec: What the model knows of its data.
         encoder: Turns raw features into context.
+        outer: Carries the values e that the network reads to data, or `None`.
 
     Errors:
         ValueError: The conditioner gives another number of parameters than the head takes.
@@ -42,6 +44,7 @@ class AutoregressiveDensity(Density):
         head: Head,
         spec: DataSpec,
         encoder: nn.Module | None = None,
+        outer: Bijector | None = None,
     ) -> None:
         super().__init__()
         if conditioner.parameters_per_site != head.parameters_per_site:
@@ -54,18 +57,24 @@ class AutoregressiveDensity(Density):
         self.encoder = encoder
         self.conditioner = conditioner
         self.head = head
+        self.outer = outer
 
-    def parameters_of(self, x: Tensor, features: Features = None) -> Tensor:
-        """Return the head's raw parameters `(B, T, P)`."""
-        context = None if self.encoder is None else self.encoder(features)
-        return self.conditioner(x, context)
+    @property
+    def core(self) -> AutoregressiveDensity:
+        """The density of e, of the same modules."""
+        if self.outer is None:
+            return self
+        core = AutoregressiveDensity(self.conditioner, self.head, self.spec, self.encoder)
+        return core_of(self, core)
 
-    def log_prob(self, x: Tensor, features: Features = None) -> Tensor:
+    def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Score all sites in one parallel pass."""
-        return self.head.log_prob(x, self.parameters_of(x, features))
+        context = self.context(features)
+        e, log_det = self.inward(x, context)
+        return self.head.log_prob(e, self.conditioner(e, context)) + log_det
 
     def log_prob_from_noisy_past(
-        self, x: Tensor, noise: float, features: Features = None
+        self, x: Tensor, noise: float, features: Features | Context = None
     ) -> Tensor:
         r"""Score each site given a past that is off by the model's own noise.
 
@@ -84,23 +93,33 @@ class AutoregressiveDensity(Density):
         Source: in the spirit of parallel scheduled sampling, Duckworth et al., 2019, arXiv
         1906.04331, and of the input noise of LPCNet, Valin and Skoglund, 2018, arXiv 1810.11846.
         """
-        context = None if self.encoder is None else self.encoder(features)
+        context = self.context(features)
+        e, log_det = self.inward(x, context)
         with torch.no_grad():
-            raw = self.conditioner(x, context)
-            draws = (self.head.noise(tuple(x.shape), None, x.device, x.dtype) for _ in range(2))
+            raw = self.conditioner(e, context)
+            draws = (self.head.noise(tuple(e.shape), None, e.device, e.dtype) for _ in range(2))
             y, z = (self.head.sample_from(raw, draw) for draw in draws)
-            past = x + noise / math.sqrt(2) * (y - z)
-        return self.head.log_prob(x, self.conditioner(past, context))
+            past = e + noise / math.sqrt(2) * (y - z)
+        return self.head.log_prob(e, self.conditioner(past, context)) + log_det
 
-    def conditional(self, x: Tensor, features: Features = None) -> Conditional:
-        """Return the distribution of each site given the sites of `x` before it."""
-        return Conditional(self.head, self.parameters_of(x, features))
+    def conditional(self, x: Tensor, features: Features | Context = None) -> Conditional:
+        """Return the distribution of each site given the sites of `x` before it.
+
+        Errors:
+            ValueError: It is that of the core which has one.
+        """
+        if self.outer is not None:
+            raise ValueError(
+                f"{type(self).__name__}.conditional: the head speaks of values before the outer "
+                f"{type(self.outer).__name__}. Ask `model.core`, with `model.inward(x, context)`."
+            )
+        return Conditional(self.head, self.conditioner(x, self.context(features)))
 
     @torch.no_grad()
     def sample(
         self,
         count: int,
-        features: Features = None,
+        features: Features | Context = None,
         *,
         sites: int | None = None,
         seed: int | None = None,
@@ -111,5 +130,6 @@ class AutoregressiveDensity(Density):
         generator = generator_for(like.device, seed)
         shape = (count, self._sites(sites))
         noise = self.head.noise(shape, generator, like.device, like.dtype)
-        context = None if self.encoder is None else self.encoder(features)
-        return self.conditioner.generate(self.head, noise, context, temperature)
+        context = self.context(features)
+        e = self.conditioner.generate(self.head, noise, context, temperature)
+        return self.outward(e, context)

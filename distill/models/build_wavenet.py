@@ -14,6 +14,8 @@ from distill.models.autoregressive import AutoregressiveDensity
 from distill.models.flow import Flow
 from distill.networks import FrameEncoder, VectorEncoder, WaveNet
 
+_LOWEST_PITCH = 65.0  # Hz, where the data does not say
+
 
 def wavenet(
     spec: DataSpec,
@@ -25,6 +27,9 @@ def wavenet(
     channels: int = 64,
     gate_channels: int | None = None,
     skip_channels: int | None = None,
+    block: int = 1,
+    pitch_taps: int = 0,
+    outer: Callable[[DataSpec], Bijector] | None = None,
 ) -> AutoregressiveDensity:
     """Build a WaveNet teacher: parallel likelihood, sequential sampling.
 
@@ -38,6 +43,11 @@ def wavenet(
         channels: Residual channels.
         gate_channels: Channels after the gate, `channels` by default.
         skip_channels: Channels of the skips, `channels` by default, 0 for none.
+        block: Sites that the network computes at once; those of a block are predicted linearly
+            from each other.
+        pitch_taps: Sites read around the one a pitch period ago, 0 for none.
+        outer: Factory of the bijector that students may share, taking the spec: whitening by
+            `LinearPrediction`, say. It carries values of unit scale to data.
 
     Source: van den Oord et al., WaveNet, 2016, arXiv 1609.03499.
 
@@ -46,8 +56,10 @@ def wavenet(
         >>> teacher.sample(2, sites=16).shape
         torch.Size([2, 16])
     """
-    made_head, made_encoder = head(), _encoder(spec, encoder)
-    made_head.start_at(spec.scale[0])
+    made_head, made_outer = head(), outer(spec) if outer else None
+    made_encoder = _encoder(spec, encoder, made_outer)
+    scale = 1.0 if made_outer else spec.scale[0]
+    made_head.start_at(scale)
     conditioner = WaveNet(
         made_head.parameters_per_site,
         layers,
@@ -57,9 +69,13 @@ def wavenet(
         gate_channels,
         skip_channels,
         **_context_of(made_encoder),
-        input_scale=1 / spec.scale[0],
+        input_scale=1 / scale,
+        block=block,
+        locations=made_head.locations,
+        pitch_taps=pitch_taps,
+        longest_lag=_longest_lag(spec) if pitch_taps else 0,
     )
-    return AutoregressiveDensity(conditioner, made_head, spec, made_encoder)
+    return AutoregressiveDensity(conditioner, made_head, spec, made_encoder, made_outer)
 
 
 def wavenet_iaf(
@@ -76,6 +92,9 @@ def wavenet_iaf(
     skip_channels: int | None = 0,
     last_scale: float = 0.0,
     recompute: bool = False,
+    block: int = 1,
+    pitch_taps: int = 0,
+    outer: Callable[[DataSpec], Bijector] | None = None,
 ) -> Flow:
     """Build a student of several WaveNet IAFs: one parallel pass gives sample, loc and scale.
 
@@ -97,6 +116,10 @@ def wavenet_iaf(
         skip_channels: Channels of the skips, 0 for none, as in the paper; `None` for `channels`.
         last_scale: Factor of the initial last layer of each flow: 0 starts it at its identity.
         recompute: Trade time for memory in training.
+        block: Sites that the networks compute at once; it need not be the teacher's.
+        pitch_taps: Sites of each flow's input read around the one a pitch period ago, 0 for none.
+        outer: Factory of the teacher's outer bijector, taking the spec; the student is then
+            distilled before it.
 
     Source: van den Oord et al., Parallel WaveNet, 2017, arXiv 1711.10433.
 
@@ -105,7 +128,8 @@ def wavenet_iaf(
         >>> student.draw(student.noise(2, sites=16)).loc.shape
         torch.Size([2, 16])
     """
-    made_encoder = _encoder(spec, encoder)
+    made_outer = outer(spec) if outer else None
+    made_encoder = _encoder(spec, encoder, made_outer)
     layers: list[Bijector] = []
     for count in flows:
         net = WaveNet(
@@ -118,18 +142,28 @@ def wavenet_iaf(
             skip_channels,
             **_context_of(made_encoder),
             last_scale=last_scale,
+            block=block,
+            locations=Affine.locations,
+            pitch_taps=pitch_taps,
+            longest_lag=_longest_lag(spec) if pitch_taps else 0,
         )
         layers.append(Autoregressive(net, Affine(bound)))
-    scale = spec.scale[0] if start_scale is None else start_scale
-    layers.append(Standardize([spec.loc[0]], [scale]))
-    return Flow(Chain(layers, recompute), spec, base, made_encoder)
+    loc, scale = (0.0, 1.0) if made_outer else (spec.loc[0], spec.scale[0])
+    layers.append(Standardize([loc], [scale if start_scale is None else start_scale]))
+    return Flow(Chain(layers, recompute), spec, base, made_encoder, made_outer)
 
 
-def _encoder(spec: DataSpec, frame_encoder: Callable[..., nn.Module]) -> nn.Module | None:
+def _encoder(
+    spec: DataSpec, frame_encoder: Callable[..., nn.Module], outer: Bijector | None
+) -> nn.Module | None:
+    """Build the encoder, which also predicts what the outer bijector reads of the context."""
     if not spec.features:
         return None
     kinds = {feature.kind for feature in spec.features.values()}
-    return frame_encoder(spec) if "frames" in kinds else VectorEncoder(spec)
+    if "frames" not in kinds:
+        return VectorEncoder(spec)
+    order = getattr(outer, "order", 0)
+    return frame_encoder(spec, prediction=order) if order else frame_encoder(spec)
 
 
 def _context_of(encoder: nn.Module | None) -> dict[str, int]:
@@ -137,6 +171,15 @@ def _context_of(encoder: nn.Module | None) -> dict[str, int]:
         return {}
     return {
         "context_channels": int(encoder.channels),  # type: ignore[arg-type]
-        "context_hop": getattr(encoder, "hop", 1),
         "source_channels": getattr(encoder, "source_channels", 0),
     }
+
+
+def _longest_lag(spec: DataSpec) -> int:
+    """Return the sites of the longest pitch period."""
+    if spec.sample_rate is None:
+        raise ValueError(
+            "pitch_taps: wanted data with a sample rate, whose pitch is known; got values without "
+            "one. Leave pitch_taps at 0."
+        )
+    return math.ceil(spec.sample_rate / spec.settings.get("pitch", {}).get("low", _LOWEST_PITCH))

@@ -2,32 +2,77 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
+import torch
 from torch import Tensor, nn
 
-from distill.contract import DataSpec, Features
+from distill.bijectors import Bijector
+from distill.contract import Context, DataSpec, Features
+
+D = TypeVar("D", bound="Density")
 
 
 class Density(nn.Module):
-    """A trainable density of sequences `(B, T)`.
+    r"""A trainable density of sequences `(B, T)`: a core and, outside of it, a fixed bijector.
+
+    $$\log p(x) = \log p_{core}(e) + \log\lvert\partial e/\partial x\rvert,\qquad e = f^{-1}(x)$$
+
+    Two models that end in the same outer bijector f, of the same context, have the same divergence
+    before it as after it. So they are distilled by their cores, and f is only run to score a
+    signal or to hear one. Without an outer bijector the core is the model itself.
+
+    Wherever raw features are asked for, a context that was already encoded will do.
 
     Attributes:
         spec: What the model knows of its data.
+        encoder: Turns raw features into a context, or `None`.
+        outer: Carries values of about unit scale to data, or `None`.
     """
 
     spec: DataSpec
+    encoder: nn.Module | None
+    outer: Bijector | None
 
-    def log_prob(self, x: Tensor, features: Features = None) -> Tensor:
+    @property
+    def core(self) -> Density:
+        """The density of e: the same modules without the outer bijector."""
+        return self
+
+    @property
+    def whole(self) -> Density:
+        """The model that this is the core of, or itself."""
+        return self.__dict__.get("_whole", self)
+
+    def context(self, features: Features | Context) -> Context | None:
+        """Encode raw features, unless they are encoded already."""
+        encoder = getattr(self, "encoder", None)
+        if encoder is None or isinstance(features, Context):
+            return features if isinstance(features, Context) else None
+        return encoder(features)
+
+    def inward(self, x: Tensor, context: Context | None) -> tuple[Tensor, Tensor]:
+        """Take data to the core's values; return the log-determinant of this way too."""
+        outer = getattr(self, "outer", None)
+        return (x, torch.zeros_like(x)) if outer is None else outer.inverse(x, context)
+
+    def outward(self, value: Tensor, context: Context | None) -> Tensor:
+        """Take the core's values to data."""
+        outer = getattr(self, "outer", None)
+        return value if outer is None else outer(value, context)[0]
+
+    def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Return the log-density `(B, T)` of each site; its sum over sites is the true one."""
         raise NotImplementedError(f"{type(self).__name__} does not define log_prob.")
 
-    def forward(self, x: Tensor, features: Features = None) -> Tensor:
+    def forward(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Score `x`."""
         return self.log_prob(x, features)
 
     def sample(
         self,
         count: int,
-        features: Features = None,
+        features: Features | Context = None,
         *,
         sites: int | None = None,
         seed: int | None = None,
@@ -51,6 +96,13 @@ class Density(nn.Module):
                 "Pass sites=..., the number of sites to draw."
             )
         return self.spec.sites if sites is None else sites  # type: ignore[return-value]
+
+
+def core_of(whole: D, core: D) -> D:
+    """Let a core know the model that it is the core of."""
+    core.training = whole.training
+    core.__dict__["_whole"] = whole  # not a child module: it holds the core's own
+    return core
 
 
 def freeze(model: nn.Module) -> nn.Module:

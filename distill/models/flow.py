@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from distill.bijectors import Bijector, Chain, State
-from distill.contract import DataSpec, Draw, Features
+from distill.contract import Context, DataSpec, Draw, Features
 from distill.distributions import Base, Normal
-from distill.models.density import Density
+from distill.models.density import Density, core_of
 from distill.models.random import generator_for
 
 
@@ -21,7 +21,7 @@ class ChunkedEncoder(Protocol):
     def begin(self, features: Features) -> State:
         """Return the state before the first row, given the first frames."""
 
-    def run(self, state: State, features: Features) -> tuple[Tensor, State]:
+    def run(self, state: State, features: Features) -> tuple[Context, State]:
         """Encode the next frames; return the state after them too."""
 
 
@@ -39,6 +39,7 @@ class Flow(Density):
         spec: What the model knows of its data.
         base: Distribution of the noise: a `Base`, or any density (MAF MoG).
         encoder: Turns raw features into the context that the conditioners read, once per batch.
+        outer: A last bijector, which a teacher may share.
 
     Example:
         >>> from distill.bijectors import Standardize
@@ -54,27 +55,48 @@ class Flow(Density):
         spec: DataSpec,
         base: Base | Density | None = None,
         encoder: nn.Module | None = None,
+        outer: Bijector | None = None,
     ) -> None:
         super().__init__()
         self.spec = spec
         self.base = base if base is not None else Normal()
         self.encoder = encoder
+        self._ends_outside = outer is not None
+        if outer is not None:
+            inner = list(bijector.layers) if isinstance(bijector, Chain) else [bijector]
+            bijector = Chain([*inner, outer], getattr(bijector, "recompute", False))
         self.bijector = bijector
 
-    def forward(self, noise: Tensor, features: Features = None) -> Draw:  # type: ignore[override]
+    @property
+    def outer(self) -> Bijector | None:  # type: ignore[override]
+        """The last bijector, where a teacher may share it."""
+        return self._layers[-1] if self._ends_outside else None
+
+    @property
+    def core(self) -> Flow:
+        """The flow without its outer bijector, of the same modules."""
+        if not self._ends_outside:
+            return self
+        assert isinstance(self.bijector, Chain)
+        inner = Chain(self._layers[:-1], self.bijector.recompute)
+        inner.training = self.bijector.training
+        return core_of(self, Flow(inner, self.spec, self.base, self.encoder))
+
+    @property
+    def _layers(self) -> list[Bijector]:
+        chain = self.bijector
+        return list(chain.layers) if isinstance(chain, Chain) else [chain]  # type: ignore[arg-type]
+
+    def forward(self, noise: Tensor, features: Features | Context = None) -> Draw:  # type: ignore[override]
         """Draw: what training a student calls."""
         return self.draw(noise, features)
-
-    def context(self, features: Features) -> Tensor | None:
-        """Encode raw features."""
-        return None if self.encoder is None else self.encoder(features)
 
     @property
     def locatable(self) -> bool:
         """Whether draws have a `loc` and a `log_scale`: sites in order, affine transforms."""
         return self.bijector.keeps_order and self.bijector.is_affine
 
-    def draw(self, noise: Tensor, features: Features = None) -> Draw:
+    def draw(self, noise: Tensor, features: Features | Context = None) -> Draw:
         """Turn noise `(B, T)` into samples that carry their exact log-density."""
         x, log_det = self.bijector(noise, self.context(features))
         return Draw(x, noise, log_det, self.base.log_prob(noise) - log_det, self.locatable)
@@ -109,19 +131,20 @@ class Flow(Density):
         """
         if self.spec.sites is not None:
             return self.draw(noise, features), ()
-        encoder: object = self.encoder
         split = len(state) - self.bijector.state_size
-        before, state = state[:split], state[split:]
-        context: Tensor | None
-        if isinstance(encoder, ChunkedEncoder):
-            context, before = encoder.run(before, features)
-        else:
-            context = self.context(features)
-        x, log_det, state = self.bijector.run(state, noise, context)
+        context, before = self.encode(state[:split], features)
+        x, log_det, state = self.bijector.run(state[split:], noise, context)
         log_prob = self.base.log_prob(noise) - log_det
         return Draw(x, noise, log_det, log_prob, self.locatable), (*before, *state)
 
-    def log_prob(self, x: Tensor, features: Features = None) -> Tensor:
+    def encode(self, state: State, features: Features) -> tuple[Context | None, State]:
+        """Encode the next chunk's features; return the encoder's state after them too."""
+        encoder: object = self.encoder
+        if isinstance(encoder, ChunkedEncoder):
+            return encoder.run(state, features)
+        return self.context(features), state
+
+    def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Return the log-density `(B, T)` of a foreign x, by the inverse of the bijector."""
         u, log_det = self.bijector.inverse(x, self.context(features))
         return self.base.log_prob(u) + log_det
@@ -130,7 +153,7 @@ class Flow(Density):
     def sample(
         self,
         count: int,
-        features: Features = None,
+        features: Features | Context = None,
         *,
         sites: int | None = None,
         seed: int | None = None,
@@ -150,7 +173,7 @@ class Flow(Density):
         )
 
     @torch.no_grad()
-    def trace(self, noise: Tensor, features: Features = None) -> list[Tensor]:
+    def trace(self, noise: Tensor, features: Features | Context = None) -> list[Tensor]:
         """Return the values after each layer, noise first, for layer-by-layer pictures."""
         context = self.context(features)
         if isinstance(self.bijector, Chain):

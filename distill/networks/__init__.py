@@ -1,6 +1,7 @@
 """Conditioners and encoders."""
 
 from distill.networks.conditioner import Conditioner
+from distill.networks.envelope import Envelope
 from distill.networks.frame_encoder import FrameEncoder
 from distill.networks.harmonic_encoder import HarmonicEncoder
 from distill.networks.made import MADE
@@ -13,6 +14,7 @@ __all__ = [
     "MADE",
     "MLP",
     "Conditioner",
+    "Envelope",
     "FrameEncoder",
     "HarmonicEncoder",
     "StaircaseLinear",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from distill.contract import Context
 from distill.distributions.head import Head
 
 
@@ -31,11 +32,11 @@ class Conditioner(nn.Module):
     parameters_per_site: int
     order: Sequence[int] | None = None
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
         """Compute the parameters of all sites."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> Any:
+    def start(self, x: Tensor, context: Context | None = None) -> Any:
         """Return the state before the first site."""
         raise NotImplementedError(f"{type(self).__name__} does not define start.")
 
@@ -45,7 +46,7 @@ class Conditioner(nn.Module):
 
     @torch.no_grad()
     def generate(
-        self, head: Head, noise: Tensor, context: Tensor | None = None, temperature: float = 1.0
+        self, head: Head, noise: Tensor, context: Context | None = None, temperature: float = 1.0
     ) -> Tensor:
         """Draw `(B, T)` site after site from an output head.
 
@@ -59,7 +60,7 @@ class Conditioner(nn.Module):
 
     @torch.no_grad()
     def generate_by_steps(
-        self, head: Head, noise: Tensor, context: Tensor | None = None, temperature: float = 1.0
+        self, head: Head, noise: Tensor, context: Context | None = None, temperature: float = 1.0
     ) -> Tensor:
         """Draw likewise by the plain steps, whatever faster way `generate` may have."""
         x = noise.new_zeros(noise.shape[:2])

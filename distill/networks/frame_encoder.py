@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from distill.contract import Context, DataSpec, Features, FeatureSpec
+from distill.networks.envelope import Envelope
 from distill.networks.frame_features import channels_of, with_missing
 from distill.networks.missing import MissingPhase, MissingPitch, State, fillers
 from distill.networks.upsample import (
@@ -62,11 +64,12 @@ class FrameEncoder(nn.Module):
         look_ahead: Frames of advance; with `layers` = n of kernel 3, n centers them.
         rates: Rates of the transposed convolutions; two factors of `spec.hop` by default.
         embedding: Channels of each label.
+        prediction: Order of the linear prediction that contexts carry, 0 for none.
         pitch_ahead: Frames after its own that an estimate of F0 sees, 0 to 10.
 
     Attributes:
         channels: Channels of the context: a WaveNet's `context_channels`.
-        hop: Sites per row of the context: a WaveNet's `context_hop`.
+        hop: Sites per row of the context.
         latency: Frames of look-ahead, those of estimates included.
         reach: Frames that the first tensor of a state holds.
 
@@ -103,6 +106,7 @@ class FrameEncoder(nn.Module):
         rates: Sequence[int] | None = None,
         embedding: int = 16,
         pitch_ahead: int = 3,
+        prediction: int = 0,
     ) -> None:
         super().__init__()
         self.features = dict(spec.features)
@@ -146,6 +150,8 @@ class FrameEncoder(nn.Module):
         self.reach = max(look_ahead, _reach(stages))
         at = channels_of(spec).get("f0") if self.features.get("f0", _NONE).optional else None
         self._line = None if at is None else at.start
+        self.envelope = Envelope(spec, prediction) if prediction else None
+        self._mel = channels_of(spec).get("mel", slice(0))
         for kind in ("frames", "vector"):
             own = [f for f in self.features.values() if f.kind == kind]
             loc = [number for f in own for number in f.loc or [0.0] * f.size]
@@ -240,6 +246,9 @@ class FrameEncoder(nn.Module):
         # A stage at a higher rate needs less than a whole frame before it.
         rows = x[:, x.shape[1] - count * self.rows_per_frame :]
         context = self._context(self._join(rows, beside), seen, count)
+        if self.envelope is not None:
+            own = seen[:, seen.shape[1] - count - self.look_ahead :][:, :count]
+            context = replace(context, prediction=self.envelope(own[..., self._mel]))
         return context, (seen[:, count:].contiguous(), *after)
 
     def _settled(self, frames: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from distill.contract import Context, DataSpec
 from distill.networks.frame_encoder import FrameEncoder
 from distill.networks.frame_features import channels_of, is_centered
 from distill.networks.glide import Glide, glide
+from distill.networks.precision import in_full
 
 _NEEDED = ("f0", "phase")
 _LOUDEST = 4.0  # nepers
@@ -144,8 +145,8 @@ class HarmonicEncoder(FrameEncoder):
             return []
         weights = self.mixing(rows).unflatten(-1, (self.voices, -1)).to(source.dtype)
         gain = (_LOUDEST * torch.tanh(self.loudness(rows) / _LOUDEST)).exp().to(source.dtype)
-        # Elementwise: in half precision a product of matrices would add noise to every voice.
-        sums = (source[:, :, :, None] * weights[:, :, None]).sum(-1)
+        # In half precision the product would add noise to every voice.
+        sums = in_full(lambda: source @ weights.mT, source)
         return [sums * gain[:, :, None]]
 
     def _waves(self, angle: Tensor, start: Tensor, top: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.bijectors.base import check_sites
+from distill.contract import Context
 from distill.networks.conditioner import Conditioner
 from distill.networks.staircase import StaircaseLinear
 
@@ -46,7 +47,7 @@ class MADE(Conditioner):
         sites: T.
         hidden: Widths of the hidden layers.
         parameters_per_site: P.
-        context_channels: Channels of a context `(B, C)`, 0 for none.
+        context_channels: Channels of the context's rows `(B, C)`, 0 for none.
         order: `natural`, `reverse`, or the sites in the order they are to be read.
         activation: `relu`, `silu`, `tanh` or `elu`.
         zero: Start with parameters of zero, so that a flow starts at its identity.
@@ -109,7 +110,7 @@ class MADE(Conditioner):
         """Show the settings."""
         return f"sites={self.sites}, parameters_per_site={self.parameters_per_site}"
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
         """Compute the parameters `(B, T, P)` of all sites."""
         check_sites(self, x, self.sites)
         h = x if self.order is None else x[:, self._read]
@@ -121,7 +122,7 @@ class MADE(Conditioner):
         params = self.layers[-1](h).unflatten(1, (self.sites, self.parameters_per_site))
         return params if self.order is None else params[:, self._write]
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> MADEState:
+    def start(self, x: Tensor, context: Context | None = None) -> MADEState:
         """Return the state before the first site."""
         check_sites(self, x, self.sites)
         shift = self._project(context, x.shape[0])
@@ -169,16 +170,17 @@ class MADE(Conditioner):
             sums = torch.addmm(sums, layer.weight[rows, known:reach], below[known:reach])
         return sums
 
-    def _project(self, context: Tensor | None, batch: int) -> Tensor | None:
+    def _project(self, context: Context | None, batch: int) -> Tensor | None:
         if self.from_context is None:
             return None
-        if context is None or context.shape != (batch, self.context_channels):
-            got = "none" if context is None else tuple(context.shape)
+        rows = None if context is None else context.rows
+        if rows is None or rows.shape != (batch, self.context_channels):
+            got = "none" if rows is None else tuple(rows.shape)
             raise ValueError(
-                f"MADE: wanted a context of shape ({batch}, {self.context_channels}), got {got}. "
-                "Pass the features it was trained with."
+                f"MADE: wanted context rows of shape ({batch}, {self.context_channels}), got "
+                f"{got}. Pass the features it was trained with."
             )
-        return self.from_context(context)
+        return self.from_context(rows)
 
 
 def _spread(width: int, low: int, high: int) -> Tensor:

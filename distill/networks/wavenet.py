@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distill.contract import Context
 from distill.distributions.head import Head
+from distill.networks.blocks import InnerBlock, sites_ago
 from distill.networks.conditioner import Conditioner
-from distill.networks.rows import Rows, read_rows
+from distill.networks.precision import in_full
+from distill.networks.read import Read, Reader
 from distill.networks.wavenet_layer import WaveNetLayer
 from distill.networks.wavenet_sampling import generate_fast, has_fast_path
-
-RunState = tuple[Tensor, ...]
-"""The last input site `(B, 1)`, then each layer's last (k - 1) d inputs `(B, (k - 1) d, C)`."""
-
-
-@dataclass
-class WaveNetState:
-    """Number of sites read, a ring of each layer's last inputs, and the context."""
-
-    position: int
-    rings: list[Tensor]
-    context: Rows
+from distill.networks.wavenet_state import RunState, StepState
 
 
 class WaveNet(Conditioner):
@@ -33,20 +24,22 @@ class WaveNet(Conditioner):
 
     $$h_{i+1} = h_i + V_i g_i,\qquad
       g_i = \tanh(z_i^a / 2)\,\sigma(z_i^b),\qquad
-      z_i = W_i [h_i(t - (k-1)d_i), \dots, h_i(t)] + U_i c(t)$$
+      z_i = W_i [h_i(n - (k-1)d_i), \dots, h_i(n)] + U_i c(n)$$
 
-    with $d_i = 2^{i \bmod (\text{layers}/\text{cycles})}$. The sum of the layers' skips (without
-    skips, the last h) passes through two rectified linear maps. The input is shifted by one site
-    inside. Values stay `(B, T, C)`, each layer is two matrix products, and one more projects the
-    context for all layers.
+    with $d_i = 2^{i \bmod (\text{layers}/\text{cycles})}$, over blocks n of r sites (`block`).
+    The sum of the layers' skips (without skips, the last h) passes through two rectified linear
+    maps. The input is shifted by one block inside. Within a block each site's location also moves
+    by a linear function of the sites before it (`InnerBlock`), so that r = 4 or 8 loses little and
+    costs a quarter or an eighth; r = 1 is the WaveNet of the paper. Values stay `(B, N, C)`, each
+    layer is two matrix products, and one more projects the context for all layers.
 
-    A context is `(B, F, C)` with F * context_hop = T, each row held for `context_hop` sites (the
-    same as repeating it, at a fraction of the cost), or `(B, T, C)`, or `(B, C)` for all sites.
-    With `source_channels` = S, each row ends in a source of S numbers for each of its sites (an
-    excitation of known pitch, say), which is added to the input of the first layer.
+    Of a context it reads the `rows`, each held for `hop` sites (the same as repeating them, at a
+    fraction of the cost); the `source`, if `source_channels` = S, which is added to the input of
+    the first layer; and the `lag`, if `pitch_taps` > 0: then each block also reads the sites one
+    pitch period ago.
 
-    Three forms compute the same numbers: `forward` for whole sequences; `run` for a chunk of any
-    length with an explicit state of tensors; `step` for one site, in rings written in place.
+    Three forms compute the same numbers: `forward` for whole sequences; `run` for a chunk of whole
+    blocks with an explicit state of tensors; `step` for one site, in rings written in place.
 
     Arguments:
         parameters_per_site: P.
@@ -56,22 +49,28 @@ class WaveNet(Conditioner):
         channels: Residual channels.
         gate_channels: Channels after the gate, `channels` by default.
         skip_channels: Channels of the skips, `channels` by default, 0 for none (students).
-        context_channels: C, 0 for no context.
-        context_hop: Sites per row of a context at frame rate.
+        context_channels: Channels of the context's rows, 0 for no context.
         source_channels: S, 0 for no source.
         last_scale: Factor of the last layer's initial weights and biases: 0 starts a flow at its
             transform's own start, 0.1 near it.
         input_scale: Factor of the input, 1 over the data's standard deviation, say.
+        block: r.
+        locations: Which of the P parameters are locations, moved by earlier sites of the block.
+        pitch_taps: Sites read around the one a pitch period ago, an odd number; 0 for none.
+        longest_lag: Largest distance of these sites.
 
     Errors:
         ValueError: Settings out of range, or a context that does not fit the sites.
 
-    Source: van den Oord et al., WaveNet, 2016, arXiv 1609.03499.
+    Source: van den Oord et al., WaveNet, 2016, arXiv 1609.03499; pitch-dependent taps: Wu et al.,
+    Quasi-periodic WaveNet, 2019, arXiv 1907.00797.
 
     Example:
-        >>> net = WaveNet(layers=4, channels=8, context_channels=3, context_hop=5)
-        >>> net(torch.randn(2, 20), torch.randn(2, 4, 3)).shape, net.receptive_field
-        (torch.Size([2, 20, 2]), 16)
+        >>> net = WaveNet(layers=4, channels=8, context_channels=3, block=5)
+        >>> net(torch.randn(2, 20), Context(torch.randn(2, 4, 3), hop=5)).shape
+        torch.Size([2, 20, 2])
+        >>> net.receptive_field
+        84
     """
 
     def __init__(
@@ -84,30 +83,41 @@ class WaveNet(Conditioner):
         gate_channels: int | None = None,
         skip_channels: int | None = None,
         context_channels: int = 0,
-        context_hop: int = 1,
         source_channels: int = 0,
         last_scale: float = 1.0,
         input_scale: float = 1.0,
+        block: int = 1,
+        locations: Sequence[int] = (0,),
+        pitch_taps: int = 0,
+        longest_lag: int = 0,
     ) -> None:
         super().__init__()
-        if layers < 1 or cycles < 1 or layers % cycles or kernel < 2 or channels < 1:
+        if layers < 1 or cycles < 1 or layers % cycles or kernel < 2 or channels < 1 or block < 1:
             raise ValueError(
-                "WaveNet: wanted layers >= 1 in equal cycles, kernel >= 2 and channels >= 1; got "
-                f"layers={layers}, cycles={cycles}, kernel={kernel}, channels={channels}."
+                "WaveNet: wanted layers >= 1 in equal cycles, kernel >= 2, channels >= 1 and "
+                f"block >= 1; got layers={layers}, cycles={cycles}, kernel={kernel}, "
+                f"channels={channels}, block={block}."
             )
-        if context_hop < 1 or context_channels < (1 if source_channels else 0):
+        if source_channels and context_channels < 1:
             raise ValueError(
-                "WaveNet: wanted context_hop >= 1 and context_channels >= 0 (> 0 with a source); "
-                f"got {context_hop}, {context_channels} and source_channels={source_channels}."
+                "WaveNet: wanted context_channels > 0 beside a source, got "
+                f"{context_channels} and source_channels={source_channels}."
+            )
+        least = block + pitch_taps // 2
+        if pitch_taps and (pitch_taps < 0 or pitch_taps % 2 == 0 or longest_lag < least):
+            raise ValueError(
+                "WaveNet: wanted an odd number of pitch_taps and longest_lag >= block + half of "
+                f"them, got pitch_taps={pitch_taps}, longest_lag={longest_lag}, block={block}."
             )
         gate = channels if gate_channels is None else gate_channels
         skip = channels if skip_channels is None else skip_channels
         self.parameters_per_site = parameters_per_site
         self.channels, self.gate_channels, self.skip_channels = channels, gate, skip
-        self.context_channels, self.context_hop = context_channels, context_hop
-        self.source_channels = source_channels
+        self.reader = Reader(context_channels, source_channels, block, pitch_taps, longest_lag)
         self.input_scale = input_scale
-        self.first = nn.Linear(1, channels)
+        self.block, self.pitch_taps, self.longest_lag = block, pitch_taps, longest_lag
+        self.inner = InnerBlock(block, parameters_per_site, locations)
+        self.first = nn.Linear(block + (block + pitch_taps - 1 if pitch_taps else 0), channels)
         self.layers = nn.ModuleList(
             WaveNetLayer(
                 channels,
@@ -121,126 +131,160 @@ class WaveNet(Conditioner):
         )
         width = skip or channels
         self.hidden = nn.Linear(width, width)
-        self.last = nn.Linear(width, parameters_per_site)
+        self.last = nn.Linear(width, block * parameters_per_site + self.inner.coefficients)
         with torch.no_grad():
             self.last.weight.mul_(last_scale)
             self.last.bias.mul_(last_scale)
+            # A block starts with independent sites.
+            self.last.weight[block * parameters_per_site :] = 0
+            self.last.bias[block * parameters_per_site :] = 0
         self.from_context = (
             nn.Linear(context_channels, layers * 2 * gate, bias=False) if context_channels else None
         )
         self.from_source: nn.Linear | None = None
         if source_channels:
-            self.from_source = nn.Linear(source_channels, channels, bias=False)
+            self.from_source = nn.Linear(block * source_channels, channels, bias=False)
 
     @property
     def receptive_field(self) -> int:
-        """How many sites before t its parameters depend on."""
-        return 1 + sum(layer.reach for layer in self._layers)
+        """How many sites before t its parameters may depend on, those a period ago left out."""
+        # The last site of a block also sees the others.
+        return self.block * (2 + sum(layer.reach for layer in self._layers)) - 1
+
+    @property
+    def history(self) -> int:
+        """Sites H before a chunk that the chunk reads directly."""
+        reach = self.longest_lag + self.pitch_taps // 2 if self.pitch_taps else 0
+        return max(self.block, reach)
 
     def extra_repr(self) -> str:
         """Show the settings."""
         return (
-            f"parameters_per_site={self.parameters_per_site}, context_hop={self.context_hop}, "
-            f"receptive_field={self.receptive_field}"
+            f"parameters_per_site={self.parameters_per_site}, block={self.block}, "
+            f"pitch_taps={self.pitch_taps}, receptive_field={self.receptive_field}"
         )
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
         """Compute the parameters `(B, T, P)` of all sites."""
-        read = self._read(context, x)
-        h = self._enter(F.pad(x, (1, -1)), read.source)
-        rows, hop = self._project(read)
+        sites, read = x.shape[1], self.reader(context, x)
+        whole = F.pad(x, (self.history, -sites % self.block))
+        h = self._enter(whole, read)
         skips = []
-        for layer, row in zip(self._layers, rows, strict=True):
-            h, skip = layer(h, row, hop)
+        for layer, row in zip(self._layers, self._project(read), strict=True):
+            h, skip = layer(h, row, read.held)
             skips.append(skip)
-        return self._leave(h, skips)
+        return self._leave(h, skips, whole)[:, :sites]
 
     def zero_state(self, x: Tensor) -> RunState:
         """Return the state before the first site, for `run`; x gives batch, dtype and device."""
         past = [x.new_zeros(x.shape[0], layer.reach, self.channels) for layer in self._layers]
-        return (x.new_zeros(x.shape[0], 1), *past)
+        return (x.new_zeros(x.shape[0], self.history), *past)
 
     def run(
-        self, state: RunState, x: Tensor, context: Tensor | None = None
+        self, state: RunState, x: Tensor, context: Context | None = None
     ) -> tuple[Tensor, RunState]:
         """Compute the parameters of the next chunk `(B, t)` of sites, and the state after it.
 
         Arguments:
             state: From `zero_state`, or from the chunk before.
-            x: The chunk. Its own last site is used by the next chunk only.
-            context: Rows of the chunk, t / context_hop of them, or t.
+            x: The chunk, of whole blocks. Its own last block is used by the next chunk only.
+            context: That of the chunk's sites.
         """
-        read = self._read(context, x)
-        h = self._enter(torch.cat([state[0], x], 1)[:, :-1], read.source)
-        rows, hop = self._project(read)
-        skips, after = [], [x[:, -1:].contiguous()]
-        for layer, row, past in zip(self._layers, rows, state[1:], strict=True):
-            h, skip, past = layer.run(h, row, hop, past)
+        if x.shape[1] % self.block:
+            raise ValueError(
+                f"WaveNet.run: wanted chunks of whole blocks of {self.block} sites, got "
+                f"{x.shape[1]} sites. Pass whole frames, of a hop that the block divides."
+            )
+        read, whole = self.reader(context, x), torch.cat([state[0], x], 1)
+        h = self._enter(whole, read)
+        skips, after = [], [whole[:, x.shape[1] :].contiguous()]
+        for layer, row, past in zip(self._layers, self._project(read), state[1:], strict=True):
+            h, skip, past = layer.run(h, row, read.held, past)
             skips.append(skip)
             after.append(past)
-        return self._leave(h, skips), tuple(after)
+        return self._leave(h, skips, whole), tuple(after)
 
-    def start(self, x: Tensor, context: Tensor | None = None) -> WaveNetState:
+    def start(self, x: Tensor, context: Context | None = None) -> StepState:
         """Return the state before the first site."""
         rings = [x.new_zeros(layer.reach, x.shape[0], self.channels) for layer in self._layers]
-        return WaveNetState(0, rings, self._read(context, x))
+        sites = x.new_zeros(x.shape[0], self.history + x.shape[1] + self.block)
+        return StepState(self.reader(context, x), sites, rings)
 
-    def step(self, state: WaveNetState, x_t: Tensor) -> tuple[Tensor, WaveNetState]:
+    def step(self, state: StepState, x_t: Tensor) -> tuple[Tensor, StepState]:
         """Take in the site last completed; return the next one's parameters `(B, P)`."""
-        context, source, hop = state.context.rows, state.context.source, state.context.hop
-        h = self._enter(x_t, None if source is None else source[:, state.position])
-        rows: Iterable[Tensor | None] = [None] * len(self.layers)
-        if self.from_context is not None and context is not None:
-            rows = self.from_context(context[:, state.position // hop]).chunk(len(self.layers), -1)
+        n, j = divmod(state.position, self.block)
+        start = self.history + n * self.block
+        if state.position:
+            state.sites[:, start + j - 1] = x_t
+        if j == 0:
+            state.raw, state.coefficients = self._step_block(state, n)
+        assert state.raw is not None
+        assert state.coefficients is not None
+        own = state.sites[:, start : start + self.block]
+        state.position += 1
+        return self.inner(state.raw, state.coefficients, own)[:, j], state
+
+    def _step_block(self, state: StepState, n: int) -> tuple[Tensor, Tensor]:
+        own = state.read.at(n)
+        h = self._enter(state.sites[:, n * self.block :][:, : self.history + self.block], own)[:, 0]
         skips = []
-        for layer, own, ring in zip(self._layers, rows, state.rings, strict=True):
-            h, skip = layer.step(h, own, ring, state.position)
+        for layer, row, ring in zip(self._layers, self._project(own), state.rings, strict=True):
+            h, skip = layer.step(h, None if row is None else row[:, 0], ring, n)
             skips.append(skip)
-        return self._leave(h, skips), WaveNetState(state.position + 1, state.rings, state.context)
+        return self._raw(h, skips)
 
     @torch.no_grad()
     def generate(
-        self, head: Head, noise: Tensor, context: Tensor | None = None, temperature: float = 1.0
+        self, head: Head, noise: Tensor, context: Context | None = None, temperature: float = 1.0
     ) -> Tensor:
         """Draw `(B, T)` site after site: by the compiled loop on a CPU, in float64 by steps."""
         if not has_fast_path(head, noise):
             return self.generate_by_steps(head, noise, context, temperature)
-        return generate_fast(self, head, noise, self._read(context, noise[..., 0]), temperature)
+        return generate_fast(self, head, noise, self.reader(context, noise[..., 0]), temperature)
 
     @property
     def _layers(self) -> list[WaveNetLayer]:
         return list(self.layers)  # type: ignore[arg-type]
 
-    def _enter(self, x: Tensor, source: Tensor | None) -> Tensor:
-        # Elementwise, so that autocast keeps the input and the residual path in full precision.
-        h = (x * self.input_scale)[..., None] * self.first.weight[:, 0] + self.first.bias
-        if source is None or self.from_source is None:
-            return h
-        if not torch.is_autocast_enabled(h.device.type):  # An exported graph has no such region.
-            return h + self.from_source(source)
-        with torch.autocast(h.device.type, enabled=False):
-            return h + self.from_source(source)
+    def _enter(self, whole: Tensor, read: Read) -> Tensor:
+        """Return the first layer's input, given H sites and then the N blocks of a chunk."""
+        blocks = (whole.shape[1] - self.history) // self.block
+        before = whole[:, self.history - self.block :][:, : blocks * self.block]
+        seen = before.unflatten(1, (blocks, self.block))
+        if read.distance is not None:
+            taps = sites_ago(whole, read.distance, self.block, self.pitch_taps)
+            seen = torch.cat([seen, taps], -1)
 
-    def _leave(self, h: Tensor, skips: list[Tensor]) -> Tensor:
+        def enter() -> Tensor:
+            h = self.first(seen * self.input_scale)
+            if read.source is None or self.from_source is None:
+                return h
+            return h + self.from_source(read.source.to(h.dtype))
+
+        # The input and the residual path stay in full precision.
+        return in_full(enter, whole)
+
+    def _leave(self, h: Tensor, skips: list[Tensor], whole: Tensor) -> Tensor:
+        raw, coefficients = self._raw(h, skips)
+        own = whole[:, self.history :].unflatten(1, (-1, self.block))
+        return self.inner(raw, coefficients, own).flatten(1, 2)
+
+    def _raw(self, h: Tensor, skips: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return each site's raw parameters `(..., r, P)` and the block's coefficients."""
         if self.skip_channels:
             h = sum(skips[1:], skips[0].to(h.dtype)) * len(skips) ** -0.5
-        if torch.is_autocast_enabled(h.device.type):
-            # Parameters in half precision would blur a density far sharper than their last digit.
-            with torch.autocast(h.device.type, enabled=False):
-                return self.last(torch.relu(self.hidden(torch.relu(h))))
-        return self.last(torch.relu(self.hidden(torch.relu(h))))
+        # Parameters in half precision would blur a density far sharper than their last digit.
+        last = in_full(lambda: self.last(torch.relu(self.hidden(torch.relu(h)))), h)
+        each = self.block * self.parameters_per_site
+        return last[..., :each].unflatten(-1, (self.block, -1)), last[..., each:]
 
-    def _project(self, read: Rows) -> tuple[Iterable[Tensor | None], int]:
+    def _project(self, read: Read) -> Iterable[Tensor | None]:
         if self.from_context is None or read.rows is None:
-            return [None] * len(self.layers), 1
-        if read.hop == 1:
-            # At site rate all layers at once would take layers times the memory of the values.
-            weights = self.from_context.weight.chunk(len(self.layers))
-            return (F.linear(read.rows, weight) for weight in weights), 1
-        return self.from_context(read.rows).chunk(len(self.layers), -1), read.hop
-
-    def _read(self, context: Tensor | None, x: Tensor) -> Rows:
-        if self.from_context is None:
-            return Rows(None, 1, None)
-        channels, hop = self.context_channels, self.context_hop
-        return read_rows(context, x, channels, hop, self.source_channels)
+            return [None] * len(self.layers)
+        if read.held == 1:
+            # At the rate of blocks all layers at once would take layers times their memory.
+            project, count = self.from_context, len(self.layers)
+            biases = [None] * count if project.bias is None else project.bias.chunk(count)
+            pairs = zip(project.weight.chunk(count), biases, strict=True)
+            return (F.linear(read.rows, weight, bias) for weight, bias in pairs)
+        return self.from_context(read.rows).chunk(len(self.layers), -1)

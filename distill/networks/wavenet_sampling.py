@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from distill.distributions.head import Head
 
 if TYPE_CHECKING:
     from distill.kernels.wavenet_loop import Weights
-    from distill.networks.rows import Rows
+    from distill.networks.read import Read
     from distill.networks.wavenet import WaveNet
     from distill.networks.wavenet_layer import WaveNetLayer
 
@@ -36,25 +37,24 @@ def has_fast_path(head: Head, noise: Tensor) -> bool:
 
 
 def generate_fast(
-    net: WaveNet, head: Head, noise: Tensor, context: Rows, temperature: float
+    net: WaveNet, head: Head, noise: Tensor, read: Read, temperature: float
 ) -> Tensor:
     """Draw `(B, T)` by the compiled loop, the streams shared out over torch's threads.
 
     Arguments:
         net: The network.
         head: Its output distribution.
-        noise: `(B, T, N)`.
-        context: What it reads of its context.
+        noise: `(B, T, Z)`.
+        read: What it reads of its context.
         temperature: Scales the noise.
     """
     # Imported here: numba costs half a second, and only sampling needs it.
     from distill.kernels import wavenet_loop as loop
 
-    rows, source = context.rows, context.source
-    hop = context.hop if rows is not None else noise.shape[1]
     recipe = head.recipe()
     assert recipe is not None, "has_fast_path was not asked"
     batch, sites = noise.shape[:2]
+    blocks = -(-sites // net.block)
     layers: list[WaveNetLayer] = list(net.layers)  # type: ignore[arg-type]
     table = torch.zeros(1) if recipe.table is None else recipe.table
     how = loop.Sampling(
@@ -64,21 +64,27 @@ def generate_fast(
         _array(table),
         float(temperature),
     )
-    weights, variates = _weights(net, recipe.offset), _array(noise)
-    x = np.zeros((batch, sites), np.float32)
+    weights = _weights(net, recipe.offset)
+    variates = _array(F.pad(noise, (0, 0, 0, blocks * net.block - sites)))
+    x = np.zeros((batch, blocks * net.block), np.float32)
     bias = torch.stack([layer.taps.bias for layer in layers])
+    ago = np.zeros((1, blocks), np.int64)
+    if read.distance is not None:
+        ago = np.ascontiguousarray(read.distance.cpu().numpy())
     parts = max(1, min(torch.get_num_threads(), batch))
     edges = [round(i * batch / parts) for i in range(parts + 1)]
     some = [slice(low, high) for low, high in pairwise(edges)]
     reach = sum(layer.reach for layer in layers)
     rings = [np.zeros((reach, s.stop - s.start, net.channels), np.float32) for s in some]
     # Whole rows, few enough that the projected context stays small.
-    block = hop * max(1, _ROWS // batch) if rows is not None else sites
+    held = read.held if read.rows is not None else blocks
+    step = held * max(1, _ROWS // batch) if read.rows is not None else blocks
     with ThreadPoolExecutor(parts) as pool:
-        for begin in range(0, sites, block):
-            end = min(begin + block, sites)
-            base = _array(_base(net, rows, bias, begin // hop, -(-end // hop)))
-            entry = _array(_entry(net, source, begin, end))
+        for begin in range(0, blocks, step):
+            end = min(begin + step, blocks)
+            base = _array(_base(net, read.rows, bias, begin // held, -(-end // held)))
+            entry = _array(_entry(net, read.source, begin, end))
+            own = np.ascontiguousarray(ago[:, begin:end])
             jobs = [
                 pool.submit(
                     loop.generate,
@@ -86,8 +92,9 @@ def generate_fast(
                     how,
                     variates[s],
                     base[s] if len(base) > 1 else base,
-                    hop,
+                    held,
                     entry[s] if len(entry) > 1 else entry,
+                    own[s] if len(own) > 1 else own,
                     x[s],
                     ring,
                     begin,
@@ -97,7 +104,7 @@ def generate_fast(
             ]
             for job in jobs:
                 job.result()
-    return torch.from_numpy(x).to(noise)
+    return torch.from_numpy(x[:, :sites]).to(noise)
 
 
 def _base(net: WaveNet, rows: Tensor | None, bias: Tensor, first: int, last: int) -> Tensor:
@@ -107,7 +114,7 @@ def _base(net: WaveNet, rows: Tensor | None, bias: Tensor, first: int, last: int
 
 
 def _entry(net: WaveNet, source: Tensor | None, begin: int, end: int) -> Tensor:
-    """Return what is added to the input of the first layer, `(B, t, C)`, or `(1, 1, C)`."""
+    """Return what is added to the input of the first layer, `(B, n, C)`, or `(1, 1, C)`."""
     if net.from_source is None or source is None:
         return net.first.bias[None, None]
     return net.from_source(source[:, begin:end]) + net.first.bias
@@ -128,17 +135,24 @@ def _weights(net: WaveNet, offset: Tensor) -> Weights:
     # relu(c y) = c relu(y): the factor of the skips moves into the next matrix.
     factor = len(layers) ** -0.5 if skips else 1.0
     return Weights(
-        first=_array(net.first.weight[:, 0] * net.input_scale),
+        first=_array(net.first.weight.T * net.input_scale),
         taps=_array(torch.stack([layer.taps.weight.T for layer in layers])),
         out=_array(out),
         out_bias=_array(out_bias),
         hidden=_array(net.hidden.weight.T * factor),
         hidden_bias=_array(net.hidden.bias),
         last=_array(net.last.weight.T),
-        last_bias=_array(net.last.bias.cpu() + offset.cpu()),
+        last_bias=_array(net.last.bias.cpu() + _offsets(net, offset)),
+        moved=_array(net.inner.moved),
         reach=np.array([layer.reach for layer in layers]),
         kernel=layers[0].kernel,
+        block=net.block,
     )
+
+
+def _offsets(net: WaveNet, offset: Tensor) -> Tensor:
+    """Repeat the head's offset for the sites of a block; the inner coefficients have none."""
+    return F.pad(offset.cpu().repeat(net.block), (0, net.inner.coefficients))
 
 
 def _array(value: Tensor) -> np.ndarray:

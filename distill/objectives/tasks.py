@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from distill.contract import Batch
 from distill.models import AutoregressiveDensity, Density, Flow, freeze
@@ -67,9 +67,8 @@ class Likelihood(Task):
         else:
             log_prob = self.model.log_prob(batch.x, batch.features)
         loss = -per_site(log_prob, batch.mask)
-        return Loss(
-            loss, {"nll": -total(log_prob.detach(), batch.mask), "nll_per_site": loss.detach()}
-        )
+        parts = {"nll": -total(log_prob.detach(), batch.mask), "nll_per_site": loss.detach()}
+        return with_estimates(Loss(loss, parts), self.model, batch)
 
 
 class Distillation(Task):
@@ -108,7 +107,8 @@ class Distillation(Task):
         self.teacher = freeze(teacher)
         self.objective = objective
         self.warmup = warmup
-        objective.check(student, teacher)
+        check_same_outer(student, teacher)
+        objective.check(student.core, teacher.core)
         if encoder not in ("own", "copied", "shared"):
             raise ValueError(f"student_encoder: wanted own, copied or shared, got {encoder!r}.")
         if encoder != "own":
@@ -125,8 +125,42 @@ class Distillation(Task):
         student: Flow = self.model  # type: ignore[assignment]
         batch = without_start(batch, self.warmup)
         noise = student.noise(batch.x.shape[0], sites=batch.x.shape[1])
-        draw = student(noise, batch.features)
-        return self.objective(draw, student, self.teacher, batch, progress)
+        context = student.context(batch.features)
+        with torch.no_grad():
+            value, _ = student.inward(batch.x, context)
+        inner = Batch(value, batch.features, batch.mask)
+        # The one place where models are stripped of the bijector that they share.
+        core, teacher = student.core, self.teacher.core
+        draw = core.draw(noise, context)
+        loss = self.objective(draw, core, teacher, inner, progress)
+        return with_estimates(loss, student, batch)
+
+
+def check_same_outer(student: Density, teacher: Density) -> None:
+    """Raise unless both models end in the same bijector, or in none."""
+    mine, theirs = (getattr(model, "outer", None) for model in (student, teacher))
+    if mine is None and theirs is None:
+        return
+    same = type(mine) is type(theirs) and repr(mine) == repr(theirs)
+    if same and mine is not None and theirs is not None:
+        a, b = mine.state_dict(), theirs.state_dict()
+        same = a.keys() == b.keys() and all(torch.equal(a[k].cpu(), b[k].cpu()) for k in a)
+    if not same:
+        raise ValueError(
+            f"Distillation: wanted a student that ends in its teacher's outer bijector, {theirs}, "
+            f"got {mine}. Build both with the same outer=..., for only then are their divergences "
+            "before it those of the data."
+        )
+
+
+def with_estimates(loss: Loss, model: Density, batch: Batch) -> Loss:
+    """Add what trains an encoder to find the features that may be left out."""
+    learn = getattr(model.encoder, "loss", None)
+    if learn is None or not any(p.requires_grad for p in model.encoder.parameters()):
+        return loss
+    found: dict[str, Tensor] = learn(batch.features)
+    parts = {**loss.parts, **{name: value.detach() for name, value in found.items()}}
+    return Loss(sum(found.values(), loss.value), parts)
 
 
 def without_start(batch: Batch, sites: int) -> Batch:

@@ -23,16 +23,20 @@ from distill.bijectors import (
     RationalQuadraticSpline,
     Standardize,
 )
+from distill.contract import Context
 from distill.networks import MADE, MLP, WaveNet
+from tests.networks.wavenets import LAGS, LONGEST, part_of
 
 SITES = 60
 HOP = 3
 
 
-def wavenet(parameters: int = 2, context: int = 0) -> WaveNet:
-    return WaveNet(
-        parameters, 4, 2, kernel=3, channels=6, context_channels=context, context_hop=HOP
-    )
+def wavenet(parameters: int = 2, context: int = 0, **more) -> WaveNet:
+    return WaveNet(parameters, 4, 2, kernel=3, channels=6, context_channels=context, **more)
+
+
+def blocks(context: int = 0) -> WaveNet:
+    return wavenet(context=context, block=HOP, pitch_taps=3, longest_lag=LONGEST)
 
 
 CASES = {
@@ -41,6 +45,8 @@ CASES = {
     "Autoregressive (WaveNet, spline)": lambda: Autoregressive(
         wavenet(11), RationalQuadraticSpline(bins=4)
     ),
+    "Autoregressive (blocks with pitch taps)": lambda: Autoregressive(blocks()),
+    "Autoregressive (blocks with pitch taps, context)": lambda: Autoregressive(blocks(context=2)),
     "Standardize": lambda: Standardize([0.5], [2.0]),
     "Chain": lambda: Chain(
         [Autoregressive(wavenet()), Autoregressive(wavenet()), Standardize([0.1], [3.0])]
@@ -51,14 +57,19 @@ CASES = {
 @pytest.fixture(scope="module", params=CASES, name="bijector")
 def _bijector(request) -> Bijector:
     torch.manual_seed(0)
-    return CASES[request.param]().double().eval().requires_grad_(False)
+    bijector = CASES[request.param]().double().eval().requires_grad_(False)
+    for parameter in bijector.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+    return bijector
 
 
 def values(bijector: Bijector):
     torch.manual_seed(1)
     u = torch.randn(2, SITES, dtype=torch.float64)
-    wants = any(getattr(m, "context_channels", 0) for m in bijector.modules())
-    return u, torch.randn(2, SITES // HOP, 2, dtype=torch.float64) if wants else None
+    if not any(isinstance(m, WaveNet) for m in bijector.modules()):
+        return u, None
+    rows = torch.randn(2, SITES // HOP, 2, dtype=torch.float64)
+    return u, Context(rows, HOP, lag=LAGS.repeat(2, SITES // len(LAGS)))
 
 
 def in_chunks(bijector: Bijector, u, context, cuts):
@@ -67,8 +78,8 @@ def in_chunks(bijector: Bijector, u, context, cuts):
     state = bijector.zero_state(u, context)
     drawn = []
     for a, b in pairwise(edges):
-        rows = None if context is None else context[:, a:b]
-        x, log_det, state = bijector.run(state, u[:, a * HOP : b * HOP], rows)
+        begin, end = a * HOP, b * HOP
+        x, log_det, state = bijector.run(state, u[:, begin:end], part_of(context, begin, end))
         drawn.append((x, log_det))
     assert len(state) == bijector.state_size
     return tuple(torch.cat(part, 1) for part in zip(*drawn, strict=True))

@@ -98,17 +98,17 @@ def test_encoder_standardizes_vector_features() -> None:
     values = np.random.default_rng(0).normal(size=(500, 2))
     data = ArrayData(values, {"c": values * 7 + 100, "k": (values[:, 0] > 0).astype(int)})
     batch = data.train_batch(0, data.train_size or 0, 0)
-    context = VectorEncoder(data.spec)(batch.features)
-    assert torch.allclose(context[:, :2].mean(0), torch.zeros(2), atol=1e-4)
-    assert torch.allclose(context[:, :2].std(0), torch.ones(2), atol=1e-2)
-    assert set(context[:, 2:].flatten().tolist()) == {0.0, 1.0}
+    rows = VectorEncoder(data.spec)(batch.features).rows
+    assert torch.allclose(rows[:, :2].mean(0), torch.zeros(2), atol=1e-4)
+    assert torch.allclose(rows[:, :2].std(0), torch.ones(2), atol=1e-2)
+    assert set(rows[:, 2:].flatten().tolist()) == {0.0, 1.0}
 
 
 def test_constant_condition_is_centered_and_kept() -> None:
     values = np.random.default_rng(0).normal(size=(50, 2))
     data = ArrayData(values, {"c": np.full((50, 1), 4.0)})
     context = VectorEncoder(data.spec)(data.train_batch(0, 5, 0).features)
-    assert context.tolist() == [[0.0]] * 5
+    assert context.rows.tolist() == [[0.0]] * 5
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from distill.contract import DataSpec
+from distill.contract import Context, DataSpec
 from distill.distributions import (
     GaussianHead,
     LogisticHead,
@@ -12,7 +12,8 @@ from distill.distributions import (
 )
 from distill.kernels.wavenet_loop import half_tanh
 from distill.models import AutoregressiveDensity
-from distill.networks import WaveNet, wavenet_sampling
+from distill.networks import wavenet_sampling
+from tests.networks.wavenets import LONGEST, Case, part_of
 
 HEADS = {
     "gaussian": lambda: GaussianHead(log_scale=-2.0),
@@ -32,26 +33,60 @@ NETS = {
         "gate_channels": 6,
         "skip_channels": 10,
         "context_channels": 3,
-        "context_hop": 10,
         "input_scale": 3.0,
     },
-    "source": {
-        "layers": 4,
-        "channels": 6,
-        "context_channels": 3,
-        "context_hop": 10,
-        "source_channels": 2,
-    },
+    "source": {"layers": 4, "channels": 6, "context_channels": 3, "source_channels": 2},
+}
+PITCH = {"pitch_taps": 3, "longest_lag": LONGEST}
+# Sites, sites of a row of the context, settings.
+BLOCKS = {
+    "1, pitch taps": (60, None, {"layers": 2, "channels": 6, **PITCH}),
+    "2, not whole": (59, None, {"layers": 3, "channels": 6, "block": 2}),
+    "4, one row, not whole": (
+        59,
+        0,
+        {"layers": 2, "channels": 6, "block": 4, "context_channels": 3},
+    ),
+    "4, all of it": (
+        60,
+        12,
+        {
+            "layers": 2,
+            "kernel": 3,
+            "channels": 5,
+            "skip_channels": 0,
+            "context_channels": 3,
+            "source_channels": 2,
+            "block": 4,
+            "input_scale": 2.0,
+            **PITCH,
+        },
+    ),
+    "8, rows averaged, not whole": (
+        58,
+        2,
+        {"layers": 2, "channels": 6, "context_channels": 3, "block": 8, **PITCH},
+    ),
 }
 
 
-def pair(head, sizes, batch, sites=60):
-    torch.manual_seed(0)
-    net = WaveNet(head.parameters_per_site, **sizes)
-    noise = head.noise((batch, sites))
-    width = net.context_channels + net.context_hop * net.source_channels
-    context = torch.randn(batch, sites // 10, width) if width else None
-    return net, noise, context
+def pair(head, sizes, batch, sites=60, hop=10):
+    sizes = {"parameters_per_site": head.parameters_per_site, "locations": head.locations, **sizes}
+    case = Case(sizes, hop if "context_channels" in sizes else None, sites)
+    net, (_, context) = case.net(), case.inputs(batch)
+    with torch.no_grad():
+        # Random coefficients inside a block must not let its sites grow.
+        net.last.weight.mul_(0.3)
+        net.last.bias.mul_(0.3)
+    return net.float(), head.noise((batch, sites)), of_type(context, torch.float32)
+
+
+def of_type(context, dtype):
+    if context is None:
+        return None
+    parts = (context.rows, context.source, context.lag)
+    rows, source, lag = (None if part is None else part.to(dtype) for part in parts)
+    return Context(rows, context.hop, source, lag)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -64,6 +99,37 @@ def test_the_compiled_loop_equals_the_plain_steps(name, sizes, batch):
     plain = net.generate_by_steps(head, noise, context, temperature=0.9)
     assert plain.std() > 0.01
     torch.testing.assert_close(fast, plain, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("sizes", BLOCKS)
+@pytest.mark.parametrize("name", HEADS)
+def test_over_blocks_the_loop_the_steps_the_chunks_and_the_whole_agree(name, sizes):
+    head, (sites, hop, settings) = HEADS[name](), BLOCKS[sizes]
+    net, noise, context = pair(head, settings, 2, sites, hop)
+    fast = net.generate(head, noise, context)
+    plain = net.generate_by_steps(head, noise, context)
+    assert plain.std() > 0.01
+    torch.testing.assert_close(fast, plain, atol=1e-5, rtol=0)
+    head, net = head.double(), net.double()
+    noise, context = noise.double(), of_type(context, torch.float64)
+    x = net.generate(head, noise, context)
+    raw = net(x, context)
+    torch.testing.assert_close(head.sample_from(raw, noise), x, atol=1e-10, rtol=0)
+    state, parts, whole = net.zero_state(x), [], sites - sites % 24
+    for begin in range(0, whole, 24):
+        given = part_of(context, begin, begin + 24)
+        part, state = net.run(state, x[:, begin : begin + 24], given)
+        parts.append(part)
+    torch.testing.assert_close(torch.cat(parts, 1), raw[:, :whole], atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 4])
+def test_parts_of_a_value_over_blocks_are_sampled_in_turn(monkeypatch, blocks):
+    head = GaussianHead(log_scale=-2.0)
+    net, noise, context = pair(head, BLOCKS["4, all of it"][2], 2, hop=4)
+    expected = net.generate_by_steps(head, noise, context)
+    monkeypatch.setattr(wavenet_sampling, "_ROWS", 2 * blocks)
+    torch.testing.assert_close(net.generate(head, noise, context), expected, atol=1e-5, rtol=0)
 
 
 def test_samples_are_those_of_the_parallel_pass():
@@ -82,7 +148,10 @@ def test_streams_do_not_depend_on_their_neighbors_or_on_threads(threads):
     torch.set_num_threads(threads)
     try:
         together = net.generate(head, noise, context)
-        alone = [net.generate(head, noise[i : i + 1], context[i : i + 1]) for i in range(5)]
+        alone = [
+            net.generate(head, noise[i : i + 1], Context(context.rows[i : i + 1], 10))
+            for i in range(5)
+        ]
     finally:
         torch.set_num_threads(before)
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
@@ -92,7 +161,7 @@ def test_a_context_at_site_rate_is_projected_in_blocks(monkeypatch):
     monkeypatch.setattr(wavenet_sampling, "_ROWS", 14)
     head = GaussianHead(log_scale=-2.0)
     net, noise, context = pair(head, NETS["context"], 2)
-    repeated = context.repeat_interleave(10, 1)
+    repeated = Context(context.rows.repeat_interleave(10, 1))
     expected = net.generate_by_steps(head, noise, context)
     torch.testing.assert_close(net.generate(head, noise, repeated), expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(net.generate(head, noise, context), expected, atol=1e-5, rtol=0)
@@ -101,10 +170,10 @@ def test_a_context_at_site_rate_is_projected_in_blocks(monkeypatch):
 def test_one_context_for_all_sites_is_held():
     head = GaussianHead()
     net, noise, _ = pair(head, NETS["context"], 2)
-    context = torch.randn(2, 3)
-    repeated = context[:, None].expand(-1, 60, -1)
+    row = torch.randn(2, 3)
+    held, repeated = Context(row), Context(row[:, None].expand(-1, 60, -1))
     torch.testing.assert_close(
-        net.generate(head, noise, context), net.generate(head, noise, repeated), atol=1e-5, rtol=0
+        net.generate(head, noise, held), net.generate(head, noise, repeated), atol=1e-5, rtol=0
     )
 
 
@@ -126,9 +195,10 @@ def test_half_tanh_is_accurate_everywhere():
 def test_float64_is_sampled_by_the_plain_steps():
     head = GaussianHead().double()
     net, noise, context = pair(head, NETS["context"], 2)
-    x = net.double().generate(head, noise.double(), context.double())
+    noise, context = noise.double(), of_type(context, torch.float64)
+    x = net.double().generate(head, noise, context)
     assert x.dtype == torch.float64
-    assert torch.equal(x, net.generate_by_steps(head, noise.double(), context.double()))
+    assert torch.equal(x, net.generate_by_steps(head, noise, context))
 
 
 def test_a_density_samples_reproducibly_by_seed():

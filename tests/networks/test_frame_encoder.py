@@ -1,25 +1,20 @@
 import math
-from dataclasses import replace
 
 import pytest
 import torch
 from torch.autograd.functional import jacobian
 
 from distill.contract import DataSpec, FeatureSpec
-from distill.networks import FrameEncoder, HarmonicEncoder
+from distill.networks import FrameEncoder, HarmonicEncoder, WaveNet
 
-MEL = FeatureSpec("frames", 4, loc=(1.0,) * 4, scale=(2.0,) * 4)
-TWO = FeatureSpec("frames", 2)
-OPTIONAL = FeatureSpec("frames", 2, optional=True)
-FRAMES = ("mel", "f0", "phase")
 SPEC = DataSpec(
     sites=None,
     sample_rate=8000,
     hop=12,
     features={
-        "mel": MEL,
-        "f0": TWO,
-        "phase": TWO,
+        "mel": FeatureSpec("frames", 4, loc=(1.0,) * 4, scale=(2.0,) * 4),
+        "f0": FeatureSpec("frames", 2),
+        "phase": FeatureSpec("frames", 2),
         "speaker": FeatureSpec("label", 3),
         "style": FeatureSpec("vector", 2),
     },
@@ -43,19 +38,7 @@ CASES = {
     },
     "repeat, looking further than its convolutions": {"mode": "repeat", "look_ahead": 3},
     "harmonic": {"harmonics": 3, "mode": "repeat", "layers": 1, "channels": 5},
-    "harmonic, without look-ahead": {"harmonics": 3, "mode": "repeat", "look_ahead": 0},
     "harmonic, above frame rate": {"harmonics": 2, "rates": [4], "look_ahead": 2},
-    "optional f0": {"mode": "linear", "optional": ["f0"], "pitch_ahead": 0},
-    "optional phase": {"harmonics": 2, "mode": "repeat", "optional": ["phase"]},
-    "optional f0 and phase": {
-        "harmonics": 2,
-        "mode": "repeat",
-        "layers": 1,
-        "channels": 5,
-        "look_ahead": 2,
-        "pitch_ahead": 3,
-        "optional": ["f0", "phase"],
-    },
 }
 
 
@@ -64,8 +47,7 @@ def encoder(request):
     torch.manual_seed(0)
     settings = dict(CASES[request.param])
     kind = HarmonicEncoder if "harmonics" in settings else FrameEncoder
-    own = dict.fromkeys(settings.pop("optional", []), OPTIONAL)
-    return kind(replace(SPEC, features=SPEC.features | own), **settings).double()
+    return kind(SPEC, **settings).double()
 
 
 def features(frames=7, batch=2):
@@ -78,58 +60,51 @@ def features(frames=7, batch=2):
     }
 
 
-def with_gaps(encoder, given):
-    """Take away what is optional in some frames."""
-    given = dict(given)
-    for name, first in (("f0", 1), ("phase", 0)):
-        if encoder.features[name].optional:
-            given[name] = given[name].clone()
-            given[name][:, first::3] = math.nan
-            given[name][1] = math.nan
-    return given
-
-
-def fields(context):
-    """Return the tensors that a context holds."""
-    found = {name: getattr(context, name) for name in ("rows", "source", "lag")}
-    return {name: value for name, value in found.items() if value is not None}
+def numbers_of(context):
+    """Return what of a context depends on weights: rows, and a source where there is one."""
+    return [part for part in (context.rows, context.source) if part is not None]
 
 
 @pytest.mark.parametrize("frames", [1, 2, 7])
-def test_the_context_covers_every_site(encoder, frames):
-    context = encoder(with_gaps(encoder, features(frames)))
-    assert context.rows.shape == (2, frames * 12 // encoder.hop, encoder.channels)
+def test_the_context_covers_every_site_for_the_wavenet(encoder, frames):
+    context = encoder(features(frames))
+    source = getattr(encoder, "source_channels", 0)
     assert context.hop == encoder.hop
-    harmonic = isinstance(encoder, HarmonicEncoder)
-    assert list(fields(context)) == (["rows", "source", "lag"] if harmonic else ["rows"])
-    if harmonic:
-        assert context.source.shape == (2, 12 * frames, encoder.source_channels)
-        assert context.lag.shape == (2, 12 * frames)
-    assert all(bool(value.isfinite().all()) for value in fields(context).values())
-
-
-def in_chunks(encoder, given, chunk):
-    """Return the context of a stream that repeats its last frame at the end."""
-    later = {
-        k: torch.cat([v, v[:, -1:].expand(-1, encoder.latency, -1)], 1)[:, encoder.latency :]
-        if k in FRAMES
-        else v
-        for k, v in given.items()
-    }
-    state, parts = encoder.begin(given), []
-    for start in range(0, given["mel"].shape[1], chunk):
-        piece = {k: v[:, start : start + chunk] if k in FRAMES else v for k, v in later.items()}
-        context, state = encoder.run(state, piece)
-        parts.append(fields(context))
-    return {k: torch.cat([part[k] for part in parts], 1) for k in parts[0]}
+    assert context.rows.shape == (2, frames * 12 // encoder.hop, encoder.channels)
+    assert (context.source is None) == (context.lag is None) == (source == 0)
+    if source:
+        assert context.source.shape == (2, frames * 12, source)
+        assert context.lag.shape == (2, frames * 12)
+    net = WaveNet(
+        2, 2, channels=3, context_channels=encoder.channels, source_channels=source
+    ).double()
+    x = torch.zeros(2, 12 * frames, dtype=torch.float64)
+    assert net(x, context).shape == (2, 12 * frames, 2)
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7])
 def test_chunks_of_frames_equal_the_whole_after_the_latency(encoder, chunk):
-    given = with_gaps(encoder, features(9))
-    whole, parts = fields(encoder(given)), in_chunks(encoder, given, chunk)
-    for name, value in whole.items():
-        torch.testing.assert_close(parts[name], value, atol=1e-10, rtol=0)
+    given = features()
+    whole = encoder(given)
+    later = {
+        k: torch.cat([v, v[:, -1:].expand(-1, encoder.latency, -1)], 1)[:, encoder.latency :]
+        if k in ("mel", "f0", "phase")
+        else v
+        for k, v in given.items()
+    }
+    state, parts = encoder.begin(given), []
+    for start in range(0, 7, chunk):
+        piece = {
+            k: v[:, start : start + chunk] if k in ("mel", "f0", "phase") else v
+            for k, v in later.items()
+        }
+        context, state = encoder.run(state, piece)
+        parts.append(context)
+    for name in ("rows", "source", "lag"):
+        wanted = getattr(whole, name)
+        if wanted is not None:
+            got = torch.cat([getattr(part, name) for part in parts], 1)
+            torch.testing.assert_close(got, wanted, atol=1e-12, rtol=0)
 
 
 def test_a_frame_is_not_seen_more_than_the_latency_ahead(encoder):
@@ -137,26 +112,24 @@ def test_a_frame_is_not_seen_more_than_the_latency_ahead(encoder):
     given["speaker"] = given["speaker"][:1]
 
     def of_frames(mel):
-        rows = encoder(given | {"mel": mel}).rows
-        return rows.unflatten(1, (7, -1)).square().sum((0, 2, 3))
+        return sum(
+            part.unflatten(1, (7, -1)).square().sum((0, 2, 3))
+            for part in numbers_of(encoder(given | {"mel": mel}))
+        )
 
-    ahead = encoder.look_ahead
     seen = jacobian(of_frames, given["mel"]).abs().sum((1, 3)) > 0
-    assert not seen.triu(ahead + 1).any()
-    assert torch.diagonal(seen, ahead).all()
+    assert not seen.triu(encoder.latency + 1).any()
+    assert torch.diagonal(seen, encoder.latency).all()
 
 
 def test_every_parameter_gets_a_gradient_and_labels_count(encoder):
     given = features()
-    context = encoder(given)
-    values = fields(context)
-    loss = sum(value.square().sum() for name, value in values.items() if name != "lag")
-    loss = loss + sum(encoder.loss(given).values())
-    loss.backward()
+    sum(part.square().sum() for part in numbers_of(encoder(given))).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
-    other = encoder(given | {"speaker": torch.tensor([1, 2])}).rows
-    assert not torch.equal(other[0], context.rows[0])
-    assert torch.equal(other[1], context.rows[1])
+    other = encoder(given | {"speaker": torch.tensor([1, 2])})
+    for changed, same in zip(numbers_of(other), numbers_of(encoder(given)), strict=True):
+        assert not torch.equal(changed[0], same[0])
+        assert torch.equal(changed[1], same[1])
 
 
 def test_repetition_without_layers_passes_standardized_frames():
@@ -171,16 +144,15 @@ def test_repetition_without_layers_passes_standardized_frames():
 
 def test_linear_interpolation_goes_straight_from_frame_to_frame():
     spec = DataSpec(sites=None, hop=4, features={"f0": FeatureSpec("frames", 1)})
-    rows = FrameEncoder(spec, mode="linear")({"f0": torch.tensor([[[0.0], [4.0], [0.0]]])}).rows
+    context = FrameEncoder(spec, mode="linear")({"f0": torch.tensor([[[0.0], [4.0], [0.0]]])})
     expected = [1.0, 2.0, 3.0, 4.0, 3.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-    assert rows.flatten().tolist() == expected
+    assert context.rows.flatten().tolist() == expected
 
 
 def test_transposed_convolutions_start_near_interpolation_not_near_zero():
     torch.manual_seed(0)
     spec = DataSpec(sites=None, hop=256, features={"mel": FeatureSpec("frames", 20)})
-    rows = FrameEncoder(spec)({"mel": torch.randn(1, 50, 20)}).rows
-    assert rows.std() > 0.3
+    assert FrameEncoder(spec)({"mel": torch.randn(1, 50, 20)}).rows.std() > 0.3
 
 
 @pytest.mark.parametrize(
@@ -227,7 +199,8 @@ PITCHED = DataSpec(
 
 def test_the_source_is_the_waves_of_the_pitch_where_it_is_voiced():
     encoder = HarmonicEncoder(PITCHED, harmonics=3, voices=0, mode="repeat", look_ahead=0).double()
-    source = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED)).source[0].reshape(30, 3, 2)
+    context = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED))
+    source = context.source.reshape(30, 3, 2)
     turns = 400 / 8000 * torch.arange(30, dtype=torch.float64)
     for h in (1, 2, 3):
         angle = 2 * math.pi * h * turns
@@ -236,9 +209,16 @@ def test_the_source_is_the_waves_of_the_pitch_where_it_is_voiced():
     assert not source[20:].any()
 
 
+def test_the_lag_is_the_period_where_it_is_voiced():
+    encoder = HarmonicEncoder(PITCHED, harmonics=1, voices=0, mode="repeat", look_ahead=0).double()
+    lag = encoder(pitched(300, [1, 1, 0, 1], PITCHED)).lag
+    expected = torch.tensor([8000 / 300, 8000 / 300, 0, 8000 / 300], dtype=torch.float64)
+    torch.testing.assert_close(lag, expected.repeat_interleave(5)[None])
+
+
 def test_harmonics_above_half_the_rate_are_silent():
     encoder = HarmonicEncoder(PITCHED, harmonics=3, voices=0, mode="repeat").double()
-    source = encoder(pitched(1500, [1, 1, 1], PITCHED)).source[0].reshape(15, 3, 2)
+    source = encoder(pitched(1500, [1, 1, 1], PITCHED)).source.reshape(15, 3, 2)
     assert source[:, :2].abs().amax(0).min() > 0.5
     assert not source[:, 2].any()
 
@@ -247,7 +227,7 @@ def test_voices_are_weighted_sums_of_the_waves():
     torch.manual_seed(0)
     encoder = HarmonicEncoder(PITCHED, harmonics=3, voices=2, mode="repeat", look_ahead=0).double()
     context = encoder(pitched(400, [1, 1, 1, 1, 0, 0], PITCHED))
-    own, source = context.rows[0], context.source[0].reshape(6, 5, 8)
+    own, source = context.rows, context.source.reshape(6, 5, 8)
     weights = encoder.mixing(own).reshape(6, 1, 2, 6)
     gain = (4 * torch.tanh(encoder.loudness(own) / 4)).exp().reshape(6, 1, 2)
     expected = (weights * source[:, :, None, :6]).sum(-1) * gain

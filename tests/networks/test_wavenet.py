@@ -1,67 +1,44 @@
+"""What a WaveNet promises, for every block, with and without each part of a context."""
+
 import pytest
 import torch
 from torch.autograd.functional import jacobian
 
 from distill.bijectors import Affine, Autoregressive
 from distill.networks import Conditioner, WaveNet
-
-CASES = {
-    "kernel 2 with skips": lambda: WaveNet(2, 6, 2, channels=8),
-    "kernel 3 without skips": lambda: WaveNet(2, 3, kernel=3, channels=8, skip_channels=0),
-    "unequal widths": lambda: WaveNet(
-        3, 4, kernel=2, channels=5, gate_channels=3, skip_channels=9, input_scale=4.0
-    ),
-    "context at frame rate": lambda: WaveNet(2, 4, channels=8, context_channels=3, context_hop=6),
-    "context with a source": lambda: WaveNet(
-        2, 4, channels=8, context_channels=3, context_hop=6, source_channels=2
-    ),
-    "context at site rate": lambda: WaveNet(2, 4, kernel=3, channels=8, context_channels=3),
-}
+from tests.networks.wavenets import CASES, part_of
 
 
-@pytest.fixture(params=CASES)
-def net(request):
-    torch.manual_seed(0)
-    return CASES[request.param]().double()
+@pytest.fixture(params=CASES, name="case")
+def _case(request):
+    return CASES[request.param]
 
 
-def inputs(net, batch=2, sites=42):
-    x = torch.randn(batch, sites, dtype=torch.float64)
-    if not net.context_channels:
-        return x, None
-    width = net.context_channels + net.context_hop * net.source_channels
-    shape = (batch, sites // net.context_hop, width)
-    return x, torch.randn(shape, dtype=torch.float64)
+@pytest.fixture(name="net")
+def _net(case):
+    return case.net()
 
 
-def test_output_t_sees_exactly_the_receptive_field_before_t(net):
-    x, context = inputs(net, batch=1)
-    seen = jacobian(lambda v: net(v, context).abs().sum(-1)[0], x)[:, 0] != 0
-    t, s = torch.meshgrid(torch.arange(42), torch.arange(42), indexing="ij")
-    assert net.receptive_field < 42
-    assert not seen[(s >= t) | (s < t - net.receptive_field)].any()
+def test_output_t_sees_exactly_the_receptive_field_before_t(case, net):
+    x, context = case.inputs(batch=1)
+    seen = jacobian(lambda v: net(v, context).abs().sum(-1)[0], x, vectorize=True)[:, 0] != 0
+    t, s = torch.meshgrid(torch.arange(case.sites), torch.arange(case.sites), indexing="ij")
+    assert net.receptive_field < case.sites
+    assert not seen[s >= t].any()
     # Rectifiers may hide single sites, but not a whole lag.
     assert torch.diagonal(seen, -net.receptive_field).any()
     assert torch.diagonal(seen, -1).any()
+    # Sites a pitch period ago may lie further back.
+    assert seen[s < t - net.receptive_field].any() == (net.pitch_taps > 0)
 
 
-def test_log_det_of_the_flow_is_that_of_the_jacobian(net):
-    layer = Autoregressive(Pair(net), Affine()).double()
-    x, context = inputs(net, batch=1, sites=18)
-    _, log_det = layer(x, context)
-    jac = jacobian(lambda v: layer(v, context)[0][0], x)[:, 0]
-    assert torch.equal(jac.triu(1), torch.zeros_like(jac))
-    torch.testing.assert_close(jac.diagonal().log(), log_det[0], atol=1e-12, rtol=0)
-    again = layer.inverse(layer(x, context)[0], context)[0]
-    torch.testing.assert_close(again, x, atol=1e-9, rtol=0)
-
-
-def at_site_rate(net, context):
-    rows = context[..., : net.context_channels].repeat_interleave(net.context_hop, 1)
-    if not net.source_channels:
-        return rows
-    source = context[..., net.context_channels :].reshape(2, -1, net.source_channels)
-    return torch.cat([rows, source], -1)
+def test_the_first_sites_do_not_depend_on_how_many_follow(case, net):
+    x, context = case.inputs()
+    fewer = case.few
+    part, whole = net(x[:, :fewer], part_of(context, 0, fewer)), net(x, context)
+    # A last block that is not whole has fewer rows to average.
+    known = fewer - fewer % case.unit if case.hop else fewer
+    torch.testing.assert_close(part[:, :known], whole[:, :known], atol=1e-12, rtol=0)
 
 
 class Pair(Conditioner):
@@ -84,85 +61,106 @@ class Pair(Conditioner):
         return params[:, :2], state
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 42])
-def test_chunks_with_a_state_equal_the_whole(net, chunk):
-    x, context = inputs(net)
-    if context is not None:
-        context = at_site_rate(net, context)
+def test_log_det_of_the_flow_is_that_of_the_jacobian(case, net):
+    layer = Autoregressive(Pair(net), Affine()).double()
+    x, context = case.inputs(batch=1, sites=case.few)
+    _, log_det = layer(x, context)
+    jac = jacobian(lambda v: layer(v, context)[0][0], x, vectorize=True)[:, 0]
+    assert torch.equal(jac.triu(1), torch.zeros_like(jac))
+    assert jac.tril(-1).abs().max() > 1e-3
+    torch.testing.assert_close(jac.diagonal().log(), log_det[0], atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+def test_the_flow_is_inverted_by_passes_and_by_steps(case, net, gradients):
+    layer = Autoregressive(Pair(net), Affine())
+    u, context = case.inputs(sites=case.few)
+    with torch.set_grad_enabled(gradients):
+        x, log_det = layer(u, context)
+        again, back = layer.inverse(x, context)
+    torch.testing.assert_close(again, u, atol=1e-9, rtol=0)
+    torch.testing.assert_close(back, -log_det, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("units", [1, 2, 3, 7])
+def test_chunks_with_a_state_equal_the_whole(case, net, units):
+    sites, chunk = case.sites - case.sites % case.unit, units * case.unit
+    x, context = case.inputs(sites=sites)
     whole, state, parts = net(x, context), net.zero_state(x), []
-    for start in range(0, 42, chunk):
-        piece = slice(start, start + chunk)
-        rows = None if context is None else context[:, piece]
-        params, state = net.run(state, x[:, piece], rows)
+    for begin in range(0, sites, chunk):
+        end = min(begin + chunk, sites)
+        params, state = net.run(state, x[:, begin:end], part_of(context, begin, end))
         assert all(part.is_contiguous() for part in state)
         parts.append(params)
     torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-10, rtol=0)
 
 
-def test_chunks_of_whole_frames_take_rows_at_frame_rate():
-    net = WaveNet(2, 4, channels=4, context_channels=3, context_hop=6).double()
-    x, context = inputs(net)
-    state, parts = net.zero_state(x), []
-    for frame in range(0, 7, 2):
-        piece = x[:, 6 * frame : 6 * frame + 12]
-        params, state = net.run(state, piece, context[:, frame : frame + 2])
-        parts.append(params)
-    torch.testing.assert_close(torch.cat(parts, 1), net(x, context), atol=1e-10, rtol=0)
-
-
-def test_steps_equal_the_whole(net):
-    x, context = inputs(net)
+def test_steps_equal_the_whole(case, net):
+    x, context = case.inputs()
     state, last, rows = net.start(x, context), torch.zeros_like(x[:, 0]), []
-    for t in range(42):
+    for t in range(case.sites):
         params, state = net.step(state, last)
         rows.append(params)
         last = x[:, t]
     torch.testing.assert_close(torch.stack(rows, 1), net(x, context), atol=1e-10, rtol=0)
 
 
-def test_every_parameter_gets_a_gradient(net):
-    x, context = inputs(net)
+def test_every_parameter_gets_a_gradient(case, net):
+    x, context = case.inputs()
     net(x, context).square().sum().backward()
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
 
 
-def test_a_held_row_equals_repeated_rows():
-    net = WaveNet(2, 4, channels=4, context_channels=3, context_hop=6).double()
-    x, context = inputs(net)
-    repeated = context.repeat_interleave(6, 1)
-    torch.testing.assert_close(net(x, context), net(x, repeated), atol=1e-12, rtol=0)
-    everywhere = context[:, 0]
-    torch.testing.assert_close(
-        net(x, everywhere), net(x, everywhere[:, None].expand(-1, 42, -1)), atol=1e-12, rtol=0
-    )
+def test_saved_weights_give_the_same_parameters(case, net):
+    x, context = case.inputs()
+    other = case.net(seed=1)
+    assert not torch.equal(other(x, context), net(x, context))
+    other.load_state_dict(net.state_dict())
+    assert torch.equal(other(x, context), net(x, context))
 
 
-def test_context_changes_its_own_sites_and_later_ones_only():
-    net = WaveNet(2, 4, channels=4, context_channels=3, context_hop=6).double()
-    x, context = inputs(net)
-    changed = context.clone()
-    changed[:, 3] += 1
-    same = (net(x, context) == net(x, changed)).all(-1)
-    assert same[:, :18].all()
-    assert not same[:, 18].any()
+def test_a_block_starts_with_independent_sites():
+    torch.manual_seed(0)
+    net = WaveNet(2, 2, channels=6, block=4).double()
+    x = torch.randn(1, 12, dtype=torch.float64)
+    seen = jacobian(lambda v: net(v).abs().sum(-1)[0], x, vectorize=True)[:, 0] != 0
+    t, s = torch.meshgrid(torch.arange(12), torch.arange(12), indexing="ij")
+    assert not seen[t // 4 == s // 4].any()
+    assert seen[8:, 4:8].any()
 
 
 def test_last_scale_zero_starts_at_zero_parameters():
-    net = WaveNet(2, 4, channels=4, last_scale=0.0)
-    assert torch.equal(net(torch.randn(2, 9)), torch.zeros(2, 9, 2))
+    for block in (1, 4):
+        net = WaveNet(2, 4, channels=4, last_scale=0.0, block=block)
+        assert torch.equal(net(torch.randn(2, 9)), torch.zeros(2, 9, 2))
 
 
-def test_layers_must_fill_the_cycles():
-    with pytest.raises(ValueError, match="layers=10, cycles=3"):
-        WaveNet(layers=10, cycles=3)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layers": 10, "cycles": 3}, "layers=10, cycles=3"),
+        ({"layers": 0}, "layers=0"),
+        ({"kernel": 1}, "kernel=1"),
+        ({"block": 0}, "block=0"),
+        ({"source_channels": 2}, "context_channels > 0 beside a source"),
+        ({"pitch_taps": 2, "longest_lag": 50}, "odd number of pitch_taps .* got pitch_taps=2"),
+        ({"pitch_taps": -1, "longest_lag": 50}, "got pitch_taps=-1"),
+        ({"pitch_taps": 3, "longest_lag": 8, "block": 8}, "longest_lag=8, block=8"),
+        ({"locations": [2], "block": 2}, r"among the 2 parameters of a site, got \[2\]"),
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(settings, message):
+    with pytest.raises(ValueError, match=message):
+        WaveNet(**settings)
 
 
-@pytest.mark.parametrize("shape", [None, (2, 6, 3), (1, 7, 3), (2, 7, 4), (2, 4)])
-def test_a_context_that_does_not_fit_is_refused(shape):
-    net = WaveNet(2, 4, channels=4, context_channels=3, context_hop=6)
-    context = None if shape is None else torch.zeros(shape)
-    with pytest.raises(ValueError, match=r"2 x 42 sites wanted a context of shape \(2, frames, 3"):
-        net(torch.zeros(2, 42), context)
+def test_chunks_that_are_no_whole_blocks_are_refused():
+    net = WaveNet(2, 2, channels=4, block=4)
+    x = torch.zeros(1, 6)
+    with pytest.raises(ValueError, match="whole blocks of 4 sites, got 6 sites"):
+        net.run(net.zero_state(x), x)
 
 
 def test_autocast_keeps_parameters_in_full_precision():

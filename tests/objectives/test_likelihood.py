@@ -40,7 +40,7 @@ def test_the_noise_is_as_wide_as_the_model_expects_each_site_to_be() -> None:
     teacher.conditioner.register_forward_pre_hook(lambda _, inputs: pasts.append(inputs[0]))
     teacher.log_prob_from_noisy_past(x, 2.0)
     true, noisy = pasts
-    _, log_scale, _ = teacher.head.location_scale(teacher.parameters_of(x))
+    _, log_scale, _ = teacher.head.location_scale(teacher.conditioner(x))
     ratio = (noisy - true).std() / log_scale.exp().mean()
     assert ratio.item() == pytest.approx(2.0, rel=0.05)
 

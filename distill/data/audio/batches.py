@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ import torch
 from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.data.audio.checks import check_clips, check_features
 from distill.data.audio.crops import Crop, cut, dequantize
+from distill.data.audio.envelope import check_kind, envelope_of
 from distill.data.audio.measure import measure
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
@@ -47,6 +49,9 @@ class AudioData(Data):
         held_out_seconds: Longest held-out value; the rest of a longer clip is not used.
         optional: Features to learn from, `f0` and `phase`, which a trained model can do without:
             they are in every batch, and it estimates them where they are not given.
+        envelope: How the signal's log-power follows from the mel, for models that whiten: `formula`
+            of the mel's settings, `fit` to the training clips, or `auto`: the formula, and a fit
+            where the mel bends (decibels between two levels, a floor that is high).
 
     Attributes:
         scan: As given.
@@ -58,7 +63,7 @@ class AudioData(Data):
 
     Errors:
         ValueError: An unknown condition, or one that the clips lack; a crop that is no multiple
-            of the hop; fewer than two clips; a share outside (0, 1).
+            of the hop; fewer than two clips; a share outside (0, 1); an unknown envelope.
     """
 
     def __init__(
@@ -75,8 +80,10 @@ class AudioData(Data):
         held_out: float = 0.1,
         held_out_seconds: float = 4.0,
         optional: Sequence[str] = (),
+        envelope: str = "auto",
     ) -> None:
         check_features(type(self).__name__, conditions, optional)
+        check_kind(type(self).__name__, envelope)
         check_clips(type(self).__name__, clips, crop, conditions, mel.hop, held_out)
         order = np.random.default_rng([_SPLIT, seed]).permutation(len(clips))
         held = int(np.ceil(held_out * len(clips)))
@@ -107,7 +114,7 @@ class AudioData(Data):
         self.held_out_speakers = {
             c.name: self._speakers.index(c.speaker) for c in self._held if c.speaker is not None
         }
-        self.spec = self._spec(labels)
+        self.spec = self._spec(labels, envelope)
 
     def train_batch(self, step: int, size: int, seed: int) -> Batch:
         """Return the training crops of a step."""
@@ -141,7 +148,8 @@ class AudioData(Data):
             ValueError: Another rate or hop, other features, another mel, other speakers.
         """
         super().check_matches(spec)
-        for name in sorted(spec.settings.keys() | self.spec.settings.keys()):
+        # A model goes by its own envelope: that of other data may be fitted to other clips.
+        for name in sorted((spec.settings.keys() | self.spec.settings.keys()) - {"envelope"}):
             mine, wanted = self.spec.settings.get(name), spec.settings.get(name)
             if mine != wanted:
                 raise ValueError(
@@ -167,7 +175,7 @@ class AudioData(Data):
             mask = (torch.arange(x.shape[1]) < valid[:, None]).to(x.dtype)
         return Batch(x, features or None, mask)
 
-    def _spec(self, labels: Sequence[str]) -> DataSpec:
+    def _spec(self, labels: Sequence[str], envelope: str) -> DataSpec:
         framed = [name for name in FRAMED if name in self._names]
         scale, measured = measure(self._train, framed)
         measured = {k: replace(v, optional=k in self._optional) for k, v in measured.items()}
@@ -178,6 +186,9 @@ class AudioData(Data):
             "speaker": ("speakers", self._speakers),
             "label": ("labels", list(labels)),
         }
+        settings: dict[str, Any] = {"mel": asdict(self.mel)}
+        if "mel" in framed:
+            settings["envelope"] = envelope_of(self.mel, self._rate, envelope, self._train)
         return DataSpec(
             sites=None,
             scale=(scale,),
@@ -187,8 +198,7 @@ class AudioData(Data):
             },
             sample_rate=self._rate,
             hop=self.mel.hop if framed else 1,
-            settings={"mel": asdict(self.mel)}
-            | dict(beside[name] for name in self._names if name in beside),
+            settings=settings | dict(beside[name] for name in self._names if name in beside),
         )
 
 

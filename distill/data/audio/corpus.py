@@ -11,6 +11,7 @@ from pathlib import Path
 
 from distill.data.audio.batches import FRAMED, AudioData
 from distill.data.audio.checks import check_features
+from distill.data.audio.envelope import check_kind
 from distill.data.audio.files import UnusableError
 from distill.data.audio.layouts import AnyFolder, Layout
 from distill.data.audio.mel import LogMel
@@ -49,6 +50,7 @@ class AudioCorpus(AudioData):
         cache: Folder of prepared clips; `None` keeps none.
         workers: Processes that prepare clips.
         optional: Of `f0` and `phase`, those that a trained model can do without.
+        envelope: For models that whiten, `auto`, `formula` or `fit`: see `AudioData`.
 
     Errors:
         FileNotFoundError: No such folder.
@@ -80,8 +82,11 @@ class AudioCorpus(AudioData):
         cache: str | None = "~/.cache/distill",
         workers: int = 1,
         optional: Sequence[str] = (),
+        envelope: str = "auto",
     ) -> None:
-        check_features(type(self).__name__, conditions, optional)  # before all the work
+        # Before all the work.
+        check_features(type(self).__name__, conditions, optional)
+        check_kind(type(self).__name__, envelope)
         layout, mel, pitch = layout or AnyFolder(), mel or LogMel(), pitch or Pitch()
         mel.filters(sample_rate)
         prepare = Preparation(
@@ -109,6 +114,7 @@ class AudioCorpus(AudioData):
             held_out=held_out,
             held_out_seconds=held_out_seconds,
             optional=optional,
+            envelope=envelope,
         )
 
 

@@ -123,6 +123,21 @@ class LogMel:
         """
         return _filters(self, rate)
 
+    def peaks(self, rate: int) -> Tensor:
+        """Return the frequency that each band is centered on, Hz `(bands,)`, float64."""
+        high = rate / 2 if self.high is None else self.high
+        edges = librosa.mel_frequencies(self.bands + 2, fmin=self.low, fmax=high, htk=self.htk)
+        return torch.from_numpy(edges[1:-1].astype(np.float64))
+
+    def to_natural_log(self) -> tuple[float, float]:
+        """Return factor and term that make of a value the natural log of its band."""
+        if self.log == "natural":
+            return 1.0, 0.0
+        if self.log == "log10":
+            return math.log(10), 0.0
+        per_decibel = math.log(10) / 20
+        return per_decibel * self.span, per_decibel * (self.reference - self.span)
+
     def silence(self, rate: int) -> Tensor:
         """Return the frame of digital silence, `(bands,)`."""
         return self(torch.zeros(1, self.hop), rate)[0, 0]

@@ -41,6 +41,7 @@ class Tones(AudioData):
         held_out: Share of the clips to hold out, rounded up.
         held_out_seconds: Longest held-out value.
         optional: Of `f0` and `phase`, those that a trained model can do without.
+        envelope: For models that whiten, `auto`, `formula` or `fit`: see `AudioData`.
 
     Errors:
         ValueError: Fewer than two clips, clips below 0.2 s, an unknown kind, a rate below 4 kHz;
@@ -68,6 +69,7 @@ class Tones(AudioData):
         held_out: float = 0.1,
         held_out_seconds: float = 4.0,
         optional: Sequence[str] = (),
+        envelope: str = "auto",
     ) -> None:
         unknown = [kind for kind in kinds if kind not in _MAKE]
         if count < 2 or seconds < 0.2 or not kinds or unknown or sample_rate < 4000:
@@ -109,6 +111,7 @@ class Tones(AudioData):
             held_out=held_out,
             held_out_seconds=held_out_seconds,
             optional=optional,
+            envelope=envelope,
         )
 
     def truth_f0(self, name: str) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from distill.bijectors import Affine, Autoregressive, Chain
+from distill.contract import Context
 from distill.evaluation.audio.clips import Clip, in_batches
 from distill.evaluation.placing import evaluating, move, place_of
 from distill.models import Flow
@@ -67,7 +68,7 @@ def _loudness(x: Tensor, data: Tensor) -> dict[str, float]:
 
 
 def _of_layers(
-    student: Flow, noise: Tensor, context: Tensor | None, heard: Tensor
+    student: Flow, noise: Tensor, context: Context | None, heard: Tensor
 ) -> dict[str, float]:
     chain = student.bijector
     layers = chain.layers if isinstance(chain, Chain) else [chain]

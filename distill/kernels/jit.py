@@ -1,0 +1,24 @@
+"""How kernels are compiled. Importing this file imports numba."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import njit
+
+# Sums may be reordered, so that they vectorize; NaN and infinity keep their meaning.
+SUMS = {"reassoc", "contract", "nsz"}
+
+
+def jit(function: Any, fastmath: bool | set[str] = True) -> Any:
+    """Compile a function that releases the GIL, and keep it on disk where that can be written.
+
+    Arguments:
+        function: Its callees must lie in its own file, whose date and size are the cache's key.
+        fastmath: What floating point may do; see numba.
+    """
+    options: dict[str, Any] = {"fastmath": fastmath, "nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder to write to
+        return njit(**options)(function)
