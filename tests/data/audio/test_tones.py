@@ -123,6 +123,42 @@ def test_spec_standardizes_and_builds_an_encoder() -> None:
     assert context.rows.shape[:2] == (2, 16)
 
 
+def test_optional_features_are_in_every_batch_and_marked_in_the_spec() -> None:
+    data = tones(conditions=("mel", "label"), optional=("f0", "phase"))
+    marked = {name: feature.optional for name, feature in data.spec.features.items()}
+    assert marked == {"mel": False, "label": False, "f0": True, "phase": True}
+    assert "pitch" in data.spec.settings
+    given = tones(conditions=("mel", "label", "f0", "phase"))
+    for batch, other in (
+        (data.train_batch(3, 2, 0), given.train_batch(3, 2, 0)),
+        (next(data.held_out(2)), next(given.held_out(2))),
+    ):
+        assert batch.features is not None
+        assert other.features is not None
+        for name, value in batch.features.items():
+            assert torch.equal(value, other.features[name])
+    spec = DataSpec.from_dict(data.spec.to_dict())
+    assert spec == data.spec
+    assert tones(conditions=("mel",)).spec.features["mel"].optional is False
+
+
+@pytest.mark.parametrize(
+    ("conditions", "optional", "message"),
+    [
+        (("mel",), ("mel",), "optional among f0, phase"),
+        (("mel", "f0"), ("f0",), "none that conditions names"),
+        (("mel",), ("f0", "f0"), "each once"),
+        (("label",), ("f0",), "wanted mel beside the optional f0"),
+        (("mel",), ("phase",), "wanted f0 beside the optional phase"),
+    ],
+)
+def test_optional_features_must_follow_from_others(
+    conditions: tuple[str, ...], optional: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        tones(conditions=conditions, optional=optional)
+
+
 def test_conditions_are_any_subset() -> None:
     assert tones(conditions=()).train_batch(0, 2, 0).features is None
     assert tones(conditions=()).spec.hop == 1
