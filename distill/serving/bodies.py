@@ -24,8 +24,8 @@ def rows_of(body: bytes, layout: FrameLayout, seconds: float) -> np.ndarray:
     """Return the frames `(F, width)` of a body: .npy, JSON, wav or flac, by its first bytes.
 
     An array has the features of a frame side by side; JSON is an object with a list of frames for
-    each feature (`{"mel": [[...], ...]}`); of audio, mel and F0 are computed. A phase that is
-    missing is added up from F0.
+    each feature (`{"mel": [[...], ...]}`); of audio, mel and F0 are computed. What a model can do
+    without may be missing.
 
     Arguments:
         body: The bytes.
@@ -50,7 +50,7 @@ def rows_of(body: bytes, layout: FrameLayout, seconds: float) -> np.ndarray:
             f"flac), got {what}.",
         )
     _check_length(layout.seconds(len(rows)), seconds)
-    return layout.complete(rows)
+    return rows
 
 
 def _check_length(got: float, most: float) -> None:
@@ -107,8 +107,7 @@ def _json(body: bytes, layout: FrameLayout) -> np.ndarray:
         found = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"body: can't be read as JSON ({error}).") from None
-    if layout.short is not None and "phase" not in found:
-        layout = layout.short
+    layout = layout.holding(found)
     if set(found) != set(layout.sizes):
         raise ValueError(
             f"body: wanted a JSON object with {', '.join(layout.sizes)} alone, got "

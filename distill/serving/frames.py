@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from distill.data.audio.inputs import label_index
 from distill.export import Metadata
-from distill.export.phase import PhaseLine
 
 
 class FrameLayout:
@@ -19,7 +17,7 @@ class FrameLayout:
 
     Arguments:
         metadata: Of an exported sampler.
-        phase: Whether rows hold the phase, where the model wants one; else it follows from F0.
+        without: Optional features that rows do not hold: the model estimates them.
 
     Attributes:
         spec: Of the model's data.
@@ -40,7 +38,7 @@ class FrameLayout:
         ('3 of mel, then 2 of f0', (6, 5))
     """
 
-    def __init__(self, metadata: Metadata, phase: bool = True) -> None:
+    def __init__(self, metadata: Metadata, without: Iterable[str] = ()) -> None:
         spec, self._metadata = metadata.spec, metadata
         kinds = {feature.kind for feature in spec.features.values()}
         if spec.sites is not None or spec.sample_rate is None or "frames" not in kinds:
@@ -56,13 +54,14 @@ class FrameLayout:
         self.rate: int = spec.sample_rate
         self.hop = spec.hop
         self.sizes: dict[str, int] = dict(metadata.frames)
-        if not phase and metadata.derived is None:
-            raise ValueError(
-                "phase: false is for models that take f0 and phase; this one takes "
-                f"{', '.join(self.sizes)}. Leave it out."
-            )
-        if not phase:
-            del self.sizes["phase"]
+        for name in without:
+            if name not in metadata.optional:
+                may = ", ".join(metadata.optional) or "nothing"
+                raise ValueError(
+                    f"without: wanted features that this model can do without ({may}), got "
+                    f"{name!r}. Leave it out."
+                )
+            self.sizes.pop(name, None)
         self.width = sum(self.sizes.values())
 
     @property
@@ -70,11 +69,10 @@ class FrameLayout:
         """Names of the labels that the model wants."""
         return [name for name, feature in self.spec.features.items() if feature.kind == "label"]
 
-    @property
-    def short(self) -> FrameLayout | None:
-        """The same rows without the phase, where it may be left out."""
-        held = "phase" in self.sizes and self._metadata.derived is not None
-        return FrameLayout(self._metadata, phase=False) if held else None
+    def holding(self, names: Iterable[str]) -> FrameLayout:
+        """Return the layout of rows that hold only these of the optional features."""
+        held = set(names)
+        return FrameLayout(self._metadata, [n for n in self._metadata.optional if n not in held])
 
     def seconds(self, frames: int) -> float:
         """Return the duration of a number of frames."""
@@ -88,8 +86,8 @@ class FrameLayout:
     def rows(self, values: Any, name: str = "frames") -> np.ndarray:
         """Check an array of frames and return it as float32 rows `(F, width)`.
 
-        `(width, F)` is turned, and a leading axis of 1 dropped. Rows may lack the phase, where it
-        follows from F0.
+        `(width, F)` is turned, and a leading axis of 1 dropped. Rows may end before optional
+        features, or hold NaN in their place.
 
         Arguments:
             values: The array.
@@ -109,7 +107,9 @@ class FrameLayout:
             raise ValueError(f"{name}: no frames.")
         with np.errstate(over="ignore"):
             array = np.ascontiguousarray(array, dtype=np.float32)
-        bad = ~np.isfinite(array).all(axis=1)
+        needed = sum(size for name, size in self.sizes.items() if name not in self.optional)
+        good = np.isfinite(array[:, :needed]).all(axis=1)
+        bad = ~(good & ~np.isinf(array[:, needed:]).any(axis=1))
         if bad.any():
             raise ValueError(
                 f"{name}: NaN, infinity or too large a number in {int(bad.sum())} of {len(bad)} "
@@ -120,18 +120,18 @@ class FrameLayout:
     @property
     def widths(self) -> list[int]:
         """Numbers that a row may have."""
-        return [self.width, *([self.short.width] if self.short else [])]
+        found, width = [self.width], self.width
+        for name in reversed(list(self.sizes)):
+            if name not in self.optional:
+                break
+            width -= self.sizes[name]
+            found.append(width)
+        return found
 
-    def complete(self, rows: np.ndarray) -> np.ndarray:
-        """Return whole, checked rows with their phase, added up from F0 where they lack it."""
-        short = self.short
-        if short is None or rows.shape[1] == self.width:
-            return rows
-        ends = np.cumsum(list(short.sizes.values()))[:-1]
-        parts = dict(zip(short.sizes, np.split(rows, ends, axis=1), strict=True))
-        f0 = torch.from_numpy(np.ascontiguousarray(parts["f0"]))
-        parts["phase"] = PhaseLine(self._metadata)(f0[None])[0].numpy()
-        return np.concatenate([parts[name] for name in self.sizes], axis=1)
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Optional features that rows hold."""
+        return tuple(name for name in self._metadata.optional if name in self.sizes)
 
     def turned(self, array: np.ndarray) -> np.ndarray:
         """Return an array with its frames first, where it can be told, and no axis of 1 before."""
@@ -164,4 +164,4 @@ class FrameLayout:
     def __str__(self) -> str:
         """Say what a row holds."""
         said = ", then ".join(f"{size} of {name}" for name, size in self.sizes.items())
-        return f"{said} (phase may be left out)" if self.short else said
+        return f"{said} ({', '.join(self.optional)} may be left out)" if self.optional else said

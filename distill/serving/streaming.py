@@ -26,7 +26,7 @@ async def talk(socket: WebSocket, voice: Voice, house: House, limits: Limits) ->
     """Serve one client.
 
     1. The client sends a JSON object of settings (`{}` will do), and gets `{"type": "ready", ...}`.
-       `{"phase": false}` says that frames come without a phase, which is added up from their F0.
+       `{"without": ["f0", "phase"]}` says that frames come without these, which the model finds.
     2. Each message of frames (little-endian float32, the features of a frame side by side) is
        answered by one message of samples: those that are ready, at first none while the look-ahead
        fills.
@@ -54,7 +54,7 @@ async def talk(socket: WebSocket, voice: Voice, house: House, limits: Limits) ->
 async def _serve(socket: WebSocket, voice: Voice, limits: Limits) -> None:
     layout = voice.layout
     settings = Settings.read(_object(await _next(socket, limits)), layout, streamed=True)
-    layout = layout if settings.phase else layout.short or layout
+    layout = layout.holding(set(layout.optional) - set(settings.without))
     speaking = await voice.begin(settings)
     meter = Meter(layout.rate)
     await _send(socket, _ready(voice, settings, layout), limits)

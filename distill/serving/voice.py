@@ -28,14 +28,14 @@ class Settings:
         temperature: Scales the noise.
         labels: Index `(1,)` of each label of the model.
         format: Of streamed samples: `int16` or `float32`, little-endian.
-        phase: Whether streamed frames hold the phase, where the model wants one.
+        without: Optional features that streamed frames do not hold.
     """
 
     seed: int
     temperature: float
     labels: dict[str, Tensor]
     format: str
-    phase: bool = True
+    without: tuple[str, ...] = ()
 
     @classmethod
     def read(
@@ -46,13 +46,13 @@ class Settings:
         Arguments:
             given: By name.
             layout: Of the model's frames and labels.
-            streamed: Whether the samples' format, and frames without phase, may be chosen.
+            streamed: Whether the samples' format, and what frames hold, may be chosen.
 
         Errors:
             ValueError: An unknown one, or a value out of range.
         """
         known = ["seed", "temperature", *layout.label_names]
-        known += ["format", *(["phase"] if layout.short else [])] if streamed else []
+        known += ["format", *(["without"] if layout.optional else [])] if streamed else []
         for name in given:
             if name not in known:
                 raise ValueError(
@@ -61,16 +61,17 @@ class Settings:
         form = given.get("format", "int16")
         if form not in ("int16", "float32"):
             raise ValueError(f"format: wanted int16 or float32, got {form!r}.")
-        phase = given.get("phase", True)
-        if not isinstance(phase, bool):
-            raise ValueError(f"phase: wanted true or false, got {phase!r}.")
+        without = given.get("without", [])
+        if not isinstance(without, list) or not set(without) <= set(layout.optional):
+            may = ", ".join(layout.optional)
+            raise ValueError(f"without: wanted a list of any of {may}, got {without!r}.")
         seed = given.get("seed")
         return cls(
             secrets.randbelow(2**32) if seed is None else _seed(seed),
             _temperature(given.get("temperature", 1.0)),
             layout.labels({name: given.get(name) for name in layout.label_names}),
             form,
-            phase,
+            tuple(without),
         )
 
 

@@ -1,8 +1,8 @@
 """Speak from an exported student as frames come in, chunk by chunk.
 
 `input` is a .npy file of mel frames (where the model wants F0 too, mel and F0 side by side), a .pt
-file, audio, or - for stdin: raw little-endian float32 frames, or a wav file. With phase=false the
-frames lack the phase that the model wants, and it is added up from F0. `output` is a .wav
+file, audio, or - for stdin: raw little-endian float32 frames, or wav. without=[f0,phase] says
+that raw frames lack these, which the model then finds in the mel. `output` is a .wav
 file, - for raw 16-bit samples on stdout, or device for the sound card. With pace=realtime frames
 come no faster than they are spoken.
 """
@@ -43,7 +43,7 @@ def run(config: DictConfig) -> dict[str, float]:
     # Where samples go to stdout, nothing else may.
     with contextlib.redirect_stdout(sys.stderr if config.output == "-" else sys.stdout):
         exported = exported_of(config)
-        layout = FrameLayout(exported.metadata, config.phase)
+        layout = FrameLayout(exported.metadata, config.without)
         chunk = config.chunk or max(1, round(_CHUNK * layout.rate / layout.hop))
         labels = layout.labels({"speaker": config.speaker, "label": config.label})
 
