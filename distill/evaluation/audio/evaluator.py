@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from distill.data import Data
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
-from distill.evaluation.audio.clips import Clip, held_out_clips, rate_of
+from distill.evaluation.audio.clips import (
+    Clip,
+    held_out_clips,
+    in_batches,
+    rate_of,
+    without_optional,
+)
 from distill.evaluation.audio.compare import Comparator, Comparison
 from distill.evaluation.audio.copies import copies
 from distill.evaluation.audio.griffin_lim import griffin_lim
@@ -22,6 +29,7 @@ from distill.evaluation.audio.pictures import spectrograms_figure
 from distill.evaluation.audio.recognition import accuracy, classifier_from, labels_of
 from distill.evaluation.audio.table import side_by_side
 from distill.evaluation.evaluator import Evaluator, Report
+from distill.evaluation.placing import evaluating, move, place_of
 from distill.models import Density, Flow
 
 
@@ -30,7 +38,9 @@ class AudioEvaluator(Evaluator):
 
     `held_out_nll` and `kl_reverse` are nats a site, with their `standard_error` over clips.
     `evaluate` gives for `teacher`, `student` and, where there is a mel, `griffin_lim` what
-    `Comparator` measures, and for the student `ratio/*` to its teacher.
+    `Comparator` measures, and for the student `ratio/*` to its teacher. Of a student that can do
+    without some features there are also `student_from_mel`, its copies without them, and
+    `estimates/*`, how near it comes to them.
 
     Arguments:
         count: Clips in `evaluate`.
@@ -121,6 +131,10 @@ class AudioEvaluator(Evaluator):
             "teacher": copies(teacher, clips, seed, self.temperature),
             "student": copies(student, clips, seed, self.temperature),
         }
+        if any(feature.optional for feature in spec.features.values()):
+            bare = [without_optional(clip, spec) for clip in clips]
+            made["student_from_mel"] = copies(student, bare, seed, self.temperature)
+            report.scalars |= estimates(student, clips)
         if self.griffin_lim and "mel" in spec.features:
             made["griffin_lim"] = [_from_mel(clip, data) for clip in clips]
         comparator = Comparator(clips, spec, self.pitch)
@@ -179,6 +193,23 @@ class AudioEvaluator(Evaluator):
             )
             for name, sound in sounds.items():
                 report.audio[f"{name}{suffix}"] = (sound, rate)
+
+
+@torch.no_grad()
+def estimates(model: Density, clips: Sequence[Clip]) -> dict[str, float]:
+    """Return how near an encoder's estimates come to the features of clips, over all frames."""
+    measure = getattr(getattr(model, "encoder", None), "accuracy", None)
+    if measure is None:
+        return {}
+    device, dtype = place_of(model)
+    sums: dict[str, float] = {}
+    total = 0
+    with evaluating(model):
+        for part, batch in in_batches(clips, model.spec):
+            for name, value in measure(move(batch.features, device, dtype)).items():
+                sums[name] = sums.get(name, 0.0) + value * len(part)
+            total += len(part)
+    return {f"estimates/{name}": value / total for name, value in sums.items()}
 
 
 def _from_mel(clip: Clip, data: Data) -> Tensor:

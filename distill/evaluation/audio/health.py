@@ -41,8 +41,10 @@ def health(
     features = move(batch.features, device, dtype)
     with evaluating(student):
         noise = student.noise(len(part), sites=batch.x.shape[1], seed=seed)
-        draw = student.draw(noise, features)
-        numbers = _loudness(draw.x.cpu().float()[heard], batch.x[heard])
+        context = student.context(features)
+        draw = student.core.draw(noise, context)
+        x = student.outward(draw.x, context)
+        numbers = _loudness(x.cpu().float()[heard], batch.x[heard])
         if draw.locatable:
             heard = heard.to(device)
             log_scale = draw.log_scale[heard]
@@ -54,7 +56,7 @@ def health(
                 "mean_abs_loc": float(draw.loc[heard].abs().mean()),
                 "clipped_scales": float((log_scale < min_log_scale).float().mean()),
             }
-        return numbers | _of_layers(student, noise, student.context(features), heard)
+        return numbers | _of_layers(student.core, noise, context, heard)
 
 
 def _loudness(x: Tensor, data: Tensor) -> dict[str, float]:
