@@ -142,11 +142,11 @@ def test_a_core_knows_its_whole_and_holds_the_same_modules(model):
 
 
 def test_a_core_is_in_the_mode_of_its_model(model):
-    assert not model.core.training
-    model.train()
-    assert model.core.training
-    if isinstance(model, Flow):
-        assert model.core.bijector.training
+    for mode in (False, True):
+        model.train(mode)
+        assert model.core.training is mode
+        if isinstance(model, Flow):
+            assert model.core.bijector.training is mode
 
 
 def test_standardized_values_have_the_data_taken_out():
