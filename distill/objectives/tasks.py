@@ -167,8 +167,9 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 
 def with_estimates(loss: Loss, model: Density, batch: Batch) -> Loss:
     """Add what trains an encoder to find the features that may be left out."""
-    learn = getattr(model.encoder, "loss", None)
-    if learn is None or not any(p.requires_grad for p in model.encoder.parameters()):
+    encoder: nn.Module | None = getattr(model, "encoder", None)
+    learn = getattr(encoder, "loss", None)
+    if encoder is None or learn is None or not any(p.requires_grad for p in encoder.parameters()):
         return loss
     found: dict[str, Tensor] = learn(batch.features)
     parts = {**loss.parts, **{name: value.detach() for name, value in found.items()}}

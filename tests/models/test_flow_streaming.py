@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from distill.contract import DataSpec, FeatureSpec
 from distill.distributions import Logistic, Normal
-from distill.models import Flow, iaf, standardization, wavenet_iaf
+from distill.models import Flow, iaf, standardization, wavenet_iaf, whitening
 from distill.networks import FrameEncoder, HarmonicEncoder
 
 HOP, FRAMES = 4, 53
@@ -20,8 +20,13 @@ MEL, F0 = FeatureSpec("frames", 5), FeatureSpec("frames", 2, (5.0, 0.5), (0.2, 0
 SPEAKER = FeatureSpec("label", 3)
 
 
+# Power of five bands, by an affine map of a mel of five.
+ENVELOPE = {"fft": 64, "knots": [2.0, 8, 15, 23, 30], "weight": [1.0] * 5, "bias": [-3.0] * 5}
+
+
 def student(features, base=Normal, encoder=FrameEncoder, flow=None, **settings) -> Flow:
-    spec = DataSpec(None, (0.1,), (0.3,), features=features, sample_rate=8000, hop=HOP)
+    more = {"sample_rate": 8000, "hop": HOP, "settings": {"envelope": ENVELOPE}}
+    spec = DataSpec(None, (0.1,), (0.3,), features, **more)
     sizes = {"kernel": 3, "channels": 6, "last_scale": 0.5, **(flow or {})}
     made = partial(encoder, **settings)
     return wavenet_iaf(spec, [3, 2], 3, base=base(), encoder=made, **sizes)
@@ -58,6 +63,9 @@ CASES = {
     ),
     "blocks that the rows divide": lambda: student({"mel": MEL}, flow={"block": HOP}, rates=[2, 2]),
     "an outer bijector": lambda: student({"mel": MEL}, flow={"outer": standardization}),
+    "whitened, blocks": lambda: student(
+        {"mel": MEL}, flow={"outer": partial(whitening, order=6), "block": 2}, look_ahead=2
+    ),
     "label only": lambda: student({"speaker": SPEAKER}),
     "unconditional": lambda: student({}),
     "unconditional, logistic": lambda: student({}, Logistic),

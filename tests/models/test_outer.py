@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from distill.models import (
     standardization,
     wavenet,
     wavenet_iaf,
+    whitening,
 )
 from distill.networks import MADE
 from distill.training.ema import EMA
@@ -26,8 +28,17 @@ from distill.training.ema import EMA
 SPEC = DataSpec(sites=3, loc=(5.0, -6.0, 7.0), scale=(0.1, 1.0, 10.0))
 LABELED = DataSpec(3, SPEC.loc, SPEC.scale, {"digit": FeatureSpec("label", 4)})
 SIGNAL = DataSpec(sites=None, loc=(0.1,), scale=(0.02,))
+ENVELOPE = {"fft": 32, "knots": [4.0, 8.0, 12.0], "weight": [1.0] * 3, "bias": [-7.0] * 3}
+SOUND = DataSpec(
+    sites=None,
+    scale=(0.02,),
+    features={"mel": FeatureSpec("frames", 3)},
+    hop=4,
+    settings={"envelope": ENVELOPE},
+)
 OUTER = {"outer": standardization}
 SMALL = {"channels": 4, **OUTER}
+WHITE = {"channels": 4, "outer": partial(whitening, order=4)}
 
 FLOWS = {
     "iaf": lambda: iaf(SPEC, 2, [8], **OUTER),
@@ -37,9 +48,11 @@ FLOWS = {
     "coupling_flow": lambda: coupling_flow(LABELED, 2, [8], **OUTER),
     "not a chain": lambda: Flow(Autoregressive(MADE(3, [8])), SPEC, outer=standardization(SPEC)),
     "wavenet_iaf": lambda: wavenet_iaf(SIGNAL, [2, 2], block=2, last_scale=1.0, **SMALL),
+    "wavenet_iaf (whitened)": lambda: wavenet_iaf(SOUND, [2, 2], last_scale=1.0, **WHITE),
 }
 TEACHERS = {
     "wavenet": lambda: wavenet(SIGNAL, layers=2, block=2, **SMALL),
+    "wavenet (whitened)": lambda: wavenet(SOUND, layers=2, block=2, **WHITE),
     "wavenet (mixture)": lambda: wavenet(SIGNAL, MixtureOfLogistics, layers=2, **SMALL),
 }
 MODELS = FLOWS | TEACHERS
@@ -56,12 +69,14 @@ def randomized(model):
 
 
 def features_of(model):
-    return {"digit": torch.tensor([0, 3, 1, 2])} if model.spec.features else None
+    mel = torch.linspace(-1, 1, 36, dtype=torch.float64).reshape(4, 3, 3)
+    made = {"digit": torch.tensor([0, 3, 1, 2]), "mel": mel}
+    return {name: made[name] for name in model.spec.features} or None
 
 
 def data_of(model):
     """Return four values of the data's location and scale."""
-    sites = model.spec.sites or 11
+    sites = model.spec.sites or 12
     e = torch.randn(4, sites, dtype=torch.float64)
     return e * torch.tensor(model.spec.scale).double() + torch.tensor(model.spec.loc).double()
 
@@ -84,9 +99,6 @@ def _flow(request) -> Flow:
 def test_log_prob_is_that_of_the_core_plus_the_log_det(model):
     x, features = data_of(model), features_of(model)
     e, log_det = model.inward(x, model.context(features))
-    loc, scale = torch.tensor(model.spec.loc).double(), torch.tensor(model.spec.scale).double()
-    torch.testing.assert_close(e, (x - loc) / scale, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(log_det, -scale.log().expand_as(x))
     whole, core = model.log_prob(x, features), model.core.log_prob(e, features)
     torch.testing.assert_close(whole, core + log_det, rtol=0, atol=1e-10)
 
@@ -98,7 +110,7 @@ def test_outward_undoes_inward(model):
 
 
 def test_a_sample_is_that_of_the_core_taken_outward(model):
-    features, sites = features_of(model), model.spec.sites or 11
+    features, sites = features_of(model), model.spec.sites or 12
     x = model.sample(4, features, sites=sites, seed=3, temperature=0.8)
     e = model.core.sample(4, features, sites=sites, seed=3, temperature=0.8)
     torch.testing.assert_close(x, model.outward(e, model.context(features)), rtol=0, atol=1e-10)
@@ -107,7 +119,7 @@ def test_a_sample_is_that_of_the_core_taken_outward(model):
 
 def test_a_draw_of_the_whole_scores_exactly_by_inverse(flow):
     features = features_of(flow)
-    noise = flow.noise(4, sites=flow.spec.sites or 11, seed=0)
+    noise = flow.noise(4, sites=flow.spec.sites or 12, seed=0)
     draw, inner = flow.draw(noise, features), flow.core.draw(noise, features)
     log_prob = flow.log_prob(draw.x, features)
     # A layer that mixes sites has its log-det for the value as a whole.
@@ -130,11 +142,19 @@ def test_a_core_knows_its_whole_and_holds_the_same_modules(model):
 
 
 def test_a_core_is_in_the_mode_of_its_model(model):
-    assert not model.core.training
-    model.train()
-    assert model.core.training
-    if isinstance(model, Flow):
-        assert model.core.bijector.training
+    for mode in (False, True):
+        model.train(mode)
+        assert model.core.training is mode
+        if isinstance(model, Flow):
+            assert model.core.bijector.training is mode
+
+
+def test_standardized_values_have_the_data_taken_out():
+    model = FLOWS["maf"]()
+    x, scale = data_of(model).float(), torch.tensor(SPEC.scale)
+    e, log_det = model.inward(x, None)
+    torch.testing.assert_close(e, (x - torch.tensor(SPEC.loc)) / scale)
+    torch.testing.assert_close(log_det, -scale.log().expand_as(x))
 
 
 def test_without_an_outer_bijector_a_model_is_its_own_core():
@@ -153,7 +173,7 @@ def test_saved_weights_give_the_same_density_and_the_same_core(build_model, mode
     assert not torch.equal(other.log_prob(x, features), model.log_prob(x, features))
     other.load_state_dict(model.state_dict())
     assert torch.equal(other.log_prob(x, features), model.log_prob(x, features))
-    e = model.inward(x, None)[0]
+    e = model.inward(x, model.context(features))[0]
     assert torch.equal(other.core.log_prob(e, features), model.core.log_prob(e, features))
 
 

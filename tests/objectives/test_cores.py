@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch
 import distill.bijectors.compose as compose
 from distill.bijectors import Standardize
 from distill.contract import Batch, DataSpec, FeatureSpec
-from distill.models import Density, Flow, iaf, maf, standardization, wavenet, wavenet_iaf
+from distill.models import Density, Flow, iaf, maf, standardization, wavenet, wavenet_iaf, whitening
 from distill.objectives import (
     Distillation,
     GaussianKL,
@@ -22,7 +23,17 @@ from distill.objectives import (
 
 SPEC = DataSpec(3, (5.0, -6.0, 7.0), (0.1, 1.0, 10.0), {"digit": FeatureSpec("label", 4)})
 SIGNAL = DataSpec(sites=None, loc=(0.1,), scale=(0.02,))
+# Power of three bands, by an affine map of a mel of three.
+ENVELOPE = {"fft": 32, "knots": [4.0, 8.0, 12.0], "weight": [1.0] * 3, "bias": [-7.0] * 3}
+SOUND = DataSpec(
+    sites=None,
+    scale=(0.02,),
+    features={"mel": FeatureSpec("frames", 3)},
+    hop=4,
+    settings={"envelope": ENVELOPE},
+)
 OUTER = {"outer": standardization}
+WHITE = {"outer": partial(whitening, order=4)}
 
 
 def randomized(model):
@@ -42,6 +53,10 @@ PAIRS = {
         wavenet_iaf(SIGNAL, [2], channels=4, block=4, last_scale=1.0, **OUTER),
         wavenet(SIGNAL, layers=2, channels=4, block=2, **OUTER),
     ),
+    "sounds": lambda: (
+        wavenet_iaf(SOUND, [2], channels=4, block=4, last_scale=1.0, **WHITE),
+        wavenet(SOUND, layers=2, channels=4, **WHITE),
+    ),
 }
 
 
@@ -54,7 +69,8 @@ def _pair(request) -> tuple[Flow, Density]:
 def batch_of(model, count: int = 8) -> Batch:
     sites = model.spec.sites or 12
     x = torch.randn(count, sites, dtype=torch.float64) * torch.tensor(model.spec.scale).double()
-    features = {"digit": torch.arange(count) % 4} if model.spec.features else None
+    made = {"digit": torch.arange(count) % 4, "mel": torch.randn(count, 3, 3).double()}
+    features = {name: made[name] for name in model.spec.features} or None
     return Batch(x + torch.tensor(model.spec.loc).double(), features)
 
 
@@ -87,10 +103,10 @@ def test_an_objective_sees_cores_and_a_recording_taken_inward(pair):
     assert core.whole is student
     assert teacher_core.whole is teacher
     assert core.outer is teacher_core.outer is None
-    assert torch.equal(inner.x, student.inward(batch.x, None)[0])
+    context = student.context(batch.features)
+    assert torch.equal(inner.x, student.inward(batch.x, context)[0])
     assert inner.features is batch.features
     assert not inner.x.requires_grad
-    context = student.context(batch.features)
     torch.testing.assert_close(core.draw(draw.noise, context).x, draw.x)
 
 
@@ -192,6 +208,11 @@ REFUSED = {
         with_scale(0.5),
         "got one of other loc, scale",
     ),
+    "another order": (
+        partial(whitening, order=3),
+        WHITE["outer"],
+        "bijector, LinearPrediction, got one of other settings",
+    ),
     "other settings": (lambda spec: Named(1), lambda spec: Named(2), "got one of other settings"),
 }
 
@@ -199,8 +220,9 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_pair_with_different_outer_bijectors_is_refused_in_one_line(case):
     mine, theirs, message = REFUSED[case]
-    student = wavenet_iaf(SIGNAL, [1], channels=4, outer=mine)
-    teacher = wavenet(SIGNAL, layers=1, channels=4, outer=theirs)
+    spec = SOUND if case == "another order" else SIGNAL
+    student = wavenet_iaf(spec, [1], channels=4, outer=mine)
+    teacher = wavenet(spec, layers=1, channels=4, outer=theirs)
     with pytest.raises(ValueError, match=message) as error:
         Distillation(student, teacher, ReverseKL())
     assert "same outer=" in str(error.value)
