@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from distill._version import __version__
+from distill.interruption import interruptible
 from distill.stages import STAGES
 
 
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--traceback"]
     stage = words[0] if words and words[0] in STAGES else None
     try:
-        return _run(stage, words[1:], show) if stage else _without_stage(words)
+        with interruptible():
+            return _run(stage, words[1:], show) if stage else _without_stage(words)
     except BrokenPipeError:
         # The reader has gone (`| head`); nothing may complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -123,12 +125,12 @@ def _which(stage: str) -> str:
 
 
 def _report(error: BaseException, where: str | None, show: bool) -> int:
-    from distill.errors import BUG, INTERRUPTED, describe
+    from distill.errors import BUG, INTERRUPTED, TERMINATED, describe
 
     described = describe(error)
-    if show and described.code != INTERRUPTED:
+    if show and described.code not in (INTERRUPTED, TERMINATED):
         traceback.print_exception(error)
-    label = {BUG: "bug: ", INTERRUPTED: ""}.get(described.code, "error: ")
+    label = {BUG: "bug: ", INTERRUPTED: "", TERMINATED: ""}.get(described.code, "error: ")
     sys.stdout.flush()
     print(f"distill{' ' + where if where else ''}: {label}{described.text}", file=sys.stderr)
     return described.code

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from distill.contract import DataSpec
+from distill.files import atomic_write
 
 
 class Output:
@@ -60,11 +61,11 @@ class Table(Output):
 
     def write(self, name: str, x: Tensor) -> Path:
         """Write the table."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.suffix == ".npy":
-            np.save(self.path, x.numpy())
-        else:
-            np.savetxt(self.path, x.numpy(), delimiter=",", fmt="%.8g")
+        with atomic_write(self.path) as draft:
+            if self.path.suffix == ".npy":
+                np.save(draft, x.numpy())
+            else:
+                np.savetxt(draft, x.numpy(), delimiter=",", fmt="%.8g")
         return self.path
 
 
@@ -105,8 +106,8 @@ class Sounds(Output):
                 "train it longer."
             )
         (file,) = self.files([name])
-        file.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(str(file), x[0].clamp(-1, 1).numpy(), self.rate, subtype="PCM_16")
+        with atomic_write(file) as draft:
+            soundfile.write(draft, x[0].clamp(-1, 1).numpy(), self.rate, subtype="PCM_16")
         return file
 
 

@@ -7,8 +7,8 @@ from importlib import import_module
 
 from omegaconf import DictConfig
 
+from distill.files import write_json
 from distill.stages.folders import root_of
-from distill.training.tracker import write_json
 
 ORDER = ("teacher", "student", "evaluate", "export", "benchmark")
 

@@ -15,11 +15,11 @@ from distill.configure import build
 from distill.contract import DataSpec
 from distill.data import Data
 from distill.evaluation import Evaluator, Report
+from distill.files import write_json, write_text
 from distill.models import Density
 from distill.objectives import Task
 from distill.stages.folders import claim_training_folder, device_of, root_of
 from distill.training import Checkpoint, Tracker
-from distill.training.tracker import write_json
 
 MakeTask = Callable[[Density], Task]
 MakeWatch = Callable[[Evaluator, Data], Callable[[nn.Module], Report]]
@@ -79,5 +79,4 @@ def write_overrides(folder: Path) -> None:
 
 def write_config(config: DictConfig, folder: Path) -> None:
     """Write the resolved config beside what it made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True))
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from distill.configure import build
 from distill.contract import DataSpec
+from distill.files import atomic_write
 from distill.models import Density
 
 NAME = "checkpoint.pt"
@@ -36,8 +36,13 @@ class Checkpoint:
     weights: Mapping[str, torch.Tensor]
     training: dict[str, Any] = field(default_factory=dict)
 
-    def save(self, folder: Path) -> None:
-        """Write `folder/checkpoint.pt`; a crash leaves the former one as it was."""
+    def save(self, folder: Path, name: str = NAME) -> None:
+        """Write `folder/checkpoint.pt`; a crash leaves the former one as it was.
+
+        Arguments:
+            folder: Of the stage.
+            name: Of the file, for one that is kept beside the last.
+        """
         values = {
             "format": _FORMAT,
             "role": self.role,
@@ -46,12 +51,8 @@ class Checkpoint:
             "weights": dict(self.weights),
             "training": self.training,
         }
-        part = folder / f"{NAME}.part"
-        with part.open("wb") as file:
+        with atomic_write(folder / name) as draft, draft.open("wb") as file:
             torch.save(values, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(folder / NAME)
 
     def model(self, trusted: Sequence[str] = ()) -> Density:
         """Build the model and load its weights.
