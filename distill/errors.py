@@ -23,6 +23,8 @@ BUG = 1
 INTERRUPTED = 130
 TERMINATED = 143
 
+_OUT_OF_MEMORY = "out of memory. Use a smaller batch, a smaller model, less data, or device=cpu."
+
 
 @dataclass(frozen=True)
 class Description:
@@ -57,7 +59,7 @@ def describe(error: BaseException) -> Description:
         inner = describe(error.__cause__)
         if inner.code == USER_ERROR:
             return inner
-    text = _in_words(error)
+    text = _OUT_OF_MEMORY if _is_out_of_memory(error) else _in_words(error)
     if text is not None:
         return Description(" ".join(text.split()))
     what = " ".join(f"{type(error).__name__}: {error}".split())
@@ -102,17 +104,18 @@ def _in_words(error: BaseException) -> str | None:
             return f"{error.filename}: {error.strerror.lower()}"
         case ValueError() | OSError():
             return str(error) or type(error).__name__
-    if _is_out_of_memory(error):
-        return "out of memory. Use a smaller batch, a smaller model, or device=cpu."
     return None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says so, or was raised from one that does."""
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return True
     # What torch says on a CPU, where it has no class for it.
     words = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
-    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    if isinstance(error, RuntimeError) and any(word in str(error) for word in words):
+        return True
+    return error.__cause__ is not None and _is_out_of_memory(error.__cause__)
 
 
 def _missing_config(error: MissingConfigException) -> str:

@@ -28,6 +28,7 @@ class Checkpoint:
         spec: What the model knows of its data.
         weights: The weights to use (averaged, where training averages).
         training: What resuming needs; empty for a model that is only used.
+        made_from: What it was made from: the data's identity, the hash of a teacher's weights.
     """
 
     role: str
@@ -35,6 +36,7 @@ class Checkpoint:
     spec: DataSpec
     weights: Mapping[str, torch.Tensor]
     training: dict[str, Any] = field(default_factory=dict)
+    made_from: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path, name: str = NAME) -> None:
         """Write `folder/checkpoint.pt`; a crash leaves the former one as it was.
@@ -50,6 +52,7 @@ class Checkpoint:
             "spec": self.spec.to_dict(),
             "weights": dict(self.weights),
             "training": self.training,
+            "made_from": self.made_from,
         }
         with atomic_write(folder / name) as draft, draft.open("wb") as file:
             torch.save(values, file)
@@ -102,7 +105,12 @@ def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             )
         spec = DataSpec.from_dict(values["spec"])
         return Checkpoint(
-            values["role"], values["config"], spec, values["weights"], values["training"]
+            values["role"],
+            values["config"],
+            spec,
+            values["weights"],
+            values["training"],
+            values.get("made_from") or {},
         )
     except (KeyError, TypeError) as error:
         raise ValueError(

@@ -96,7 +96,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(file: Path, spec: DataSpec, framed: list[str]) -> tuple[dict[str, Tensor], Tensor | None]:
-    if file.suffix in MEL_SUFFIXES:
+    if file.suffix.lower() in MEL_SUFFIXES:
         features = read_mel(file, spec)
         if "phase" in framed and "f0" in features:
             assert spec.sample_rate is not None
