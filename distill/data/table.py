@@ -152,7 +152,7 @@ def _read_text(file: Path, header: bool | None) -> Table:
     ]
     if not lines:
         raise ValueError(f"{file}: the file holds no rows. Write it again.")
-    delimiter = next((d for d in ";\t," if d in lines[0][1]), None)
+    delimiter = _delimiter(lines[0][1])
     rows = [(number, _cells(line, delimiter)) for number, line in lines]
     names: tuple[str, ...] | None = None
     remarks: tuple[str, ...] = ()
@@ -184,6 +184,14 @@ def _read_text(file: Path, header: bool | None) -> Table:
     return Table(values, names, remarks)
 
 
+def _delimiter(line: str) -> str | None:
+    """Return what parts the cells of a line, `None` for spaces."""
+    words = line.split()
+    if len(words) > 1 and all(_is_number(w) or _DECIMAL_COMMA.fullmatch(w) for w in words):
+        return "\t" if "\t" in line else None
+    return next((d for d in ";\t," if d in line), None)
+
+
 def _is_header(rows: list[list[str]]) -> bool:
     first, rest = rows[0], rows[1:]
     if not any(_is_number(cell) for cell in first):
@@ -193,7 +201,9 @@ def _is_header(rows: list[list[str]]) -> bool:
     numbers = [int(cell) for cell in first]
     in_a_row = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     columns = [[row[i] for row in rest if i < len(row)] for i in range(len(first))]
-    return in_a_row and all(any(not _WHOLE.fullmatch(c) for c in column) for column in columns)
+    return in_a_row and all(
+        2 * sum("." in cell for cell in column) >= len(column) for column in columns
+    )
 
 
 def _with_point(cell: str) -> str:
