@@ -15,9 +15,15 @@ from hydra.errors import (
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
+from distill.files import is_full
+from distill.interruption import Interrupted
+
 USER_ERROR = 2
 BUG = 1
 INTERRUPTED = 130
+TERMINATED = 143
+
+_OUT_OF_MEMORY = "out of memory. Use a smaller batch, a smaller model, less data, or device=cpu."
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,8 @@ class Description:
 
     Arguments:
         text: One line.
-        code: Exit code: 2 for what the user can change, 1 for a bug, 130 for an interruption.
+        code: Exit code: 2 for what the user can change, 1 for a bug, 130 and 143 for an
+            interruption by SIGINT and SIGTERM.
     """
 
     text: str
@@ -44,13 +51,15 @@ def describe(error: BaseException) -> Description:
         >>> describe(ZeroDivisionError("division by zero")).code
         1
     """
+    if isinstance(error, Interrupted):
+        return Description(" ".join(str(error).split()), error.code)
     if isinstance(error, KeyboardInterrupt):
         return Description("interrupted", INTERRUPTED)
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
         inner = describe(error.__cause__)
         if inner.code == USER_ERROR:
             return inner
-    text = _in_words(error)
+    text = _OUT_OF_MEMORY if _is_out_of_memory(error) else _in_words(error)
     if text is not None:
         return Description(" ".join(text.split()))
     what = " ".join(f"{type(error).__name__}: {error}".split())
@@ -89,13 +98,24 @@ def _in_words(error: BaseException) -> str | None:
             return f"can't read a config file: {error}"
         case ImportError() if error.name and error.name.split(".")[0] != "distill":
             return f"{error} Install it into this environment, then run again."
+        case OSError() if error.errno is not None and is_full(error):
+            return f"{error.filename or 'the disk'}: no space left. Free some, then run it again."
         case OSError() if error.filename is not None and error.strerror:
             return f"{error.filename}: {error.strerror.lower()}"
         case ValueError() | OSError():
             return str(error) or type(error).__name__
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return "out of memory. Use a smaller batch, a smaller model, or device=cpu."
     return None
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says so, or was raised from one that does."""
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+        return True
+    # What torch says on a CPU, where it has no class for it.
+    words = ("can't allocate memory", "not enough memory", "Storage size calculation overflowed")
+    if isinstance(error, RuntimeError) and any(word in str(error) for word in words):
+        return True
+    return error.__cause__ is not None and _is_out_of_memory(error.__cause__)
 
 
 def _missing_config(error: MissingConfigException) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from distill._version import __version__
+from distill.interruption import interruptible
 from distill.stages import STAGES
 
 
@@ -32,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--traceback"]
     stage = words[0] if words and words[0] in STAGES else None
     try:
-        return _run(stage, words[1:], show) if stage else _without_stage(words)
+        with interruptible():
+            return _run(stage, words[1:], show) if stage else _without_stage(words)
     except BrokenPipeError:
         # The reader has gone (`| head`); nothing may complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -78,29 +80,45 @@ def _run(stage: str, words: list[str], show: bool) -> int:
 
         print(of_stage(stage, own))
         return 0
-    flags, overrides = list(words), given.overrides
-    for text in overrides:
+    flags, typed = list(words), given.overrides
+    for text in typed:
         flags.remove(text)
-    if not (given.shell_completion or given.hydra_help):
-        from distill.cli.overrides import checked
-        from distill.cli.recorded import recorded
+    if given.shell_completion or given.hydra_help:
+        return _under_hydra(stage, [*flags, *typed], [], show)
+    from distill.cli.overrides import checked
+    from distill.cli.quoting import readable
+    from distill.cli.reading import refuse_useless
+    from distill.cli.recorded import recorded
 
-        overrides = [*recorded(stage, overrides), *overrides]
-        overrides = checked(stage, overrides, given.config_dir, given.multirun)
-    return _under_hydra(stage, [*flags, *overrides], show)
+    typed = readable(typed)
+    refuse_useless(stage, typed)
+    overrides = checked(stage, [*recorded(stage, typed), *typed], given.config_dir, given.multirun)
+    if given.cfg == "job" and not given.package and not given.multirun:
+        from distill.cli.reading import printed
+
+        print(printed(stage, overrides, given.config_dir, given.resolve), end="")
+        return 0
+    return _under_hydra(stage, [*flags, *overrides], typed, show)
 
 
-def _under_hydra(stage: str, words: list[str], show: bool) -> int:
+def _under_hydra(stage: str, words: list[str], typed: list[str], show: bool) -> int:
     import hydra
 
     from distill.cli.conf import config_dir
+    from distill.cli.reading import read_by
+    from distill.cli.sweeps import job_folder, swept_keys
+    from distill.stages.said import saying
 
     codes: list[int] = []
-    process = os.getpid()
+    process, swept = os.getpid(), swept_keys(typed)
 
     def job(config: Any) -> dict[str, float] | None:
         try:
-            return importlib.import_module(f"distill.stages.{stage}").run(config)
+            config, task = read_by(stage, config), _task()
+            if swept and task is not None:
+                config.run = job_folder(config.run, swept, task)
+            with saying(typed if task is None else task):
+                return importlib.import_module(f"distill.stages.{stage}").run(config)
         except Exception as error:
             if os.getpid() != process:
                 raise  # a launcher took the job elsewhere and carries the error back
@@ -112,23 +130,28 @@ def _under_hydra(stage: str, words: list[str], show: bool) -> int:
     return max(codes, default=0)
 
 
-def _which(stage: str) -> str:
-    """Name the stage, and in a sweep the run too."""
+def _task() -> list[str] | None:
+    """Return the overrides of one job of a sweep, `None` outside of one."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
     settings = HydraConfig.get()
-    sweeping = settings.mode == RunMode.MULTIRUN
-    return f"{stage} ({', '.join(settings.overrides.task)})" if sweeping else stage
+    return list(settings.overrides.task) if settings.mode == RunMode.MULTIRUN else None
+
+
+def _which(stage: str) -> str:
+    """Name the stage, and in a sweep the run too."""
+    task = _task()
+    return stage if task is None else f"{stage} ({', '.join(task)})"
 
 
 def _report(error: BaseException, where: str | None, show: bool) -> int:
-    from distill.errors import BUG, INTERRUPTED, describe
+    from distill.errors import BUG, INTERRUPTED, TERMINATED, describe
 
     described = describe(error)
-    if show and described.code != INTERRUPTED:
+    if show and described.code not in (INTERRUPTED, TERMINATED):
         traceback.print_exception(error)
-    label = {BUG: "bug: ", INTERRUPTED: ""}.get(described.code, "error: ")
+    label = {BUG: "bug: ", INTERRUPTED: "", TERMINATED: ""}.get(described.code, "error: ")
     sys.stdout.flush()
     print(f"distill{' ' + where if where else ''}: {label}{described.text}", file=sys.stderr)
     return described.code

@@ -34,6 +34,7 @@ COMMON = {
     "seed": Common(int, "makes a run reproducible; 0 by default"),
     "device": Common(str, "auto (default), cpu or cuda"),
     "threads": Common(int | None, "CPU threads, all by default; small networks want 1"),
+    "trusted": Common(list[str], "packages, as in [mine], whose classes a checkpoint may name"),
     "resume": Common(bool, "true: continue what the run folder holds"),
     "overwrite": Common(bool, "true: replace it"),
 }

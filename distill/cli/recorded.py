@@ -6,6 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import QuotedString
+from hydra.errors import HydraException
+
 READERS = ("student", "evaluate", "export", "benchmark", "sample")
 _OWN = ("run", "seed", "resume", "overwrite", "device", "threads")
 
@@ -21,13 +25,13 @@ def recorded(stage: str, overrides: Sequence[str]) -> list[str]:
         >>> recorded("evaluate", ["run=no/such/run"])
         []
     """
-    said = {_key(text): text.partition("=")[2] for text in overrides}
+    said = {_key(text): _value(text) for text in overrides}
     if stage not in READERS or "run" not in said or "experiment" in said:
         return []
-    root = Path(said["run"])
+    root = Path(said["run"]).expanduser()
     for folder in (root / "student", root / "teacher", root):
         try:
-            texts = json.loads((folder / "overrides.json").read_text())
+            texts = json.loads((folder / "overrides.json").read_text("utf-8"))
             break
         except (OSError, ValueError):
             continue
@@ -38,6 +42,15 @@ def recorded(stage: str, overrides: Sequence[str]) -> list[str]:
 
 def _key(text: str) -> str:
     return text.lstrip("+~").partition("=")[0]
+
+
+def _value(text: str) -> str:
+    """Return what a typed value means: `'runs/mine (1)'` without its quotes."""
+    try:
+        value = OverridesParser.create().parse_override(text).value()
+    except HydraException:
+        return text.partition("=")[2]
+    return value.text if isinstance(value, QuotedString) else str(value)
 
 
 def _within(text: str, said: dict[str, str]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,6 +98,13 @@ class ArrayData(Data):
         check_request(self, 0, size)
         for first in range(0, len(self._held), size):
             yield self._rows(self._held[first : first + size])
+
+    def identity(self) -> dict[str, Any]:
+        """Return kind, spec, and a hash of values, features and split."""
+        total = hashlib.sha256()
+        for array in (self._train, self._held, self._values, *self._features.values()):
+            total.update(np.ascontiguousarray(array).tobytes())
+        return super().identity() | {"values": total.hexdigest()}
 
     def _rows(self, rows: np.ndarray) -> Batch:
         index = torch.from_numpy(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -70,6 +71,14 @@ class Data:
     def held_out(self, size: int) -> Iterator[Batch]:
         """Yield all held-out values in batches."""
         raise NotImplementedError(f"{type(self).__name__} does not define held_out.")
+
+    def identity(self) -> dict[str, Any]:
+        """Return plain values that tell this data, and its split, from other data.
+
+        `kind` and `spec`; where values have names those of `train` and `held_out`, else a hash of
+        `values`. A resumed training and later stages compare it.
+        """
+        return {"kind": type(self).__name__, "spec": self.spec.to_dict()}
 
     def check_matches(self, spec: DataSpec) -> None:
         """Raise unless a model built for `spec` can read these values.

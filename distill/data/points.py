@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from distill.data.edges import edges_at_gaps, modes_between
 from distill.data.table import read_table
 
 _FEWEST_ROWS = 10
+_NOISE = 2
 
 
 class Points(ArrayData):
@@ -27,6 +29,9 @@ class Points(ArrayData):
         mode_names: Names of these modes, one more than there are edges.
         mode_gap: Without edges: put them where the first value column has gaps wider than this
             share of its range, with at least a hundredth of the rows on either side.
+        header: Whether a text's first line names the columns; `None` finds out.
+        dequantize: Add noise that is uniform over a step to columns of whole numbers, whose
+            density is infinite otherwise.
         center: Take the mean of each value column off (the edges move along).
         seed: Of the split.
         held_out: Share of the rows to hold out.
@@ -44,11 +49,13 @@ class Points(ArrayData):
         mode_edges: Sequence[float] | None = None,
         mode_names: Sequence[str] | None = None,
         mode_gap: float | None = None,
+        header: bool | None = None,
+        dequantize: bool = False,
         center: bool = False,
         seed: int = 0,
         held_out: float = 0.1,
     ) -> None:
-        table = read_table(path)
+        table = read_table(path, header)
         rows, columns = table.values.shape
         if rows < _FEWEST_ROWS:
             raise ValueError(
@@ -65,10 +72,24 @@ class Points(ArrayData):
             )
         check_finite(str(path), "the rows", table.values)
         values = table.values[:, kept]
+        whole = [k for k in range(len(kept)) if (values[:, k] == np.rint(values[:, k])).all()]
+        print(table.summary(path), flush=True)
+        if whole and dequantize:
+            noise = np.random.default_rng([_NOISE, seed]).random((rows, len(whole)))
+            values[:, whole] += noise - 0.5
+        elif whole:
+            named = ", ".join(str(table.names[kept[k]] if table.names else kept[k]) for k in whole)
+            print(
+                f"note: {path}: whole numbers only in column {named}: a density of steps has no "
+                "bound, and falls into them. +data.dequantize=true spreads each over its step.",
+                flush=True,
+            )
         shift = values.mean(0) if center else np.zeros(len(kept))
         features = {"condition": table.values[:, given]} if given else None
         super().__init__(values - shift, features, seed=seed, held_out=held_out)
         self.columns = tuple(table.names[k] for k in kept) if table.names else None
+        if self.columns:
+            self.spec = replace(self.spec, settings={"columns": list(self.columns)})
         if mode_edges is None and mode_gap is not None:
             mode_edges = edges_at_gaps(values[:, 0], mode_gap) or None
         if mode_edges is not None:

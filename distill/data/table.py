@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 _TEXT = (".csv", ".tsv", ".txt")
+_SHOWN = 8
+_LOOKED = 100
+_LARGEST = 1e18
+_EXACT = 2.0**53
+_HUGE = 2.0**64
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_WHOLE = re.compile(r"[+-]?\d+")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Numbers `(N, columns)` and the names of the columns, where the file has them."""
+    """Numbers `(N, columns)`, the names of the columns where the file has them, and remarks."""
 
     values: np.ndarray
     names: tuple[str, ...] | None = None
+    remarks: tuple[str, ...] = ()
+
+    def summary(self, path: str | Path) -> str:
+        """Return a line that says what was read: rows, columns, header."""
+        rows, columns = self.values.shape
+        text = f"{path}: {rows:,} rows, {columns} columns"
+        if self.names:
+            shown = ", ".join(self.names[:_SHOWN]) + (", ..." if columns > _SHOWN else "")
+            text += f" (header: {shown})"
+        elif Path(path).suffix.lower() != ".npy":
+            text += " (no header)"
+        return "; ".join([text, *self.remarks])
 
     def column(self, key: str | int) -> int:
         """Return the index of a column given by name or index.
@@ -36,18 +56,23 @@ class Table:
         )
 
 
-def read_table(path: str | Path) -> Table:
+def read_table(path: str | Path, header: bool | None = None) -> Table:
     """Read `.npy`, or text with commas, semicolons, tabs or spaces, with or without a header line.
 
     A one-dimensional array is one column. Lines that are empty or start with `#` are skipped.
+    Without `header` the first line is one if no cell of it is a number, or if all are whole
+    numbers in a row (0,1,2 or 2023,2024) above columns that have fractions. Between semicolons,
+    tabs or spaces numbers may have decimal commas.
 
     Arguments:
         path: File to read; `~` is the home folder.
+        header: Whether the first line of a text names the columns; `None` finds out.
 
     Errors:
         FileNotFoundError: There is no such file.
         ValueError: An unknown kind of file, a file that is empty, damaged, holds pickled objects or
-            anything else than real numbers, or rows of unequal length.
+            anything else than real numbers, rows of unequal length, or numbers too large for
+            what is computed with them.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -60,9 +85,9 @@ def read_table(path: str | Path) -> Table:
         raise ValueError(f"{path}: the file is empty. Write it again.")
     suffix = file.suffix.lower()
     if suffix == ".npy":
-        return Table(_read_npy(file))
+        return _checked(file, Table(_read_npy(file)))
     if suffix in _TEXT:
-        return _read_text(file)
+        return _checked(file, _read_text(file, header))
     raise ValueError(
         f"{path}: wanted a file that ends in .npy, {', '.join(_TEXT)}; got "
         f"{suffix or 'no ending'}. Save the table in one of these forms."
@@ -90,7 +115,30 @@ def _read_npy(file: Path) -> np.ndarray:
     return np.array(array if array.ndim == 2 else array[:, None], dtype=np.float64)
 
 
-def _read_text(file: Path) -> Table:
+def _checked(file: Path, table: Table) -> Table:
+    for column in range(table.values.shape[1]):
+        values = table.values[:, column]
+        finite = values[np.isfinite(values)]
+        largest = float(np.abs(finite).max(initial=0.0))
+        whole = largest >= _EXACT and bool((finite == np.rint(finite)).all())
+        if largest > (_LARGEST if not whole else _HUGE):
+            raise ValueError(
+                f"{file}: column {_name(column, table.names)} reaches {largest:.3g}; numbers "
+                f"beyond {_LARGEST:g} overflow in what is computed. Scale the column down."
+            )
+        if whole:
+            raise ValueError(
+                f"{file}: column {_name(column, table.names)} reaches {largest:.0f}; whole numbers "
+                "beyond 2**53 can't be told apart. Subtract an offset, or scale the column down."
+            )
+    return table
+
+
+def _name(column: int, names: tuple[str, ...] | None) -> str:
+    return f"{column + 1} ({names[column]})" if names else str(column + 1)
+
+
+def _read_text(file: Path, header: bool | None) -> Table:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
@@ -104,10 +152,17 @@ def _read_text(file: Path) -> Table:
     ]
     if not lines:
         raise ValueError(f"{file}: the file holds no rows. Write it again.")
-    delimiter = next((d for d in ",;\t" if d in lines[0][1]), None)
+    delimiter = _delimiter(lines[0][1])
     rows = [(number, _cells(line, delimiter)) for number, line in lines]
-    names = None
-    if not any(_is_number(cell) for cell in rows[0][1]):
+    names: tuple[str, ...] | None = None
+    remarks: tuple[str, ...] = ()
+    commas = delimiter != "," and any(
+        _DECIMAL_COMMA.fullmatch(cell) for _, cells in rows[:_LOOKED] for cell in cells
+    )
+    if commas:
+        rows = [(number, [_with_point(cell) for cell in cells]) for number, cells in rows]
+        remarks = ("decimal commas",)
+    if _is_header([cells for _, cells in rows[:_LOOKED]]) if header is None else header:
         names = tuple(rows[0][1])
         rows = rows[1:]
         if len(set(names)) < len(names):
@@ -126,7 +181,33 @@ def _read_text(file: Path) -> Table:
             values[i] = cells
         except ValueError:
             raise ValueError(_not_a_number(file, number, cells, names)) from None
-    return Table(values, names)
+    return Table(values, names, remarks)
+
+
+def _delimiter(line: str) -> str | None:
+    """Return what parts the cells of a line, `None` for spaces."""
+    words = line.split()
+    if len(words) > 1 and all(_is_number(w) or _DECIMAL_COMMA.fullmatch(w) for w in words):
+        return "\t" if "\t" in line else None
+    return next((d for d in ";\t," if d in line), None)
+
+
+def _is_header(rows: list[list[str]]) -> bool:
+    first, rest = rows[0], rows[1:]
+    if not any(_is_number(cell) for cell in first):
+        return True
+    if len(first) < 2 or not rest or not all(_WHOLE.fullmatch(cell) for cell in first):
+        return False
+    numbers = [int(cell) for cell in first]
+    in_a_row = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    columns = [[row[i] for row in rest if i < len(row)] for i in range(len(first))]
+    return in_a_row and all(
+        2 * sum("." in cell for cell in column) >= len(column) for column in columns
+    )
+
+
+def _with_point(cell: str) -> str:
+    return cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
 
 
 def _cells(line: str, delimiter: str | None) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from distill.export.graph import SamplingGraph
 from distill.export.lean import make_lean
 from distill.export.metadata import config_digest
 from distill.export.verify import Limit, Verification, verify
+from distill.files import atomic_write, write_json
 from distill.models import Flow
 
 
@@ -47,12 +47,9 @@ class Backend:
             graph.metadata = replace(graph.metadata, config=plain, config_hash=config_digest(plain))
         make_lean(graph.model)
         path = Path(path)
-        draft = path.with_name(path.name + ".part")
-        try:
+        with atomic_write(path) as draft:
             self.save(graph, draft)
-            return draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        return path
 
     def save(self, graph: SamplingGraph, path: Path) -> None:
         """Write a graph and its metadata to a file."""
@@ -88,14 +85,9 @@ def accept(
     Errors:
         ExportMismatch: The file differs from the model; it is removed.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"student{backend.suffix}"
-    draft = backend.write(model, folder / f"unverified{backend.suffix}", config)
-    try:
+    path = Path(folder) / f"student{backend.suffix}"
+    with atomic_write(path) as draft:
+        backend.write(model, draft, config)
         report = verify(backend.load(draft), model, backend.name, limit=limit or backend.limit)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    path.with_name(f"{path.name}.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+    write_json(path.with_name(f"{path.name}.json"), report.to_dict())
     return path, report

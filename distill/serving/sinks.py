@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
+from distill.files import atomic_write
+
 Write = Callable[[np.ndarray], None]
 """Takes the next samples `(n,)`, int16."""
 
@@ -75,20 +77,21 @@ def _to_pipe(pipe: BinaryIO, samples: np.ndarray) -> None:
 
 @contextmanager
 def _wav(path: Path, rate: int, overwrite: bool) -> Iterator[Write]:
-    """Write beside the file; it appears whole, or as far as an interruption let it come."""
+    """Write beside the file; an interruption keeps what was spoken, but replaces no other file."""
     check_sink(str(path), overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    try:
-        with soundfile.SoundFile(str(part), "w", rate, 1, "PCM_16", format="WAV") as file:
+    interrupted: KeyboardInterrupt | None = None
+    with (
+        atomic_write(path) as draft,
+        soundfile.SoundFile(draft, "w", rate, 1, "PCM_16", format="WAV") as file,
+    ):
+        try:
             yield file.write
-    except KeyboardInterrupt:
-        part.replace(path)
-        raise
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    part.replace(path)
+        except KeyboardInterrupt as error:
+            if path.exists():
+                raise
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 @contextmanager

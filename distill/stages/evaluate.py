@@ -1,37 +1,97 @@
-"""Evaluate teacher and student on held-out data, into RUN/evaluate."""
+"""Evaluate teacher and student on held-out data, into RUN/evaluate.
+
+Other data, as in data.path=elsewhere, goes into a folder of its own, RUN/evaluate-NAME.
+"""
 
 from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from distill.configure import build
 from distill.models import Flow
-from distill.stages.folders import device_of, root_of, saved_model, user_overrides
-from distill.stages.training import write_config
+from distill.stages.comparing import FREE, data_difference, difference, fingerprint
+from distill.stages.finished import measure
+from distill.stages.folders import (
+    check_seed,
+    device_of,
+    root_of,
+    saved_model,
+    saved_node,
+    weights_of,
+)
+from distill.stages.work import Work
 from distill.training import Checkpoint, Tracker
+
+_HELD = ("data.cache", "data.memory", "data.workers")
 
 
 def run(config: DictConfig) -> dict[str, float]:
-    """Measure both models on the data they were trained for, or on `data.path=`."""
+    """Measure both models on the data they were trained for, or on `data.path=`.
+
+    Errors:
+        FileExistsError: It is finished, and neither `resume` nor `overwrite` is set.
+        ValueError: Data that the models can't read, or that has changed since they were trained.
+    """
     device = device_of(config)
-    student_file = saved_model(config, "student")
-    teacher = saved_model(config, "teacher").model(config.trusted).to(device)
+    check_seed(config.seed)
+    student_file, teacher_file = saved_model(config, "student"), saved_model(config, "teacher")
+    teacher = teacher_file.model(config.trusted).to(device)
     student = student_file.model(config.trusted).to(device)
     assert isinstance(student, Flow)
-    data = build(saved_node(config, student_file, "data"), trusted=config.trusted)
+    nodes = {name: saved_node(config, student_file, name) for name in ("data", "evaluation")}
+    data = build(nodes["data"], trusted=config.trusted)
     data.check_matches(student.spec)
-    evaluator = build(saved_node(config, student_file, "evaluation"), trusted=config.trusted)
-    folder = root_of(config) / "evaluate"
-    write_config(config, folder)
-    with Tracker(folder) as tracker:
-        report = evaluator.evaluate(teacher, student, data, config.seed)
-        tracker.report(report, 0)
-        return tracker.metrics(report.scalars)  # type: ignore[return-value]
+    mine: dict[str, Any] = {
+        "name": config.get("name"),
+        "run": str(config.run),
+        "seed": config.seed,
+        **{name: OmegaConf.to_container(node, resolve=True) for name, node in nodes.items()},
+    }
+    folder = _folder(root_of(config), student_file, mine["data"])
+    if folder.name == "evaluate":
+        changed = data_difference(student_file.made_from.get("data") or {}, data.identity())
+        if changed:
+            raise ValueError(
+                f"{root_of(config)}: the data has changed since its student was trained: "
+                f"{changed}. Bring it back, or name other data with data.path=."
+            )
+    else:
+        print(f"evaluate: other data, so into {folder}", flush=True)
+    evaluator = build(nodes["evaluation"], trusted=config.trusted)
+    made_from = {
+        "teacher": weights_of(teacher_file),
+        "student": weights_of(student_file),
+        "data": fingerprint(data.identity()),
+    }
+
+    def work(_: Work) -> dict[str, float]:
+        with Tracker(folder) as tracker:
+            report = evaluator.evaluate(teacher, student, data, config.seed)
+            tracker.report(report, 0)
+            return tracker.metrics(report.scalars)  # type: ignore[return-value]
+
+    return measure(config, "evaluate", folder, mine, made_from, work)
 
 
-def saved_node(config: DictConfig, saved: Checkpoint, group: str) -> DictConfig:
-    """Return a node of the config that a model was trained with, under the user's overrides."""
-    node = OmegaConf.create({group: saved.config[group]})
-    merged = OmegaConf.merge(node, user_overrides(config, group))
-    assert isinstance(merged, DictConfig)
-    return merged[group]
+def _located(node: Any) -> dict[str, Any]:
+    """Return a data node with its path written in one way."""
+    path = node.get("path")
+    return node if path is None else {**node, "path": str(Path(str(path)).expanduser().resolve())}
+
+
+def _folder(root: Path, saved: Checkpoint, node: Any) -> Path:
+    """Return where numbers of a data node go: those of other data don't replace the run's own."""
+    was, now = ({"data": _located(data)} for data in (saved.config["data"], node))
+    held = [key for key in FREE if key != "data.path"]
+    if difference(was, now, held) is None:
+        return root / "evaluate"
+    plain = {key: value for key, value in node.items() if f"data.{key}" not in _HELD}
+    tag = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:6]
+    stem = Path(str(node.get("path") or "data")).expanduser().stem
+    return root / f"evaluate-{re.sub(r'[^A-Za-z0-9_-]+', '-', stem)[:40] or 'data'}-{tag}"

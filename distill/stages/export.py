@@ -1,40 +1,136 @@
-"""Export the student's sampler to every chosen format, verified, into RUN/export."""
+"""Export the student's sampler to every chosen format, verified, into RUN/export.
+
+A format that is there already, and of this student, is kept.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from distill.configure import build
-from distill.export import accept
+from distill.export import Backend, accept
+from distill.export.verify import Verification
 from distill.models import Flow
-from distill.stages.folders import root_of, saved_model
+from distill.stages.comparing import config_of
+from distill.stages.folders import check_ways, root_of, saved_model, weights_of
+from distill.stages.manifest import read_manifest
 from distill.stages.training import write_config
+from distill.stages.work import Work, alone_in, numbers_of, recorded
 from distill.training import Tracker
 
 FILES = "student.*"
 
 
 def run(config: DictConfig) -> dict[str, float]:
-    """Write, reload and compare each of `exports`; fail if one differs from the student."""
+    """Write, reload and compare each of `exports`; fail if one differs from the student.
+
+    Errors:
+        FileExistsError: A format is there that is of another student or has other settings, and
+            neither `resume` nor `overwrite` is set.
+        ExportMismatch: A file differs from the student.
+    """
+    check_ways(config)
     saved = saved_model(config, "student")
     student = saved.model(config.trusted)
     assert isinstance(student, Flow)
-    folder = root_of(config) / "export"
-    write_config(config, folder)
-    numbers: dict[str, float] = {}
-    with Tracker(folder) as tracker:
-        for name, node in config.exports.items():
-            path, report = accept(build(node), student, folder, config=saved.config["student"])
-            print(f"{path}: {report}")
-            numbers[f"{name}/error_x"] = report.x
-            numbers[f"{name}/error_log_prob"] = report.log_prob
-            numbers[f"{name}/error_relative"] = report.relative
-            numbers[f"{name}/rms_x"] = report.rms_x
-            if report.chunks:
-                numbers[f"{name}/chunked_error_x"] = report.chunked_x
-                numbers[f"{name}/chunked_error_log_prob"] = report.chunked_log_prob
-            if report.decibels is not None:
-                numbers[f"{name}/signal_to_error_db"] = report.decibels
-            numbers[f"{name}/megabytes"] = path.stat().st_size / 1e6
-        tracker.scalars(numbers, 0)
-        return tracker.metrics(numbers)  # type: ignore[return-value]
+    folder, mine = root_of(config) / "export", config_of(config, "export")
+    backends = {name: build(node) for name, node in config.exports.items()}
+    weights = weights_of(saved)
+    with alone_in(folder):
+        kept = _kept(config, folder, backends, mine["exports"], weights)
+        if kept.keys() == backends.keys():
+            return numbers_of(folder)
+        had, kept = numbers_of(folder), kept | _beside(folder, backends, weights)
+        with (
+            recorded(folder, "export", mine, {"student": weights}) as work,
+            Tracker(folder) as tracker,
+        ):
+            write_config(mine, folder)
+            numbers = {k: v for k, v in had.items() if k.partition("/")[0] in kept}
+            work.made(**kept)
+            for name, backend in backends.items():
+                if name in kept:
+                    continue
+                path, report = accept(backend, student, folder, config=saved.config["student"])
+                print(f"{path}: {report}")
+                numbers |= _numbers(name, path, report)
+                work.made(**{name: _entry(path, weights, mine["exports"][name])})
+            _remove_others(folder, work)
+            tracker.scalars(numbers, 0)
+            return tracker.metrics(numbers)  # type: ignore[return-value]
+
+
+def _entry(path: Path, weights: str, settings: Any) -> dict[str, Any]:
+    return {"file": path.name, "weights": weights, "settings": settings}
+
+
+def _kept(
+    config: DictConfig,
+    folder: Path,
+    backends: Mapping[str, Backend],
+    settings: Mapping[str, Any],
+    weights: str,
+) -> dict[str, Any]:
+    """Return the records of the formats that are there and stay.
+
+    Errors:
+        FileExistsError: One is there that would be replaced.
+    """
+    record = read_manifest(folder)
+    had = record.made if record else {}
+    kept: dict[str, Any] = {}
+    for name, backend in backends.items():
+        path = folder / f"student{backend.suffix}"
+        if not path.is_file():
+            continue
+        current = had.get(name) == _entry(path, weights, settings[name])
+        if current and (config.resume or not config.overwrite):
+            print(f"{path}: of this student, kept")
+            kept[name] = had[name]
+        elif not (config.overwrite or config.resume):
+            raise FileExistsError(
+                f"{path}: is of another student, or was made with other settings. Replace it with "
+                "overwrite=true, or name another run."
+            )
+    return kept
+
+
+def _beside(folder: Path, backends: Mapping[str, Backend], weights: str) -> dict[str, Any]:
+    """Return the records of this student's other formats, which are not asked for now."""
+    record = read_manifest(folder)
+    had = record.made if record else {}
+    return {
+        name: entry
+        for name, entry in had.items()
+        if name not in backends and entry.get("weights") == weights
+    }
+
+
+def _remove_others(folder: Path, work: Work) -> None:
+    """Remove what an earlier export left of another student, under formats not asked for now."""
+    mine = {entry["file"] for entry in work.manifest.made.values()}
+    mine |= {f"{name}.json" for name in mine}
+    for path in sorted(folder.glob(FILES)):
+        if path.name not in mine:
+            print(f"{path}: of another student, removed")
+            path.unlink()
+
+
+def _numbers(name: str, path: Path, report: Verification) -> dict[str, float]:
+    numbers = {
+        f"{name}/error_x": report.x,
+        f"{name}/error_log_prob": report.log_prob,
+        f"{name}/error_relative": report.relative,
+        f"{name}/rms_x": report.rms_x,
+        f"{name}/megabytes": path.stat().st_size / 1e6,
+    }
+    if report.chunks:
+        numbers[f"{name}/chunked_error_x"] = report.chunked_x
+        numbers[f"{name}/chunked_error_log_prob"] = report.chunked_log_prob
+    if report.decibels is not None:
+        numbers[f"{name}/signal_to_error_db"] = report.decibels
+    return numbers

@@ -7,7 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from distill.export import Exported, load
-from distill.stages.folders import root_of
+from distill.stages.folders import root_of, saved_model, weights_of
+from distill.training.checkpoint import NAME
 
 
 def exported_of(config: DictConfig) -> Exported:
@@ -15,14 +16,32 @@ def exported_of(config: DictConfig) -> Exported:
 
     Errors:
         FileNotFoundError: There is no such file, with the command that writes it.
-        ValueError: What is there is no exported sampler.
+        ValueError: What is there is no exported sampler, or is of another student than the run's.
     """
     if config.file is not None:
         return load(Path(config.file).expanduser())
-    path = root_of(config) / "export" / "student.onnx"
+    root = root_of(config)
+    path = root / "export" / "student.onnx"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path}: no export there. Run `distill export run={root_of(config)}` first, or name a "
-            "file with file=."
+            f"{path}: no export there. Run `distill export run={root}` first, or name a file with "
+            "file=."
         )
-    return load(path)
+    exported = load(path)
+    if (root / "student" / NAME).is_file():
+        check_current(exported, weights_of(saved_model(config, "student")), root)
+    return exported
+
+
+def check_current(exported: Exported, weights: str, root: Path) -> None:
+    """Raise unless an exported file is of a run's student as it is now.
+
+    Errors:
+        ValueError: It is of other weights.
+    """
+    if exported.metadata.weights != weights:
+        raise ValueError(
+            f"{exported.path}: is of another student than {root / 'student'} holds now. Export it "
+            f"again with `distill export run={root} overwrite=true`, or name a file with file= to "
+            "use it as it is."
+        )

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from distill.checks import check_number
+from distill.export.metadata import digest
+from distill.stages.comparing import FREE, difference
+from distill.stages.manifest import COMPLETE, read_manifest
+from distill.stages.said import place_of, said
 from distill.training.checkpoint import NAME, Checkpoint, read_checkpoint
 
 MODELS = ("teacher", "student")
 
 
 def root_of(config: DictConfig) -> Path:
-    """Return the run folder; `run=` may also name a model's folder inside it."""
-    path = Path(config.run)
+    """Return the run folder; `run=` may also name a model's folder inside it.
+
+    Errors:
+        ValueError: It is empty.
+    """
+    if not str(config.run or "").strip():
+        raise ValueError("run: wanted a folder, got none. Name one, as in run=runs/mine.")
+    path = Path(config.run).expanduser()
     if path.name in MODELS and (path / NAME).is_file():
         return path.parent
     return path
@@ -42,8 +53,21 @@ def device_of(config: DictConfig) -> torch.device:
     return torch.device(config.device)
 
 
+def check_ways(config: DictConfig) -> None:
+    """Raise if a stage is told both to go on and to begin anew."""
+    if config.resume and config.overwrite:
+        raise ValueError(
+            "resume=true keeps and continues what is there, overwrite=true replaces it: choose one."
+        )
+
+
+def check_seed(seed: int) -> None:
+    """Raise unless torch and NumPy take a seed."""
+    check_number("seed", seed, low=0, high=2**32 - 1, whole=True)
+
+
 def saved_model(config: DictConfig, role: str) -> Checkpoint:
-    """Read the checkpoint of a run's teacher or student.
+    """Read the checkpoint of a run's teacher or student, and say so if it is half trained.
 
     Errors:
         FileNotFoundError: That stage has not run, with the command that runs it.
@@ -54,65 +78,56 @@ def saved_model(config: DictConfig, role: str) -> Checkpoint:
             f"{folder}: no {role} there. Run `distill {role} run={root_of(config)}` with the same "
             "experiment first, or name another run."
         )
-    return read_checkpoint(folder)
-
-
-def claim_training_folder(config: DictConfig, role: str) -> Checkpoint | None:
-    """Make sure a training stage may write; return the checkpoint to resume, if any.
-
-    Errors:
-        FileExistsError: The folder holds a model, and neither `resume` nor `overwrite` is set.
-        ValueError: It is to be resumed, but holds another experiment.
-    """
-    folder = root_of(config) / role
-    if not (folder / NAME).is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        return None
-    if config.resume:
-        saved = read_checkpoint(folder)
-        mine = OmegaConf.to_container(config, resolve=True)
-        check_same(folder, saved.config, mine, (role, "data"))
-        return saved
-    if not config.overwrite:
-        raise FileExistsError(
-            f"{folder}: holds a {role} already. Continue it with resume=true, replace it with "
-            "overwrite=true, or name another folder with run=."
+    saved = read_checkpoint(folder)
+    record = read_manifest(folder)
+    if record is not None and record.state != COMPLETE:
+        print(
+            f"note: {folder} is half trained: it is at step {saved.training.get('step', '?')}, "
+            f"and its training is {record.state}. It is used as it is.",
+            file=sys.stderr,
+            flush=True,
         )
-    for curves in folder.glob("events.out.tfevents.*"):  # TensorBoard would draw both as one.
-        curves.unlink()
-    return None
+    return saved
+
+
+def weights_of(saved: Checkpoint) -> str:
+    """Return the hash of a model's weights, which exported files carry too."""
+    return digest(saved.weights)
 
 
 def check_same(folder: Path, saved: Any, mine: Any, parts: Sequence[str]) -> None:
     """Raise if a folder was made from other settings, naming the first that differs."""
-    for part in parts:
-        old, new = _flatten(saved.get(part)), _flatten(mine.get(part))
-        for key in sorted(old.keys() | new.keys()):
-            if old.get(key) != new.get(key):
-                raise ValueError(
-                    f"{folder}: holds another experiment: there {part}{key}={old.get(key)}, here "
-                    f"{part}{key}={new.get(key)}. Name another folder with run=, or the experiment "
-                    "it was made with."
-                )
+    old, new = ({part: of.get(part) for part in parts} for of in (saved, mine))
+    found = difference(old, new, FREE)
+    if found:
+        raise ValueError(
+            f"{folder}: holds another experiment: here {found}. Name another folder with run=, or "
+            "the experiment it was made with."
+        )
 
 
-def user_overrides(config: DictConfig, group: str) -> DictConfig:
-    """Return what the command line says of a group (`data.path=...`), as a config."""
-    if not HydraConfig.initialized():
-        return OmegaConf.create({})
-    said = HydraConfig.get().overrides.task
-    keys = [item.lstrip("+").partition("=")[0] for item in said]
+def saved_node(config: DictConfig, saved: Checkpoint, group: str) -> DictConfig:
+    """Return a node of the config that a model was made with, under what is said now.
+
+    Errors:
+        ValueError: Another option of the group was chosen, which is not what the model was made
+            with.
+    """
+    node = OmegaConf.create({group: saved.config[group]})
     nested = OmegaConf.create({})
-    for key in keys:
-        if key.startswith(f"{group}."):
-            OmegaConf.update(nested, key, OmegaConf.select(config, key), force_add=True)
-    return nested
-
-
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat |= _flatten(inner, f"{prefix}.{key}")
-    return flat
+    for override in said():
+        place = place_of(override)
+        if place == group:
+            chosen = OmegaConf.to_container(config[group], resolve=True)
+            other = difference({group: saved.config[group]}, {group: chosen}, FREE)
+            if other:
+                raise ValueError(
+                    f"{override.input_line}: {root_of(config)} was made with other {group}: here "
+                    f"{other}. Leave it out, or change parts of it, as in {group}.path=elsewhere."
+                )
+        if place == group or place.startswith(f"{group}."):
+            value = OmegaConf.select(config, place)
+            OmegaConf.update(nested, place, value, force_add=True)
+    merged = OmegaConf.merge(node, nested)
+    assert isinstance(merged, DictConfig)
+    return merged[group]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from distill.contract import DataSpec
+from distill.files import atomic_write
 
 
 class Output:
@@ -45,13 +47,18 @@ class Output:
 class Table(Output):
     """All values in one .npy or .csv file, a row each.
 
+    Arguments:
+        path: The file.
+        columns: Names for the header of a .csv file.
+
     Errors:
         ValueError: Another suffix.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
         super().__init__(path)
-        if path.suffix not in (".npy", ".csv"):
+        self.columns = columns
+        if path.suffix.lower() not in (".npy", ".csv"):
             raise ValueError(f"output: wanted a .npy or .csv file, got {str(path)!r}.")
 
     def files(self, names: Sequence[str]) -> list[Path]:
@@ -60,12 +67,19 @@ class Table(Output):
 
     def write(self, name: str, x: Tensor) -> Path:
         """Write the table."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.suffix == ".npy":
-            np.save(self.path, x.numpy())
-        else:
-            np.savetxt(self.path, x.numpy(), delimiter=",", fmt="%.8g")
+        with atomic_write(self.path) as draft:
+            if self.path.suffix.lower() == ".npy":
+                with draft.open("wb") as file:  # np.save adds a suffix to names like a.NPY
+                    np.save(file, x.numpy())
+            else:
+                self._write_text(draft, x.numpy())
         return self.path
+
+    def _write_text(self, draft: Path, values: np.ndarray) -> None:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            if self.columns:
+                csv.writer(file, lineterminator="\n").writerow(self.columns)
+            np.savetxt(file, values, delimiter=",", fmt="%.8g")
 
 
 class Sounds(Output):
@@ -81,7 +95,7 @@ class Sounds(Output):
 
     def __init__(self, path: Path, rate: int) -> None:
         super().__init__(path)
-        if path.is_file() or path.suffix in (".wav", ".npy", ".csv"):
+        if path.is_file() or path.suffix.lower() in (".wav", ".npy", ".csv"):
             raise ValueError(
                 f"output: wanted a folder for wav files, got {str(path)!r}. Name its folder."
             )
@@ -105,8 +119,8 @@ class Sounds(Output):
                 "train it longer."
             )
         (file,) = self.files([name])
-        file.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(str(file), x[0].clamp(-1, 1).numpy(), self.rate, subtype="PCM_16")
+        with atomic_write(file) as draft:
+            soundfile.write(draft, x[0].clamp(-1, 1).numpy(), self.rate, subtype="PCM_16")
         return file
 
 
@@ -120,5 +134,6 @@ def output_for(spec: DataSpec, given: str | None, folder: Path, role: str) -> Ou
         role: `teacher` or `student`.
     """
     if spec.sites is None and spec.sample_rate is not None:
-        return Sounds(Path(given or folder / role), spec.sample_rate)
-    return Table(Path(given or folder / f"{role}.npy"))
+        return Sounds(Path(given or folder / role).expanduser(), spec.sample_rate)
+    columns = spec.settings.get("columns")
+    return Table(Path(given or folder / f"{role}.npy").expanduser(), columns)

@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
-import json
 from importlib import import_module
+from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from distill.stages.folders import root_of
-from distill.training.tracker import write_json
+from distill.files import write_json
+from distill.stages.claims import StaleError, check_resumable
+from distill.stages.comparing import config_of
+from distill.stages.folders import check_ways, root_of
+from distill.stages.reads import PIPELINE
+from distill.training.checkpoint import NAME, read_checkpoint
 
-ORDER = ("teacher", "student", "evaluate", "export", "benchmark")
+_TRAINED = ("teacher", "student")
 
 
 def run(config: DictConfig) -> dict[str, float]:
-    """Run every stage; with `resume=true`, those that are finished are left as they are."""
+    """Run every stage.
+
+    With `resume=true`, what is whole and of the same things is kept, what was interrupted goes on,
+    and what was made from something that has changed is made again; each in a line.
+
+    Errors:
+        FileExistsError: The run holds something, and neither `resume` nor `overwrite` is set.
+        ValueError: It is to be resumed, but was made with other settings.
+    """
+    check_ways(config)
     root = root_of(config)
+    _check(config, root)
     everything: dict[str, float] = {}
-    for name in ORDER:
-        done = root / name / "metrics.json"
-        if config.resume and done.is_file():
-            print(f"{name}: finished, kept", flush=True)
-            numbers = json.loads(done.read_text())
-        else:
-            print(f"{name}: {root / name}", flush=True)
-            numbers = import_module(f"distill.stages.{name}").run(config)
+    for name in PIPELINE:
+        print(f"{name}: {root / name}", flush=True)
+        stage = import_module(f"distill.stages.{name}")
+        try:
+            numbers = stage.run(config)
+        except StaleError:
+            print(f"{name}: its teacher has changed, so it is made again", flush=True)
+            anew = OmegaConf.merge(config, {"resume": False, "overwrite": True})
+            numbers = stage.run(anew)
         everything |= {f"{name}/{key}": value for key, value in numbers.items()}
     write_json(root / "metrics.json", everything)
     return everything
+
+
+def _check(config: DictConfig, root: Path) -> None:
+    """Raise before anything runs, where a later stage would be refused after hours."""
+    for name in PIPELINE:
+        folder = root / name
+        trained = name in _TRAINED and (folder / NAME).is_file()
+        if not (trained or (folder / "metrics.json").is_file()):
+            continue
+        if not (config.resume or config.overwrite):
+            raise FileExistsError(
+                f"{folder}: holds a {name} already. Go on with resume=true, replace everything "
+                "with overwrite=true, or name another folder with run=."
+            )
+        if config.resume and trained:
+            check_resumable(folder, read_checkpoint(folder), config_of(config, name), name)

@@ -9,8 +9,10 @@ from omegaconf import DictConfig
 from distill.configure import build
 from distill.data.audio import AudioData
 from distill.evaluation import Report
-from distill.stages.folders import root_of
+from distill.stages.comparing import config_of, fingerprint
+from distill.stages.folders import check_seed, root_of
 from distill.stages.training import write_config
+from distill.stages.work import alone_in, recorded
 from distill.training import Tracker
 
 
@@ -21,14 +23,14 @@ def run(config: DictConfig) -> dict[str, float]:
         ValueError: The data is no audio, or no file can be used.
     """
     began = time.monotonic()
+    check_seed(config.seed)
     data = build(config.data)
     if not isinstance(data, AudioData):
         raise ValueError(
             f"data: wanted audio, got {type(data).__name__}, which needs no preparation. Choose "
             "data=audio, ljspeech, digits or tones."
         )
-    folder = root_of(config) / "prepare"
-    write_config(config, folder)
+    folder, mine = root_of(config) / "prepare", config_of(config, "prepare")
     table = data.scan.table()
     print(table, flush=True)
     numbers = data.scan.metrics | {
@@ -37,6 +39,12 @@ def run(config: DictConfig) -> dict[str, float]:
         "scale": data.spec.scale[0],
         "stage_seconds": time.monotonic() - began,
     }
-    with Tracker(folder) as tracker:
+    # A report is what the corpus is now: there is nothing in an older one to keep.
+    with (
+        alone_in(folder),
+        recorded(folder, "prepare", mine, {"data": fingerprint(data.identity())}),
+        Tracker(folder) as tracker,
+    ):
+        write_config(mine, folder)
         tracker.report(Report(scalars=numbers, tables={"report": table}), 0)
         return tracker.metrics(numbers)  # type: ignore[return-value]

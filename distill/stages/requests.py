@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
+from distill.checks import check_number
 from distill.contract import DataSpec, Features
 from distill.data.array import check_finite
 from distill.data.table import read_table
@@ -44,6 +46,7 @@ def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
         ValueError: A model of features without an input; a label that it lacks; numbers out of
             range; what `read_inputs` raises.
     """
+    _check(config, spec)
     if config.input is not None and spec.sites is not None:
         return [_conditions(config, spec, role)]
     if config.input is not None:
@@ -64,13 +67,35 @@ def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
     if spec.sites is not None:
         count = _VALUES if config.count is None else config.count
         return [Request(role, count, _labels(config, spec, count))]
-    if spec.sample_rate is None or config.seconds <= 0:
-        raise ValueError(f"seconds: wanted a number above 0, got {config.seconds}.")
+    assert spec.sample_rate is not None
     count = 1 if config.count is None else config.count
     sites = max(1, round(config.seconds * spec.sample_rate / spec.hop)) * spec.hop
     features = _labels(config, spec, 1)
     names = [role] if count == 1 else [f"{role}_{i}" for i in range(count)]
     return [Request(name, 1, features, sites) for name in names]
+
+
+def _check(config: DictConfig, spec: DataSpec) -> None:
+    """Raise unless the numbers make sense and what they ask for fits into memory."""
+    check_number("temperature", config.temperature, low=0)
+    check_number("seconds", config.seconds, above=0)
+    if config.count is None:
+        return
+    check_number("count", config.count, low=1, whole=True)
+    sites = spec.sites or round(config.seconds * (spec.sample_rate or 1))
+    size, held = 4 * config.count * sites, _memory()
+    if config.input is None and size > held:
+        raise ValueError(
+            f"count: {config.count} values of {sites} sites take {size / 1e9:,.0f} GB, and this "
+            f"machine has {held / 1e9:,.0f} GB of memory. Draw fewer at a time."
+        )
+
+
+def _memory() -> float:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 2.0**36
 
 
 def _conditions(config: DictConfig, spec: DataSpec, role: str) -> Request:

@@ -7,14 +7,29 @@ A model of sound copies what `input` names, file by file: audio that it has neve
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from distill.evaluation.placing import move, place_of
-from distill.stages.folders import MODELS, device_of, root_of, saved_model
+from distill.stages.folders import MODELS, check_seed, device_of, root_of, saved_model
 from distill.stages.outputs import output_for
 from distill.stages.requests import requests_of
+
+
+def _check_apart(given: str | None, files: Sequence[Path]) -> None:
+    """Raise if a result would replace what it is copied from."""
+    source = None if given is None else Path(str(given)).expanduser()
+    if source is None or not source.exists():
+        return
+    for file in files:
+        inside = source.is_dir() and source.resolve() in file.resolve().parents
+        if file.exists() and (inside or file.samefile(source)):
+            raise ValueError(
+                f"output: {file} lies in the input {source}, which would be lost. Name another "
+                "output=."
+            )
 
 
 def run(config: DictConfig) -> dict[str, float]:
@@ -27,10 +42,13 @@ def run(config: DictConfig) -> dict[str, float]:
     role = Path(config.run).name if Path(config.run).name in MODELS else config.model
     if role not in MODELS:
         raise ValueError(f"model: wanted teacher or student, got {role!r}.")
+    check_seed(config.seed)
     model = saved_model(config, role).model(config.trusted).to(device_of(config))
     output = output_for(model.spec, config.output, root_of(config) / "sample", role)
     requests = requests_of(config, model.spec, role)
-    output.claim([request.name for request in requests], config.overwrite)
+    names = [request.name for request in requests]
+    _check_apart(config.input, output.files(names))
+    output.claim(names, config.overwrite)
     count = sites = 0
     seconds = 0.0
     for number, request in enumerate(requests):

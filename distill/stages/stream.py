@@ -15,16 +15,18 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 from omegaconf import DictConfig
 from torch import Tensor
 
+from distill.checks import check_number
 from distill.export import Stream
 from distill.serving import FrameLayout, Meter, check_sink, open_sink, open_source, pcm
 from distill.serving.sinks import Write
 from distill.stages.exported import exported_of
-from distill.stages.folders import device_of
+from distill.stages.folders import check_seed, device_of
 
 _CHUNK = 0.02
 """Seconds of sound in a chunk, where `chunk` does not say its frames."""
@@ -73,11 +75,18 @@ def _check(config: DictConfig) -> None:
     for name in ("input", "output"):
         if config[name] is None:
             raise ValueError(f"{name}: no value. Give one with {name}=FILE or {name}=-.")
+    check_seed(config.seed)
+    check_number("temperature", config.temperature, low=0)
     if config.pace not in ("fast", "realtime"):
         raise ValueError(f"pace: wanted fast or realtime, got {config.pace!r}.")
     if config.chunk is not None and config.chunk < 1:
         raise ValueError(f"chunk: wanted 1 frame or more, got {config.chunk}.")
     check_sink(str(config.output), config.overwrite)
+    source, sink = (Path(str(config[name])).expanduser() for name in ("input", "output"))
+    if sink.exists() and source.exists() and source.samefile(sink):
+        raise ValueError(
+            f"output: {sink} is the input too, which would be lost. Name another file."
+        )
 
 
 def _paced(rows: Iterator[np.ndarray], layout: FrameLayout, pace: str) -> Iterator[np.ndarray]:

@@ -7,14 +7,40 @@ from omegaconf import DictConfig, OmegaConf
 from distill.configure import build
 from distill.models import Density, Flow
 from distill.objectives import Distillation
-from distill.stages.folders import check_same, device_of, root_of, saved_model
+from distill.stages.folders import (
+    check_same,
+    device_of,
+    root_of,
+    saved_model,
+    saved_node,
+)
+from distill.stages.said import is_said, place_of, said
 from distill.stages.training import train
+from distill.training import Checkpoint
+
+
+def _check_teacher(config: DictConfig, saved: Checkpoint) -> None:
+    """Raise if another teacher is asked for than the run has."""
+    typed = [o for o in said() if place_of(o).split(".")[0] == "teacher"]
+    if typed and "teacher" in config:
+        mine = {"teacher": OmegaConf.to_container(config.teacher, resolve=True)}
+        check_same(root_of(config) / "teacher", saved.config, mine, ("teacher",))
 
 
 def run(config: DictConfig) -> dict[str, float]:
-    """Train the config's student against the run's frozen teacher."""
+    """Train the config's student against the run's frozen teacher, on the teacher's data.
+
+    Errors:
+        FileNotFoundError: The run has no teacher.
+        ValueError: Data or a seed of the split other than the teacher's; what `train` raises.
+    """
     saved = saved_model(config, "teacher")
-    mine = OmegaConf.to_container(config, resolve=True)
+    _check_teacher(config, saved)
+    config = config.copy()
+    if not is_said("seed") and "seed" in saved.config:
+        config.seed = saved.config["seed"]
+    config.data = saved_node(config, saved, "data")
+    mine = {"data": OmegaConf.to_container(config.data, resolve=True)}
     check_same(root_of(config) / "teacher", saved.config, mine, ("data",))
     teacher = saved.model(config.trusted).to(device_of(config))
     objective = build(config.objective)
@@ -32,4 +58,5 @@ def run(config: DictConfig) -> dict[str, float]:
         "student",
         task,
         lambda evaluator, data: lambda model: evaluator.watch(model, data, config.seed, teacher),  # type: ignore[arg-type]
+        saved,
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -15,18 +16,25 @@ from distill.configure import build
 from distill.contract import DataSpec
 from distill.data import Data
 from distill.evaluation import Evaluator, Report
+from distill.files import write_json, write_text
 from distill.models import Density
 from distill.objectives import Task
-from distill.stages.folders import claim_training_folder, device_of, root_of
+from distill.stages.claims import check_data, claim, is_finished
+from distill.stages.comparing import config_of, fingerprint
+from distill.stages.folders import check_seed, device_of, root_of, weights_of
+from distill.stages.work import alone_in, numbers_of, recorded
 from distill.training import Checkpoint, Tracker
-from distill.training.tracker import write_json
 
 MakeTask = Callable[[Density], Task]
 MakeWatch = Callable[[Evaluator, Data], Callable[[nn.Module], Report]]
 
 
 def train(
-    config: DictConfig, role: str, make_task: MakeTask, make_watch: MakeWatch
+    config: DictConfig,
+    role: str,
+    make_task: MakeTask,
+    make_watch: MakeWatch,
+    teacher: Checkpoint | None = None,
 ) -> dict[str, float]:
     """Train the config's teacher or student into its folder.
 
@@ -35,40 +43,66 @@ def train(
         role: `teacher` or `student`: the config node, the folder and the trainer's prefix.
         make_task: What the model is trained for.
         make_watch: How it is evaluated meanwhile.
+        teacher: What it is distilled from.
     """
-    data = build(config.data)
+    check_seed(config.seed)
+    data = _built("data", config.data)
     trainer = build(config[f"{role}_trainer"])
     evaluator = build(config.evaluation)
     device = device_of(config)
     model = new_model(config, role, data.spec).to(device)
     task = make_task(model).to(device)
-    resumed = claim_training_folder(config, role)
-    folder = root_of(config) / role
-    plain = OmegaConf.to_container(config, resolve=True)
-    checkpoint = Checkpoint(role, plain, data.spec, {}, resumed.training if resumed else {})  # type: ignore[arg-type]
-    write_config(config, folder)
-    write_overrides(folder)
-    began = time.monotonic()
-    with Tracker(folder) as tracker:
-        numbers = trainer.fit(
-            task,
-            data,
-            make_watch(evaluator, data),
-            tracker,
-            checkpoint,
-            folder,
-            seed=config.seed,
-            name=role,
-        )
-        numbers["parameters"] = sum(p.numel() for p in model.parameters())
-        numbers["stage_seconds"] = time.monotonic() - began
-        return tracker.metrics(numbers)  # type: ignore[return-value]
+    folder, mine = root_of(config) / role, config_of(config, role)
+    made_from: dict[str, Any] = {"data": data.identity()}
+    if teacher is not None:
+        made_from["teacher"] = weights_of(teacher)
+        check_data(root_of(config) / "teacher", teacher.made_from, made_from)
+    with alone_in(folder):
+        resumed = claim(config, folder, role, mine, made_from)
+        if resumed and is_finished(folder, resumed, mine, role):
+            print(f"{role}: finished, kept", flush=True)
+            return numbers_of(folder)
+        training = resumed.training if resumed else {}
+        if resumed:
+            print(f"{role}: goes on from step {training['step']}", flush=True)
+        checkpoint = Checkpoint(role, mine, data.spec, {}, training, made_from)
+        hashes = {**made_from, "data": fingerprint(made_from["data"])}
+        began = time.monotonic()
+        with (
+            recorded(folder, role, mine, hashes, resumed=bool(resumed)) as work,
+            Tracker(folder, training.get("step")) as tracker,
+        ):
+            write_config(mine, folder)
+            write_overrides(folder)
+            numbers = trainer.fit(
+                task,
+                data,
+                make_watch(evaluator, data),
+                tracker,
+                checkpoint,
+                folder,
+                seed=config.seed,
+                name=role,
+            )
+            numbers["parameters"] = sum(p.numel() for p in model.parameters())
+            numbers["stage_seconds"] = time.monotonic() - began
+            work.made(weights=weights_of(checkpoint), steps=numbers["steps"])
+            return tracker.metrics(numbers)  # type: ignore[return-value]
 
 
 def new_model(config: DictConfig, role: str, spec: DataSpec) -> Density:
     """Build a fresh model, the same for the same seed."""
     torch.manual_seed(config.seed)
-    return build(config[role], spec=spec)
+    return _built(role, config[role], spec=spec)
+
+
+def _built(name: str, node: DictConfig, **extra: Any) -> Any:
+    """Build a part; what torch refuses to make (a layer of -4 units) is the user's to mend."""
+    try:
+        return build(node, **extra)
+    except (RuntimeError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise ValueError(f"{name}: can't be built with these settings ({reason}).") from error
 
 
 def write_overrides(folder: Path) -> None:
@@ -77,7 +111,6 @@ def write_overrides(folder: Path) -> None:
         write_json(folder / "overrides.json", list(HydraConfig.get().overrides.task))
 
 
-def write_config(config: DictConfig, folder: Path) -> None:
-    """Write the resolved config beside what it made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True))
+def write_config(config: Mapping[str, Any], folder: Path) -> None:
+    """Write what a stage read of the config, resolved, beside what it made."""
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))

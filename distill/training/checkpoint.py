@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from distill.configure import build
 from distill.contract import DataSpec
+from distill.files import atomic_write
 from distill.models import Density
 
 NAME = "checkpoint.pt"
@@ -28,6 +28,7 @@ class Checkpoint:
         spec: What the model knows of its data.
         weights: The weights to use (averaged, where training averages).
         training: What resuming needs; empty for a model that is only used.
+        made_from: What it was made from: the data's identity, the hash of a teacher's weights.
     """
 
     role: str
@@ -35,9 +36,15 @@ class Checkpoint:
     spec: DataSpec
     weights: Mapping[str, torch.Tensor]
     training: dict[str, Any] = field(default_factory=dict)
+    made_from: dict[str, Any] = field(default_factory=dict)
 
-    def save(self, folder: Path) -> None:
-        """Write `folder/checkpoint.pt`; a crash leaves the former one as it was."""
+    def save(self, folder: Path, name: str = NAME) -> None:
+        """Write `folder/checkpoint.pt`; a crash leaves the former one as it was.
+
+        Arguments:
+            folder: Of the stage.
+            name: Of the file, for one that is kept beside the last.
+        """
         values = {
             "format": _FORMAT,
             "role": self.role,
@@ -45,13 +52,10 @@ class Checkpoint:
             "spec": self.spec.to_dict(),
             "weights": dict(self.weights),
             "training": self.training,
+            "made_from": self.made_from,
         }
-        part = folder / f"{NAME}.part"
-        with part.open("wb") as file:
+        with atomic_write(folder / name) as draft, draft.open("wb") as file:
             torch.save(values, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(folder / NAME)
 
     def model(self, trusted: Sequence[str] = ()) -> Density:
         """Build the model and load its weights.
@@ -101,7 +105,12 @@ def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             )
         spec = DataSpec.from_dict(values["spec"])
         return Checkpoint(
-            values["role"], values["config"], spec, values["weights"], values["training"]
+            values["role"],
+            values["config"],
+            spec,
+            values["weights"],
+            values["training"],
+            values.get("made_from") or {},
         )
     except (KeyError, TypeError) as error:
         raise ValueError(

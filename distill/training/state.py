@@ -22,8 +22,9 @@ class TrainingState:
         optimizer: Of its parameters.
         ema: Its average, or `None`.
         step: Steps done.
-        skipped: Steps left out because their gradient was not finite.
+        skipped: Steps left out because their loss or gradient was not finite.
         skipped_in_a_row: Of these, the ones since the last good step.
+        watched: The step of the last evaluation, -1 before the first.
         best: Lowest watched value.
         waited: Evaluations since then.
         best_weights: The weights that had it; empty where nothing is monitored.
@@ -35,6 +36,7 @@ class TrainingState:
     step: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    watched: int = -1
     best: float = math.inf
     waited: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
@@ -49,14 +51,14 @@ class TrainingState:
         return self.best_weights or self.current.state_dict()
 
     def apply(self, loss: Tensor, rate: float, clip: float) -> float:
-        """Take one optimizer step, unless the gradient is not finite; return its norm."""
+        """Take one optimizer step, unless loss or gradient is not finite; return the norm."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
         self.step += 1
-        if math.isfinite(norm):
+        if math.isfinite(norm) and math.isfinite(loss.item()):
             self.optimizer.step()
             if self.ema:
                 self.ema.update()
@@ -66,13 +68,31 @@ class TrainingState:
             self.skipped_in_a_row += 1
         return norm
 
-    def judge(self, value: float) -> None:
-        """Compare a watched value with the best one, and keep the weights if it is better."""
+    def judge(self, value: float, keep: bool = True) -> bool:
+        """Return whether a watched value is the best one; with `keep`, hold its weights."""
         if value < self.best:
             self.best, self.waited = value, 0
-            self.best_weights = {k: v.clone() for k, v in self.current.state_dict().items()}
-        else:
-            self.waited += 1
+            if keep:
+                self.best_weights = {k: v.clone() for k, v in self.current.state_dict().items()}
+            return True
+        self.waited += 1
+        return False
+
+    def check_finite(self, owner: str) -> None:
+        """Raise before weights are written that no later step could mend.
+
+        Arguments:
+            owner: Whose they are, for the message.
+
+        Errors:
+            ValueError: A weight is not finite.
+        """
+        for name, weight in self.model.named_parameters():
+            if not weight.isfinite().all():
+                raise ValueError(
+                    f"{owner}: {name} is not finite after step {self.step}. Lower learning_rate. "
+                    "A checkpoint that was written is whole."
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers and tensors, for a checkpoint."""
@@ -83,6 +103,8 @@ class TrainingState:
             "ema_updates": self.ema.updates if self.ema else 0,
             "step": self.step,
             "skipped": self.skipped,
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "watched": self.watched,
             "best": self.best,
             "waited": self.waited,
             "best_weights": self.best_weights,
@@ -97,5 +119,7 @@ class TrainingState:
             self.ema.model.load_state_dict(saved["ema"] or saved["model"])
             self.ema.updates = saved["ema_updates"]
         self.step, self.skipped = saved["step"], saved["skipped"]
+        self.skipped_in_a_row = saved.get("skipped_in_a_row", 0)
+        self.watched = saved.get("watched", self.step)
         self.best, self.waited = saved["best"], saved["waited"]
         self.best_weights = saved["best_weights"]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import soundfile
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from distill.evaluation import Report
+from distill.files import atomic_write, write_json, write_text
 
 
 class Tracker:
@@ -24,11 +24,13 @@ class Tracker:
 
     Arguments:
         folder: The stage's folder.
+        resumed: The step that a training goes on from; curves of later steps are forgotten.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, resumed: int | None = None) -> None:
         self.folder = folder
-        self.writer = SummaryWriter(str(folder))
+        purge = None if resumed is None else resumed + 1
+        self.writer = SummaryWriter(str(folder), purge_step=purge)
 
     def __enter__(self) -> Self:
         return self
@@ -54,16 +56,16 @@ class Tracker:
         self.scalars(report.scalars, step)
         for name, figure in report.figures.items():
             path = self._path("figures", name + suffix, "png")
-            figure.savefig(path, dpi=110)
+            with atomic_write(path) as draft:
+                figure.savefig(draft, dpi=110)
             self.writer.add_figure(name, figure, step, close=False)
         for name, (sound, rate) in report.audio.items():
             samples = sound.detach().cpu().float().flatten()
-            soundfile.write(
-                self._path("audio", name + suffix, "wav"), samples.numpy(), rate, "PCM_16"
-            )
+            with atomic_write(self._path("audio", name + suffix, "wav")) as draft:
+                soundfile.write(draft, samples.numpy(), rate, "PCM_16")
             self.writer.add_audio(name, samples.clamp(-1, 1)[None], step, rate)
         for name, table in report.tables.items():
-            self._path("", name + suffix, "md").write_text(table + "\n")
+            write_text(self._path("", name + suffix, "md"), table + "\n")
             self.writer.add_text(name, table, step)
         self.writer.flush()
 
@@ -74,16 +76,7 @@ class Tracker:
         return clean
 
     def _path(self, kind: str, name: str, suffix: str) -> Path:
-        path = self.folder / kind / f"{name.replace('/', '_')}.{suffix}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write JSON whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(values, indent=2) + "\n")
-    part.replace(path)
+        return self.folder / kind / f"{name.replace('/', '_')}.{suffix}"
 
 
 def _plain(value: float | torch.Tensor) -> float | None:

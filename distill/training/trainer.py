@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +13,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from distill.checks import check_number
 from distill.data import Data
 from distill.evaluation import Report
+from distill.interruption import Interrupted, Request, interruptible
 from distill.objectives import Task
 from distill.training.checkpoint import Checkpoint
 from distill.training.ema import EMA
+from distill.training.keeping import BEST, keep_last
 from distill.training.progress import Progress
 from distill.training.state import TrainingState
 from distill.training.tracker import Tracker
@@ -49,6 +52,8 @@ class Trainer:
         watch_every: Steps between evaluations; 0 watches only before and after.
         log_every: Steps between records of the loss.
         save_every: Steps between checkpoints.
+        keep: How many checkpoints stay, the last ones, as `step_<number>.pt`; 1 is the last alone.
+        keep_best: Keep the one with the lowest `monitor` too, as `best.pt`.
         patience: Stop after this many evaluations without a better `monitor`, and return to the
             best weights; 0 never stops.
         monitor: Name of the watched scalar that is to fall.
@@ -70,6 +75,8 @@ class Trainer:
     watch_every: int = 0
     log_every: int = 50
     save_every: int = 1_000
+    keep: int = 1
+    keep_best: bool = False
     patience: int = 0
     monitor: str = "held_out_nll"
     precision: str = "float32"
@@ -83,15 +90,20 @@ class Trainer:
             raise ValueError(
                 f"trainer.precision: wanted float32 or bfloat16, got {self.precision!r}."
             )
-        if self.patience and not self.watch_every:
-            raise ValueError(
-                f"trainer.patience: wanted watch_every > 0 beside it, got patience={self.patience} "
-                "and watch_every=0, which never looks. Set both, or neither."
-            )
-        for name in ("steps", "batch_size", "learning_rate", "clip", "log_every", "save_every"):
-            value = getattr(self, name)
-            if isinstance(value, str) or value <= 0:
-                raise ValueError(f"trainer.{name}: wanted a number above 0, got {value!r}.")
+        for name in ("steps", "batch_size", "halve_every", "log_every", "save_every", "keep"):
+            check_number(f"trainer.{name}", getattr(self, name), low=1, whole=True)
+        for name in ("warmup", "watch_every", "patience"):
+            check_number(f"trainer.{name}", getattr(self, name), low=0, whole=True)
+        for name in ("learning_rate", "clip"):
+            check_number(f"trainer.{name}", getattr(self, name), above=0)
+        check_number("trainer.ema", self.ema, low=0, below=1)
+        for name in ("patience", "keep_best"):
+            if getattr(self, name) and not self.watch_every:
+                raise ValueError(
+                    f"trainer.{name}: wanted watch_every > 0 beside it, got "
+                    f"{name}={getattr(self, name)} and watch_every=0, which never looks. Set both, "
+                    "or neither."
+                )
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step.
@@ -131,58 +143,99 @@ class Trainer:
             seed: Of batches and noise.
             name: For the progress line.
 
+        SIGINT and SIGTERM let a step finish; then all is saved, and a resumed run goes on there.
+
         Errors:
-            RuntimeError: Too many non-finite steps in a row.
+            ValueError: Too many non-finite steps in a row, or weights that are not finite.
+            Interrupted: By a signal, once the checkpoint is written.
         """
         model, device = task.model, next(task.model.parameters()).device
         optimizer = self.optimizer([p for p in model.parameters() if p.requires_grad])
         state = TrainingState(model, optimizer, EMA(model, self.ema) if self.ema else None)
         if checkpoint.training:
             state.restore(checkpoint.training)
-        else:
-            tracker.report(watch(state.current), 0, suffix="_before")
 
         def save() -> None:
+            state.check_finite(name)
             checkpoint.weights, checkpoint.training = state.weights(), state.to_dict()
             checkpoint.save(folder)
+            keep_last(folder, state.step, self.keep)
+
+        def look(request: Request, suffix: str = "") -> None:
+            with request.raising():  # looking may take minutes; a resumed run looks again
+                report = watch(state.current)
+            tracker.report(report, state.step, suffix)
+            state.watched = state.step
+            if suffix or not (self.patience or self.keep_best):
+                return
+            if state.judge(self._monitored(report), keep=bool(self.patience)) and self.keep_best:
+                best = replace(checkpoint, weights=state.current.state_dict(), training={})
+                best.save(folder, BEST)
 
         progress = Progress(name, self.steps, state.step)
         began = time.monotonic()
-        while state.step < self.steps and not self._out_of_patience(state):
-            step, rate = state.step, self.rate(state.step)
-            task.train()
-            torch.manual_seed(hash((seed, step)) % 2**63)
-            batch = data.train_batch(step, self.batch_size, seed).to(device)
-            with torch.autocast(device.type, torch.bfloat16, self.precision == "bfloat16"):
-                loss = task(batch, step / self.steps)
-            norm = state.apply(loss.value, rate, self.clip)
-            if state.skipped_in_a_row >= _MAX_SKIPS_IN_A_ROW:
-                raise RuntimeError(
-                    f"{name}: {state.skipped_in_a_row} steps in a row had a non-finite gradient "
-                    f"(loss {loss.value.item():.3g}). Lower the learning rate or the clip; the "
-                    "last checkpoint is whole."
-                )
-            if state.step % self.log_every == 0 or state.step == self.steps:
-                parts = {key: float(value) for key, value in loss.parts.items()}
-                health = {"gradient_norm": norm, "skipped": state.skipped, "learning_rate": rate}
-                tracker.scalars(
-                    {"loss": loss.value.item(), **parts, **health}, state.step, "train/"
-                )
-                progress.update(state.step, **dict(list(parts.items())[:2]))
-            if self.watch_every and state.step % self.watch_every == 0:
-                report = watch(state.current)
-                tracker.report(report, state.step)
-                if self.patience:
-                    state.judge(self._monitored(report))
-            if state.step % self.save_every == 0:
+        with interruptible(at_once=False) as request:
+            try:
+                if state.watched < 0:
+                    look(request, suffix="_before")
+                elif self._is_due(state):
+                    look(request)
+                while state.step < self.steps and not self._out_of_patience(state):
+                    step, rate = state.step, self.rate(state.step)
+                    task.train()
+                    torch.manual_seed(hash((seed, step)) % 2**63)
+                    batch = data.train_batch(step, self.batch_size, seed).to(device)
+                    with torch.autocast(device.type, torch.bfloat16, self.precision == "bfloat16"):
+                        loss = task(batch, step / self.steps)
+                    norm = state.apply(loss.value, rate, self.clip)
+                    if state.skipped_in_a_row >= _MAX_SKIPS_IN_A_ROW:
+                        raise ValueError(self._lost(name, state, loss.value.item(), seed))
+                    if state.step % self.log_every == 0 or state.step == self.steps:
+                        parts = {key: float(value) for key, value in loss.parts.items()}
+                        health = {"gradient_norm": norm, "skipped": state.skipped}
+                        numbers = {"loss": loss.value.item(), **parts, **health}
+                        tracker.scalars(numbers | {"learning_rate": rate}, state.step, "train/")
+                        progress.update(state.step, **dict(list(parts.items())[:2]))
+                    if self._is_due(state):
+                        look(request)
+                    if state.step % self.save_every == 0:
+                        save()
+                    request.check()
                 save()
-        save()
-        model.load_state_dict(checkpoint.weights)
-        model.eval()
-        report = watch(model)
+                model.load_state_dict(checkpoint.weights)
+                model.eval()
+                with request.raising():
+                    report = watch(model)
+            except Interrupted as signal:
+                save()
+                raise Interrupted(signal.number, self._goodbye(state)) from None
         tracker.report(report, state.step)
-        numbers = {"steps": state.step, "skipped_steps": state.skipped}
-        return {**report.scalars, **numbers, "seconds": time.monotonic() - began}
+        if state.skipped:
+            print(
+                f"{name}: {state.skipped} of {state.step} steps were left out: their loss or "
+                "gradient was not finite.",
+                flush=True,
+            )
+        counts = {"steps": state.step, "skipped_steps": state.skipped}
+        return {**report.scalars, **counts, "seconds": time.monotonic() - began}
+
+    def _is_due(self, state: TrainingState) -> bool:
+        """Whether an evaluation of this step is wanted, and has not been."""
+        wanted = self.watch_every and state.step % self.watch_every == 0
+        return bool(wanted) and state.watched != state.step
+
+    def _lost(self, name: str, state: TrainingState, loss: float, seed: int) -> str:
+        return (
+            f"{name}: {state.skipped_in_a_row} steps in a row had a non-finite loss or gradient, "
+            f"the last one with batch {state.step - 1} (loss {loss:.3g}). Lower learning_rate="
+            f"{self.learning_rate:g}, or look at that batch: data.train_batch({state.step - 1}, "
+            f"{self.batch_size}, {seed}). A checkpoint that was written is whole."
+        )
+
+    def _goodbye(self, state: TrainingState) -> str:
+        return (
+            f"stopped after step {state.step} of {self.steps}, and saved. Go on with resume=true."
+        )
 
     def _out_of_patience(self, state: TrainingState) -> bool:
         return bool(self.patience) and state.waited >= self.patience

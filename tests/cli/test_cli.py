@@ -16,6 +16,7 @@ import distill
 from distill.cli import main
 from distill.cli.conf import config_dir, defaults, groups
 from distill.stages import STAGES
+from distill.stages.reads import READS
 
 CONF = config_dir()
 
@@ -56,6 +57,7 @@ def _ran(tmp_path, monkeypatch) -> list[DictConfig]:
             raise errors[config.seed]
         return {"nll": 1.0}
 
+    monkeypatch.setitem(READS, "teacher", (*READS["teacher"], "student"))
     monkeypatch.setattr(distill, "__file__", str(tmp_path / "distill" / "__init__.py"))
     monkeypatch.setitem(sys.modules, "distill.stages.teacher", SimpleNamespace(run=run))
     monkeypatch.delenv("DISTILL_TRACEBACK", raising=False)

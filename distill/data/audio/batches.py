@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -140,6 +142,15 @@ class AudioData(Data):
             rngs = [np.random.default_rng([_HELD, first + i]) for i in range(len(clips))]
             noise = np.stack([rng.random(sites, dtype=np.float32) for rng in rngs])
             yield self._batch(clips, crops, noise, min(used) < sites)
+
+    def identity(self) -> dict[str, Any]:
+        """Return kind, spec, the names of both parts, and a hash of lengths and speakers."""
+        clips = [[c.name, c.sites, c.speaker, c.label] for c in (*self._train, *self._held)]
+        return super().identity() | {
+            "train": self.train_names,
+            "held_out": self.held_out_names,
+            "values": hashlib.sha256(json.dumps(clips).encode()).hexdigest(),
+        }
 
     def check_matches(self, spec: DataSpec) -> None:
         """Raise unless a model built for `spec` can read these values.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from distill.files import FullDiskError, atomic_write
 
 _VERSION = 1
 
@@ -65,11 +65,9 @@ class Cache:
         return self.folder / name[:2] / f"{name[2:]}.bin"
 
     def _write(self, path: Path, value: dict[str, Any]) -> None:
-        part = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, part = tempfile.mkstemp(dir=path.parent, suffix=".part")
-            with os.fdopen(handle, "wb") as file:
+            # A file that a power cut spoils is seen as such, and made again.
+            with atomic_write(path, durable=False) as draft, draft.open("wb") as file:
                 tensors = {k: v for k, v in value.items() if isinstance(v, Tensor)}
                 plain = {k: v for k, v in value.items() if k not in tensors}
                 head = json.dumps({"tensors": list(tensors), "plain": plain}).encode()
@@ -78,15 +76,12 @@ class Cache:
                     *(t.numpy() for t in tensors.values()),
                 ):
                     np.save(file, array)
-            os.replace(part, path)
         except OSError as error:
+            why = "no space left" if isinstance(error, FullDiskError) else error.strerror
             raise ValueError(
-                f"cache: can't write to {self.folder} ({error.strerror}). Name another folder, as "
-                "in data.cache=FOLDER, or keep nothing with data.cache=null."
+                f"cache: can't write to {self.folder} ({why}). Name another folder, as in "
+                "data.cache=FOLDER, or keep nothing with data.cache=null."
             ) from error
-        finally:
-            if part is not None:
-                Path(part).unlink(missing_ok=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

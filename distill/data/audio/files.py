@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,12 @@ import soundfile
 
 SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 _EIGHT_BITS = ("PCM_S8", "PCM_U8", "ULAW", "ALAW", "DPCM_8")
+_FOUR_BITS = ("IMA_ADPCM", "MS_ADPCM", "VOX_ADPCM", "G721_32", "G723_24", "G723_40", "GSM610")
+_BLOCK = 2**18
+_UNKNOWN = 2**60
+"""A container of unknown length promises the largest number that it can write."""
+_LOUDEST = 4.0
+"""Beyond this, floats are numbers of another scale, and no loud sound."""
 
 
 class UnusableError(ValueError):
@@ -36,38 +44,82 @@ def audio_files(root: Path) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder. Name one that holds audio.")
-    return sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in _below(root) if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def _below(root: Path) -> Iterator[Path]:
+    """Yield every file below a folder; linked folders are followed, each folder once."""
+    seen = set()
+    for folder, inner, files in os.walk(root, followlinks=True):
+        stat = os.stat(folder)
+        if (stat.st_dev, stat.st_ino) in seen:
+            inner.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        inner.sort()
+        yield from (Path(folder, name) for name in files)
 
 
 def read(path: Path) -> Recording:
     """Read a file.
 
     Errors:
-        UnusableError: It is empty, unreadable, truncated, of 8 bits, or holds NaN.
+        UnusableError: It is empty, unreadable, truncated, constant, of 8 bits or fewer, holds
+            NaN, or floats of another scale.
     """
     try:
         if not path.stat().st_size:
             raise UnusableError("empty: 0 bytes")
-        with soundfile.SoundFile(str(path)) as file:
+        # As bytes, since a name need not be UTF-8.
+        with _Forward(os.fsencode(path) if os.name == "posix" else str(path)) as file:
             coding, rate, promised = file.subtype, file.samplerate, file.frames
-            samples = file.read(dtype="float32", always_2d=True)
+            samples = _samples(file)
         cut = _truncated(path)
-    except (OSError, soundfile.SoundFileError) as error:
+    except UnusableError:
+        raise
+    except (OSError, soundfile.SoundFileError, ValueError, MemoryError) as error:
         reason = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
         raise UnusableError(f"unreadable: {str(reason).strip().rstrip('.')}") from None
     if not len(samples):
         raise UnusableError("empty: no samples")
-    if len(samples) < promised:
+    if len(samples) < promised < _UNKNOWN:
         cut = f"{len(samples)} of {promised} samples"
     if cut:
         raise UnusableError(f"truncated: {cut}")
-    if coding in _EIGHT_BITS:
+    if coding in (*_EIGHT_BITS, *_FOUR_BITS):
+        bits = "8-bit" if coding in _EIGHT_BITS else "4-bit"
         raise UnusableError(
-            f"8-bit ({coding}): its own noise would be learned; wanted 16 bits or more"
+            f"{bits} ({coding}): its own noise would be learned; wanted 16 bits or more"
         )
     if not np.isfinite(samples).all():
         raise UnusableError(f"NaN or infinity in {int((~np.isfinite(samples)).sum())} samples")
+    low, high = float(samples.min()), float(samples.max())
+    if max(-low, high) > _LOUDEST:
+        raise UnusableError(
+            f"beyond full scale: floats up to {max(-low, high):,.0f}, where full scale is 1; "
+            "divide them first (16-bit numbers by 32768)"
+        )
+    if low == high != 0:
+        raise UnusableError(f"constant: every sample is {low:g}")
     return Recording(samples, rate, coding)
+
+
+class _Forward(soundfile.SoundFile):
+    """Read from front to back: in a FLAC of unknown length a seek fails."""
+
+    def seekable(self) -> bool:
+        """Say that it is not, which keeps `read` from it."""
+        return False
+
+
+def _samples(file: soundfile.SoundFile) -> np.ndarray:
+    """Read to the end, whatever length the container promises."""
+    blocks = []
+    while True:
+        block = file.read(_BLOCK, dtype="float32", always_2d=True)
+        blocks.append(block)
+        if len(block) < _BLOCK:
+            return np.concatenate(blocks)
 
 
 def _truncated(path: Path) -> str | None:
@@ -78,6 +130,10 @@ def _truncated(path: Path) -> str | None:
         if head[:4] == b"RIFF" and head[8:] == b"WAVE":
             promised = struct.unpack("<I", head[4:8])[0] + 8
             # Writers to a pipe leave 0 or the largest number there.
+            if size < promised < 0xFFFFFFF0:
+                return f"{size} of {promised} bytes"
+        elif head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
+            promised = struct.unpack(">I", head[4:8])[0] + 8
             if size < promised < 0xFFFFFFF0:
                 return f"{size} of {promised} bytes"
         elif head[:4] == b"OggS":

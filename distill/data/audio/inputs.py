@@ -98,7 +98,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _read(file: Path, spec: DataSpec, framed: list[str]) -> tuple[dict[str, Tensor], Tensor | None]:
-    if file.suffix in MEL_SUFFIXES:
+    if file.suffix.lower() in MEL_SUFFIXES:
         features = read_mel(file, spec)
         phase_wanted = "phase" in framed and not spec.features["phase"].optional
         if phase_wanted and "f0" in features:

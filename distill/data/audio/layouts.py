@@ -117,4 +117,11 @@ def _named(root: Path, paths: Iterable[Path]) -> list[tuple[Path, str]]:
     inner = [path.relative_to(root) for path in paths]
     count = Counter(path.with_suffix("") for path in inner)
     names = [path if count[path.with_suffix("")] > 1 else path.with_suffix("") for path in inner]
-    return [(root / path, name.as_posix()) for path, name in zip(inner, names, strict=True)]
+    return [
+        (root / path, _printable(name.as_posix())) for path, name in zip(inner, names, strict=True)
+    ]
+
+
+def _printable(name: str) -> str:
+    """Return a name that can be written as UTF-8, whatever bytes the file system has."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

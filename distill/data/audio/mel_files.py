@@ -61,7 +61,7 @@ def read_mel(path: Path, spec: DataSpec) -> dict[str, Tensor]:
 
 def _entries(path: Path) -> Mapping[str, Any]:
     try:
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             return {"mel": torch.from_numpy(np.load(path, allow_pickle=False))}
         found = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

@@ -156,7 +156,7 @@ class Preparation:
         if channels > 1:
             notes.append(f"{channels} channels, averaged")
         mono = x[:, 0] if channels == 1 else x.mean(1)
-        if rate < 0.9 * self.sample_rate:
+        if rate < self.sample_rate:
             raise UnusableError(
                 f"low rate: {rate} Hz has nothing above {rate / 2:g} Hz, wanted {self.sample_rate}"
             )

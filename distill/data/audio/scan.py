@@ -86,9 +86,14 @@ class Scan:
 def _listed(title: str, what: str, entries: Mapping[str, str]) -> list[str]:
     if not entries:
         return []
-    rows = [f"| {name} | {text} |" for name, text in list(entries.items())[:_SHOWN]]
+    rows = [f"| {_cell(name)} | {_cell(text)} |" for name, text in list(entries.items())[:_SHOWN]]
     more = [f"| and {len(entries) - _SHOWN} more | |"] if len(entries) > _SHOWN else []
     return ["", f"{title}:", "", f"| file | {what} |", "|---|---|", *rows, *more]
+
+
+def _cell(text: str) -> str:
+    """Return a text that keeps to its cell of a Markdown table."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\r", "").replace("\n", "\\n")
 
 
 def _duration(seconds: float) -> str:

@@ -1,0 +1,58 @@
+"""Numbers that users give: finite, in range, and named when they are not."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+
+def check_number(
+    name: str,
+    value: Any,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    whole: bool = False,
+    remedy: str = "",
+) -> None:
+    """Raise unless a value is a finite number in a range.
+
+    Arguments:
+        name: What users call it.
+        value: What they gave.
+        low: Least value.
+        high: Largest value.
+        above: It must be larger.
+        below: It must be smaller.
+        whole: Whether it must be a whole number.
+        remedy: A sentence with the way out, where the range does not say it.
+
+    Errors:
+        ValueError: It is not, with the range and the value.
+
+    Example:
+        >>> check_number("seed", 3, low=0, whole=True)
+        >>> check_number("learning_rate", math.nan, above=0)
+        Traceback (most recent call last):
+        ValueError: learning_rate: wanted a number above 0, got nan.
+    """
+    numeric: bool = type(value) is not bool and isinstance(value, Real)
+    good = numeric and math.isfinite(value)
+    good = good and not (whole and value != int(value))
+    good = good and (low is None or value >= low) and (high is None or value <= high)
+    good = good and (above is None or value > above) and (below is None or value < below)
+    if good:
+        return
+    bounds = [
+        f"{word} {bound:g}"
+        for word, bound in (("above", above), ("from", low), ("to", high), ("below", below))
+        if bound is not None
+    ]
+    if low is not None and high is None and below is None:
+        bounds = [f"of {low:g} or more"]
+    kind = "a whole number" if whole else "a number"
+    text = " ".join([f"{name}: wanted {kind}", *bounds])
+    raise ValueError(f"{text}, got {value!r}.{f' {remedy}' if remedy else ''}")

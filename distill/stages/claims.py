@@ -1,0 +1,109 @@
+"""What a training stage may do in its folder: begin, go on, keep, replace, or refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from distill.stages.comparing import data_difference, training_difference
+from distill.stages.folders import check_ways
+from distill.stages.manifest import COMPLETE, read_manifest
+from distill.training.checkpoint import NAME, Checkpoint, read_checkpoint
+
+
+class StaleError(ValueError):
+    """A folder holds what was made from something that has changed since."""
+
+
+def claim(
+    config: DictConfig,
+    folder: Path,
+    role: str,
+    mine: Mapping[str, Any],
+    made_from: Mapping[str, Any],
+) -> Checkpoint | None:
+    """Make sure a training stage may write; return the checkpoint to resume, if any.
+
+    Arguments:
+        config: Of the stage, for `resume` and `overwrite`.
+        folder: Of the stage; its lock is held.
+        role: `teacher`, `student` or `classifier`.
+        mine: What the stage reads of the config.
+        made_from: What it would be made from now.
+
+    Errors:
+        FileExistsError: It holds a model, and neither `resume` nor `overwrite` is set.
+        ValueError: It is to be resumed, but holds another training, or the data has changed.
+        StaleError: It is to be resumed, but its teacher has changed.
+    """
+    check_ways(config)
+    if not (folder / NAME).is_file() or config.overwrite:
+        return None
+    saved = read_checkpoint(folder)
+    if not config.resume:
+        raise FileExistsError(
+            f"{folder}: holds a {role} already{_state(folder, saved)}. Continue it with "
+            "resume=true, replace it with overwrite=true, or name another folder with run=."
+        )
+    check_resumable(folder, saved, mine, role)
+    check_data(folder, saved.made_from, made_from)
+    old, new = (made.get("teacher") for made in (saved.made_from, made_from))
+    if old and new and old != new:
+        raise StaleError(
+            f"{folder}: was distilled from another teacher than {folder.parent / 'teacher'} holds "
+            "now. Distill it again with overwrite=true, or name another run."
+        )
+    return saved
+
+
+def check_data(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Raise if data, or its split, is not what a model was trained on.
+
+    Errors:
+        ValueError: With what has changed.
+    """
+    changed = data_difference(old.get("data") or {}, new["data"])
+    if changed:
+        raise ValueError(
+            f"{folder}: the data has changed since it was trained: {changed}. Bring the data back, "
+            "or train anew with overwrite=true or another run=."
+        )
+
+
+def check_resumable(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], role: str) -> None:
+    """Raise if going on would bend the curve that a checkpoint is of.
+
+    Errors:
+        ValueError: With the first setting that differs.
+    """
+    other = training_difference(saved.config, mine, role)
+    if other:
+        raise ValueError(
+            f"{folder}: holds another training: here {other}. Resume it as it was begun (more "
+            "steps, logging, device and threads may change), or name another folder with run=."
+        )
+    steps, before = (of[f"{role}_trainer"].get("steps", 2000) for of in (mine, saved.config))
+    if steps < before:
+        raise ValueError(
+            f"{folder}: its training was begun with {role}_trainer.steps={before}, here {steps}. "
+            "Resume it with as many or more."
+        )
+
+
+def is_finished(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], role: str) -> bool:
+    """Return whether a checkpoint is the end of the training that is asked for."""
+    record = read_manifest(folder)
+    asked, had = (of[f"{role}_trainer"].get("steps", 2000) for of in (mine, saved.config))
+    if record is None:  # of a version that wrote none
+        return asked == had == saved.training.get("step") and (folder / "metrics.json").is_file()
+    return record.state == COMPLETE and asked == had
+
+
+def _state(folder: Path, saved: Checkpoint) -> str:
+    record = read_manifest(folder)
+    if record is None or record.state == COMPLETE:
+        return ""
+    return f", half trained (step {saved.training.get('step', '?')}, {record.state})"

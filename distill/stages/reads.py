@@ -1,0 +1,57 @@
+"""Which keys of the config each stage reads; it gets these and no others."""
+
+from __future__ import annotations
+
+COMMON = ("name", "run", "seed", "device", "threads", "resume", "overwrite", "trusted")
+"""Keys of every stage."""
+
+_TRAINS = ("data", "evaluation", "warmup")
+
+READS: dict[str, tuple[str, ...]] = {
+    "prepare": ("data",),
+    "teacher": (*_TRAINS, "teacher", "teacher_trainer", "likelihood"),
+    "student": (*_TRAINS, "student", "student_trainer", "student_encoder", "objective"),
+    "classifier": ("data", "evaluation", "classifier", "classifier_trainer"),
+    "sample": (
+        *("model", "input", "output", "count", "seconds", "speaker", "label", "temperature"),
+    ),
+    "evaluate": ("data", "evaluation"),
+    "export": ("exports",),
+    "benchmark": ("benchmark", "data"),
+    "stream": (
+        *("file", "input", "output", "chunk", "pace", "speaker", "label", "phase", "temperature"),
+    ),
+    "serve": ("file", "host", "port", "public", "examples", "limits"),
+}
+"""Keys beside the common ones."""
+
+COMPARED = {"student": ("teacher",)}
+"""Keys that a stage only compares with what the run was made with."""
+
+BEGINS = ("prepare", "teacher", "classifier")
+"""Stages that begin a run: what they are told of other stages is recorded for these."""
+
+PIPELINE = ("teacher", "student", "evaluate", "export", "benchmark")
+"""What `pipeline` runs, in order."""
+
+READS["pipeline"] = tuple(dict.fromkeys(key for stage in PIPELINE for key in READS[stage]))
+
+
+def keys_of(stage: str) -> tuple[str, ...]:
+    """Return every key that a stage reads.
+
+    Example:
+        >>> "student" in keys_of("pipeline"), "student" in keys_of("evaluate")
+        (True, False)
+    """
+    return (*COMMON, *READS[stage], *COMPARED.get(stage, ()))
+
+
+def readers_of(key: str) -> list[str]:
+    """Return the stages that read a key.
+
+    Example:
+        >>> readers_of("objective")
+        ['student', 'pipeline']
+    """
+    return [stage for stage in READS if key in READS[stage]]

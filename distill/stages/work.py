@@ -1,0 +1,133 @@
+"""A stage at work in its folder: alone there, and leaving a record of how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from distill.files import sweep, write_text
+from distill.interruption import Interrupted
+from distill.stages.manifest import COMPLETE, FAILED, STOPPED, Manifest, read_manifest
+from distill.stages.manifest import NAME as MANIFEST
+from distill.training.checkpoint import NAME as CHECKPOINT
+
+_LOCK = ".lock"
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock, so that no other process works there.
+
+    Errors:
+        BlockingIOError: Another one does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        held = read_manifest(folder)
+        who = f"process {held.process.get('pid')}" if held and held.process else "a process"
+        raise BlockingIOError(
+            f"{folder}: another distill ({who}) is at work there. Wait for it, or name another "
+            "folder with run=."
+        ) from None
+    try:
+        sweep(folder)
+        yield
+    finally:
+        lock.release()
+
+
+class Work:
+    """What a stage says of its work, for the record.
+
+    Attributes:
+        manifest: The record.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder, self.manifest = folder, manifest
+
+    def made(self, **entries: Any) -> None:
+        """Note what was made."""
+        self.manifest.made |= entries
+
+
+@contextmanager
+def recorded(
+    folder: Path,
+    stage: str,
+    config: Mapping[str, Any],
+    made_from: Mapping[str, Any],
+    resumed: bool = False,
+) -> Iterator[Work]:
+    """Record a stage's work from beginning to end; the caller holds the folder's lock.
+
+    While it runs, the record says so, and a killed stage is known by it. Where it fails before
+    it has replaced anything, the old record comes back. TensorBoard's old curves go once there are
+    new results, and new ones go where there are none.
+
+    Arguments:
+        folder: The stage's.
+        stage: Its name.
+        config: What it reads.
+        made_from: See `Manifest`.
+        resumed: Whether it goes on with what is there.
+    """
+    old = (folder / MANIFEST).read_text("utf-8") if (folder / MANIFEST).is_file() else None
+    before, curves = _results(folder), _curves(folder)
+    work = Work(folder, Manifest.begin(stage, config, made_from))
+    work.manifest.write(folder)
+    try:
+        yield work
+        work.manifest.end(COMPLETE)
+    except Interrupted as signal:
+        work.manifest.end(STOPPED, str(signal))
+        raise
+    except BaseException as error:
+        work.manifest.end(FAILED, " ".join(f"{type(error).__name__}: {error}".split())[:300])
+        raise
+    finally:
+        replaced = _results(folder) != before or work.manifest.state == COMPLETE
+        if not resumed:
+            _remove(curves if replaced else [p for p in _curves(folder) if p not in curves])
+        if replaced or old is None or resumed:
+            work.manifest.write(folder)
+        else:
+            write_text(folder / MANIFEST, old)
+
+
+def numbers_of(folder: Path) -> dict[str, float]:
+    """Return the `metrics.json` of a finished stage, empty where there is none."""
+    try:
+        return json.loads((folder / "metrics.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _results(folder: Path) -> list[tuple[int, int] | None]:
+    """Return what tells whether checkpoint and numbers are still the same files."""
+    found: list[tuple[int, int] | None] = []
+    for name in (CHECKPOINT, "metrics.json"):
+        try:
+            stat = os.stat(folder / name)
+            found.append((stat.st_ino, stat.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    return found
+
+
+def _curves(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("events.out.tfevents.*"))
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,45 @@
+"""Sweeps have a folder a job, and paths are typed as they are."""
+
+from __future__ import annotations
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from distill.cli.quoting import readable
+from distill.cli.recorded import recorded
+from distill.cli.sweeps import job_folder, swept_keys
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["table (1).csv", "josé.csv", "~/x.csv", "a=b.csv", "a b", "it's.csv", "日本.csv", "a&b;c.csv"],
+)
+def test_a_path_needs_no_quotes_of_its_own(value):
+    (text,) = readable([f"data.path={value}"])
+    parsed = OverridesParser.create().parse_override(text).value()
+    assert getattr(parsed, "text", parsed) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["a=[1,2]", "a='b c'", "a={b:1}", "seed=1,2", "+a=b", "~a", "a=[1"]
+)
+def test_what_can_be_read_or_is_no_plain_value_stays(text):
+    assert readable([text]) == [text]
+
+
+def test_a_job_of_a_sweep_has_a_folder_unless_its_run_names_one():
+    assert swept_keys(["seed=0,1", "run=r"]) == ["seed"]
+    assert swept_keys(["seed=0,1", "run=a,b"]) == []
+    assert swept_keys(["experiment=moons,rings"]) == []
+    assert swept_keys(["experiment=moons,rings", "run=r"]) == ["experiment"]
+    names = {job_folder("r", ["a"], [f"a=[{i},2]"]) for i in range(3)}
+    assert len(names) == 3
+    assert all("[" not in name for name in names)
+
+
+def test_a_quoted_run_is_found(tmp_path):
+    run = tmp_path / "mine (1)"
+    (run / "teacher").mkdir(parents=True)
+    (run / "teacher" / "overrides.json").write_text('["experiment=moons"]')
+    for text in (f"run='{run}'", *readable([f"run={run}"])):
+        assert recorded("student", [text]) == ["experiment=moons"]

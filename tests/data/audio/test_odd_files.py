@@ -1,0 +1,98 @@
+"""Odd files: read where they can be, left out by name where they can't."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from distill.data.audio import AudioCorpus
+from distill.data.audio.files import UnusableError, audio_files, read
+from distill.data.audio.layouts import AnyFolder
+from distill.data.audio.scan import Scan
+
+SOUND = 0.1 * np.random.default_rng(0).normal(size=33_075)
+
+
+def test_a_streamed_flac_of_unknown_length_has_all_its_samples(tmp_path):
+    soundfile.write(tmp_path / "a.flac", SOUND, 22_050)
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    content[21] &= 0xF0  # the 36 bits of STREAMINFO that count the samples
+    content[22:26] = bytes(4)
+    (tmp_path / "b.flac").write_bytes(content)
+    whole, streamed = (read(tmp_path / name) for name in ("a.flac", "b.flac"))
+    assert len(streamed.samples) == 33_075
+    assert np.array_equal(whole.samples, streamed.samples)
+
+
+def made(path: Path, kind: str) -> Path:
+    """Write a file that is broken, though libsndfile would read it."""
+    if kind == "aiff":
+        path = path.with_suffix(".aiff")
+        soundfile.write(path, SOUND, 8000, "PCM_16")
+        path.write_bytes(path.read_bytes()[:-20_000])
+    elif kind == "adpcm":
+        soundfile.write(path, SOUND, 8000, "IMA_ADPCM")
+    elif kind == "scale":
+        soundfile.write(path, 32768 * SOUND, 8000, "FLOAT")
+    else:
+        soundfile.write(path, np.full(8000, 0.5), 8000, "PCM_16")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("aiff", "truncated: "),
+        ("adpcm", "4-bit"),
+        ("scale", "beyond full scale"),
+        ("constant", "constant: every sample is 0.5"),
+    ],
+)
+def test_what_is_broken_is_left_out_with_its_reason(tmp_path, kind, says):
+    path = made(tmp_path / "a.wav", kind)
+    with pytest.raises(UnusableError, match=says):
+        read(path)
+
+
+@pytest.mark.parametrize("rate", [20_000, 21_000])
+def test_no_rate_is_ever_raised(tmp_path, rate):
+    soundfile.write(tmp_path / "low.wav", SOUND, rate, "PCM_16")
+    for i in range(3):
+        soundfile.write(tmp_path / f"{i}.wav", SOUND, 22_050, "PCM_16")
+    data = AudioCorpus(str(tmp_path), cache=None, conditions=[])
+    assert f"low rate: {rate} Hz" in data.scan.rejects["low"]
+    assert data.scan.metrics["clips"] == 3
+
+
+def test_linked_folders_are_followed_and_loops_cut(tmp_path):
+    (tmp_path / "there" / "ann").mkdir(parents=True)
+    soundfile.write(tmp_path / "there" / "ann" / "a.WAV", SOUND, 8000, format="WAV")
+    (tmp_path / "corpus").mkdir()
+    (tmp_path / "corpus" / "speaker").symlink_to(tmp_path / "there" / "ann")
+    (tmp_path / "there" / "ann" / "loop").symlink_to(tmp_path / "corpus")
+    (found,) = audio_files(tmp_path / "corpus")
+    assert found == tmp_path / "corpus" / "speaker" / "a.WAV"
+    ((source,), _) = AnyFolder().sources(tmp_path / "corpus")
+    assert (source.speaker, source.name) == ("speaker", "speaker/a")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes on posix only")
+def test_a_name_that_is_not_utf8_is_read(tmp_path):
+    soundfile.write(tmp_path / "a.wav", SOUND, 8000)
+    try:
+        os.rename(os.fsencode(tmp_path / "a.wav"), os.fsencode(tmp_path) + b"/\xe9.wav")
+    except OSError:
+        pytest.skip("this file system wants UTF-8")
+    ((source,), _) = AnyFolder().sources(tmp_path)
+    assert source.name == "\\xe9"
+    assert len(read(source.path).samples) == len(SOUND)
+
+
+def test_names_keep_to_their_cell_of_the_report():
+    scan = Scan(rejects={"a|b\nc": "odd"})
+    scan.add("d", 1.0, {"rate": 8000})
+    assert "| a\\|b\\nc | odd |" in scan.table()
