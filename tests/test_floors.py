@@ -14,6 +14,7 @@ FLOORS = {
     "errors": 0,
     "contract": 0,
     "configure": 0,
+    "trust": 0,
     "bijectors": 0,
     "distributions": 0,
     "networks": 0,
