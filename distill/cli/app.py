@@ -85,7 +85,7 @@ def _run(stage: str, words: list[str], show: bool) -> int:
         from distill.cli.overrides import checked
         from distill.cli.recorded import recorded
 
-        overrides = [*recorded(stage, overrides), *overrides]
+        overrides = [*recorded(stage, overrides, own), *overrides]
         overrides = checked(stage, overrides, given.config_dir, given.multirun)
     return _under_hydra(stage, [*flags, *overrides], show)
 
