@@ -13,6 +13,7 @@ from distill.export.backend import Backend
 from distill.export.exported import Exported
 from distill.export.graph import SamplingGraph
 from distill.export.metadata import METADATA, Metadata, foreign
+from distill.export.onnx_check import check_onnx
 from distill.export.quiet import quiet
 
 
@@ -56,6 +57,7 @@ class ONNX(Backend):
     def load(self, path: str | Path) -> Exported:
         """Read an `.onnx` that `write` wrote."""
         content = Path(path).read_bytes()
+        check_onnx(content, path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads or torch.get_num_threads()
         options.log_severity_level = 3
