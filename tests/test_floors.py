@@ -15,6 +15,7 @@ FLOORS = {
     "contract": 0,
     "configure": 0,
     "trust": 0,
+    "functional": 0,
     "bijectors": 0,
     "distributions": 0,
     "networks": 0,

@@ -122,6 +122,7 @@ def coupling_flow(
     norm: str = "none",
     base: Base | None = None,
     recompute: bool = False,
+    drawn: bool = False,
 ) -> Flow:
     """Build a Real-NVP (affine) or NICE (shift) flow: parallel in both directions.
 
@@ -134,6 +135,8 @@ def coupling_flow(
         norm: `none`, `batch` or `act`.
         base: Distribution of the noise.
         recompute: Trade time for memory in training.
+        drawn: It is trained by its own draws, as a student, so `norm=batch` normalizes on the way
+            from noise to data.
 
     Source: Dinh et al., 2016, arXiv 1605.08803.
 
@@ -150,7 +153,7 @@ def coupling_flow(
         change = transform()
         inputs = len(kept) + (encoder.channels if encoder else 0)
         network = MLP(inputs, len(changed) * change.parameters_per_site, hidden)
-        stack += [Coupling(sites, network, change, mask, i), *_norm(norm, sites, backwards=True)]
+        stack += [Coupling(sites, network, change, mask, i), *_norm(norm, sites, not drawn)]
     return Flow(Chain([*stack, _standardize(spec)], recompute), spec, base, encoder)
 
 
