@@ -12,6 +12,7 @@ from distill.export.exported import Exported
 from distill.export.graph import SamplingGraph
 from distill.export.lean import make_lean
 from distill.export.metadata import config_digest
+from distill.export.sidecar import sidecar
 from distill.export.verify import Limit, Verification, verify
 from distill.models import Flow
 
@@ -76,7 +77,8 @@ def accept(
 ) -> tuple[Path, Verification]:
     """Write a model, load it again, and keep the file only if it computes what the model does.
 
-    The report lies beside it, `student.onnx.json` for `student.onnx`.
+    Beside it lies what a loader in any language needs, and the report: `student.onnx.json` for
+    `student.onnx`, see `sidecar`.
 
     Arguments:
         backend: The format.
@@ -93,9 +95,13 @@ def accept(
     path = folder / f"student{backend.suffix}"
     draft = backend.write(model, folder / f"unverified{backend.suffix}", config)
     try:
-        report = verify(backend.load(draft), model, backend.name, limit=limit or backend.limit)
+        exported = backend.load(draft)
+        report = verify(exported, model, backend.name, limit=limit or backend.limit)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    path.with_name(f"{path.name}.json").write_text(json.dumps(report.to_dict(), indent=2) + "\n")
+    beside = sidecar(path.name, exported.metadata, report)
+    path.with_name(f"{path.name}.json").write_text(
+        json.dumps(beside, indent=2) + "\n", encoding="utf-8"
+    )
     return path, report
