@@ -78,7 +78,7 @@ def config(app: object, limits: Limits, layout: FrameLayout) -> uvicorn.Config:
         ws_per_message_deflate=False,
         http=connections(limits),
         timeout_keep_alive=max(1, math.ceil(limits.head)),
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=1,
     )
 
 
