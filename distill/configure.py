@@ -10,7 +10,7 @@ import hydra.utils
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
-_KNOWN = ("distill", "torch")
+from distill.trust import check_config
 
 
 def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> Any:
@@ -18,21 +18,29 @@ def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> An
 
     Arguments:
         config: A node, or plain containers.
-        trusted: For configs that came out of a file: packages, beside `distill` and `torch`, whose
-            classes may be built. `None` trusts every target, as for the user's own command line.
+        trusted: For configs that came out of a file: the user's own packages, whose classes may be
+            built beside those of `distill.trust.ALLOWED`. `None` trusts every target, as for the
+            user's own command line.
         extra: More arguments for the constructor.
 
     Errors:
-        ValueError: A target of a package that is not trusted; what the constructor itself raises.
+        ValueError: A target that a file may not name; what the constructor itself raises.
 
     Example:
         >>> build({"_target_": "distill.bijectors.Shift"})
         Shift()
     """
     if OmegaConf.is_config(config):
+        if trusted is not None:
+            check_config(OmegaConf.to_container(config), _plain(trusted))
         config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     if trusted is not None:
-        _check_targets(config, (*_KNOWN, *trusted))
+        check_config(config, _plain(trusted))
+    if trusted is not None and not (isinstance(config, Mapping) and "_target_" in config):
+        raise ValueError(
+            f"A saved config wanted a mapping with a _target_ to build, got {str(config)[:80]!r}. "
+            "Train again, or restore the file."
+        )
     try:
         if not extra:
             return hydra.utils.instantiate(config, _convert_="all")
@@ -49,26 +57,5 @@ def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> An
         raise ValueError(str(error).replace("\n", " ")) from error
 
 
-def _check_targets(config: Any, trusted: Sequence[str]) -> None:
-    if isinstance(config, Mapping):
-        target = config.get("_target_")
-        if target is not None:
-            _check_target(str(target), trusted)
-        for value in config.values():
-            _check_targets(value, trusted)
-    elif isinstance(config, list | tuple):
-        for value in config:
-            _check_targets(value, trusted)
-
-
-def _check_target(target: str, trusted: Sequence[str]) -> None:
-    package = target.split(".")[0]
-    home = package
-    if package in trusted:
-        # A dotted path may lead through a module's imports to somewhere else.
-        home = (getattr(hydra.utils.get_object(target), "__module__", None) or "").split(".")[0]
-    if home not in trusted:
-        raise ValueError(
-            f"The saved config wants to build {target!r}, which is not of a trusted package "
-            f"({', '.join(trusted)}). If it is your own, name its package: trusted=[{package}]."
-        )
+def _plain(trusted: Any) -> Any:
+    return OmegaConf.to_container(trusted) if OmegaConf.is_config(trusted) else trusted

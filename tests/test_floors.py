@@ -17,6 +17,8 @@ FLOORS = {
     "checks": 0,
     "interruption": 0,
     "configure": 0,
+    "trust": 0,
+    "functional": 0,
     "bijectors": 0,
     "distributions": 0,
     "networks": 0,

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from distill.bijectors.base import Bijector, check_sites
 from distill.contract import Context
+from distill.functional import is_transformed
 
 
 class BatchNorm(Bijector):
@@ -18,8 +19,8 @@ class BatchNorm(Bijector):
     in evaluation the two are exact inverses and a density is a density. A student, which trains
     noise to data, uses `Inverse(BatchNorm(sites))`.
 
-    A layer computed a second time for the backward pass (recomputation) does not count its batch
-    twice.
+    The running statistics are left alone by a batch that is not finite, inside `torch.func`, and
+    when a layer is computed a second time for the backward pass (recomputation).
 
     Arguments:
         sites: T.
@@ -69,7 +70,7 @@ class BatchNorm(Bijector):
                     "batch, or eval()."
                 )
             mean, var = x.mean(0), x.var(0, correction=0)
-            if not _in_backward_pass():
+            if not (_in_backward_pass() or is_transformed()):
                 self._track(mean.detach(), x.detach().var(0))
         else:
             mean, var = self.running_mean, self.running_var
@@ -78,8 +79,10 @@ class BatchNorm(Bijector):
 
     @torch.no_grad()
     def _track(self, mean: Tensor, unbiased_var: Tensor) -> None:
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(unbiased_var, self.momentum)
+        # One batch that is not finite would spoil the statistics for good.
+        finite = (mean + unbiased_var).isfinite().all()
+        self.running_mean.lerp_(torch.where(finite, mean, self.running_mean), self.momentum)
+        self.running_var.lerp_(torch.where(finite, unbiased_var, self.running_var), self.momentum)
 
 
 def _in_backward_pass() -> bool:

@@ -77,7 +77,7 @@ class Coupling(Bijector):
         raw = self.network(seen)
         raw = raw.unflatten(1, (len(self.changed), self.transform.parameters_per_site))
         new, log_det = change(value[:, self.changed], raw)
-        zeros = torch.zeros_like(value)
+        zeros = torch.zeros_like(value, dtype=log_det.dtype)
         return value.index_copy(1, self.changed, new), zeros.index_copy(1, self.changed, log_det)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from distill.functional import at_least_single
+
 
 class Transform(nn.Module):
     """An invertible map of each site by itself, with `parameters` numbers per site.
@@ -66,7 +68,7 @@ class Affine(Transform):
 
     def loc_and_log_scale(self, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Split raw parameters into location and log-scale."""
-        loc, raw_scale = raw.unbind(-1)
+        loc, raw_scale = at_least_single(raw).unbind(-1)
         if self.bound is not None:
             raw_scale = self.bound * torch.tanh(raw_scale / self.bound)
         return loc, raw_scale + self.log_scale
@@ -74,12 +76,12 @@ class Affine(Transform):
     def forward(self, u: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Return `u * exp(log_scale) + loc` and the log-scale."""
         loc, log_scale = self.loc_and_log_scale(raw)
-        return torch.addcmul(loc, u, log_scale.exp()), log_scale
+        return like(torch.addcmul(loc, u, log_scale.exp()), u), log_scale
 
     def inverse(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Return `(x - loc) * exp(-log_scale)` and minus the log-scale."""
         loc, log_scale = self.loc_and_log_scale(raw)
-        return (x - loc) * (-log_scale).exp(), -log_scale
+        return like((x - loc) * (-log_scale).exp(), x), -log_scale
 
 
 class Shift(Transform):
@@ -96,3 +98,8 @@ class Shift(Transform):
     def inverse(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Return `x - raw` and zeros."""
         return x - raw[..., 0], torch.zeros_like(x)
+
+
+def like(value: Tensor, given: Tensor) -> Tensor:
+    """Return a value in the precision of what it was made from, where that is half of float32's."""
+    return value.to(given.dtype) if given.dtype in (torch.bfloat16, torch.float16) else value

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distill.bijectors.elementwise import Transform
+from distill.bijectors.elementwise import Transform, like
+from distill.functional import at_least_single
 
 
 class RationalQuadraticSpline(Transform):
@@ -56,26 +57,29 @@ class RationalQuadraticSpline(Transform):
 
     def forward(self, u: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate the spline."""
+        raw = at_least_single(raw)
         inside, clipped, u0, w, x0, h, d0, d1 = self._find_bin(u, raw, side=0)
-        s, xi = h / w, (clipped - u0) / w
+        # Rounding may leave the bin, where the slope's logarithm has no value.
+        s, xi = h / w, ((clipped - u0) / w).clamp(0, 1)
         rest = xi * (1 - xi)
         denominator = s + (d0 + d1 - 2 * s) * rest
         x = x0 + h * (s * xi.square() + d0 * rest) / denominator
         log_det = _log_slope(s, d0, d1, xi, rest, denominator)
-        return torch.where(inside, x, u), torch.where(inside, log_det, 0.0)
+        return torch.where(inside, like(x, u), u), torch.where(inside, log_det, 0.0)
 
     def inverse(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Solve the spline: one quadratic equation in the bin that holds `x`."""
+        raw = at_least_single(raw)
         inside, clipped, u0, w, x0, h, d0, d1 = self._find_bin(x, raw, side=1)
         s, y = h / w, clipped - x0
         bend = y * (d0 + d1 - 2 * s)
         a, b, c = h * (s - d0) + bend, h * d0 - bend, -s * y
         # The root in [0, 1], in the form that has no cancellation.
-        xi = 2 * c / (-b - (b.square() - 4 * a * c).clamp_min(0).sqrt())
+        xi = (2 * c / (-b - (b.square() - 4 * a * c).clamp_min(0).sqrt())).clamp(0, 1)
         rest = xi * (1 - xi)
         denominator = s + (d0 + d1 - 2 * s) * rest
         log_det = _log_slope(s, d0, d1, xi, rest, denominator)
-        return torch.where(inside, u0 + xi * w, x), torch.where(inside, -log_det, 0.0)
+        return torch.where(inside, like(u0 + xi * w, x), x), torch.where(inside, -log_det, 0.0)
 
     def _find_bin(self, value: Tensor, raw: Tensor, side: int) -> tuple[Tensor, ...]:
         """Return each value's bin; `side` says whether values lie on the noise or the data axis."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from distill.bijectors.base import Bijector, State, check_sites, needs_whole_values
 from distill.contract import Context
+from distill.functional import is_transformed
 
 
 class Standardize(Bijector):
@@ -108,7 +109,7 @@ class ActNorm(Bijector):
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Undo scale and shift; the first training batch sets them."""
         check_sites(self, x, len(self.loc))
-        if self.training and not self.started:
+        if self.training and not self.started and not is_transformed() and x.isfinite().all():
             with torch.no_grad():
                 self.loc.copy_(x.mean(0))
                 self.log_scale.copy_(x.std(0, correction=0).clamp_min(1e-6).log())

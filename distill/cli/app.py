@@ -92,7 +92,9 @@ def _run(stage: str, words: list[str], show: bool) -> int:
 
     typed = readable(typed)
     refuse_useless(stage, typed)
-    overrides = checked(stage, [*recorded(stage, typed), *typed], given.config_dir, given.multirun)
+    overrides = checked(
+        stage, [*recorded(stage, typed, own), *typed], given.config_dir, given.multirun
+    )
     if given.cfg == "job" and not given.package and not given.multirun:
         from distill.cli.reading import printed
 

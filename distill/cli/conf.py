@@ -46,7 +46,7 @@ def defaults(config: str) -> dict[str, str | None]:
     Arguments:
         config: Its name, for a stage's primary config that of the stage.
     """
-    content = yaml.safe_load((config_dir() / f"{config}.yaml").read_text("utf-8")) or {}
+    content = yaml.safe_load((config_dir() / f"{config}.yaml").read_text(encoding="utf-8")) or {}
     chosen: dict[str, str | None] = {}
     for entry in content.get("defaults", []):
         if isinstance(entry, str) and entry != "_self_":

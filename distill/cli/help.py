@@ -103,4 +103,4 @@ def _docstring(stage: str) -> str:
     path = Path(distill.__file__).parent / "stages" / f"{stage}.py"
     if not path.is_file():
         return ""
-    return inspect.cleandoc(ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "")
+    return inspect.cleandoc(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")

@@ -34,9 +34,9 @@ COMMON = {
     "seed": Common(int, "makes a run reproducible; 0 by default"),
     "device": Common(str, "auto (default), cpu or cuda"),
     "threads": Common(int | None, "CPU threads, all by default; small networks want 1"),
-    "trusted": Common(list[str], "packages, as in [mine], whose classes a checkpoint may name"),
     "resume": Common(bool, "true: continue what the run folder holds"),
     "overwrite": Common(bool, "true: replace it"),
+    "trusted": Common(list[str], "packages of your own that a checkpoint may build from"),
 }
 
 
@@ -65,6 +65,11 @@ def checked(
         rest.append(f"hydra.searchpath=[{Path(folder).resolve().as_uri()}]")
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         config = compose(stage, rest)
+    if config.trusted:
+        raise ValueError(
+            f"trusted: a config file sets it to {list(config.trusted)}, and only the command line "
+            "may. Take it out of the file, and say trusted=[...] yourself."
+        )
     return [
         _check(config, override, text, known, multirun) if is_plain else text
         for override, text, is_plain in zip(parsed, texts, plain, strict=True)

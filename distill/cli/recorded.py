@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,16 +11,22 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
 from hydra.errors import HydraException
 
+from distill.cli.conf import config_dir, groups
+from distill.cli.replayable import replayable
+
 READERS = ("student", "evaluate", "export", "benchmark", "sample")
 _OWN = ("run", "seed", "resume", "overwrite", "device", "threads")
 
 
-def recorded(stage: str, overrides: Sequence[str]) -> list[str]:
+def recorded(stage: str, overrides: Sequence[str], own: Sequence[Path] = ()) -> list[str]:
     """Return the overrides that a run's training stage was given, less those said now.
+
+    Only what `replayable` lets through is taken up; what else the file holds is named on stderr.
 
     Arguments:
         stage: The stage that is to run; one that starts a run takes up nothing.
         overrides: What the command line says now. An `experiment=` starts afresh.
+        own: The user's own config folders, whose options count as known.
 
     Example:
         >>> recorded("evaluate", ["run=no/such/run"])
@@ -31,13 +38,21 @@ def recorded(stage: str, overrides: Sequence[str]) -> list[str]:
     root = Path(said["run"]).expanduser()
     for folder in (root / "student", root / "teacher", root):
         try:
-            texts = json.loads((folder / "overrides.json").read_text("utf-8"))
+            texts = json.loads((folder / "overrides.json").read_text(encoding="utf-8"))
             break
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
     else:
         return []
-    return [text for text in texts if _key(text) not in (*said, *_OWN) and not _within(text, said)]
+    kept, left = replayable(texts, groups([config_dir(), *own]))
+    unsaid = [text for text in left if _key(text) not in (*said, *_OWN)]
+    if unsaid:
+        print(
+            f"{folder / 'overrides.json'}: not taken up, since a file may not say it: "
+            f"{', '.join(unsaid)[:200]}. Say it again if you mean it.",
+            file=sys.stderr,
+        )
+    return [text for text in kept if _key(text) not in (*said, *_OWN) and not _within(text, said)]
 
 
 def _key(text: str) -> str:

@@ -112,7 +112,7 @@ class AOTI(WithBFloat16):
 def cpu() -> tuple[str, ...]:
     """Return the machine's kind, and the instruction sets that compiled code may use."""
     try:
-        text = Path("/proc/cpuinfo").read_text("utf-8")
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
     line = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)

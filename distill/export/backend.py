@@ -11,6 +11,7 @@ from distill.export.exported import Exported
 from distill.export.graph import SamplingGraph
 from distill.export.lean import make_lean
 from distill.export.metadata import config_digest
+from distill.export.sidecar import sidecar
 from distill.export.verify import Limit, Verification, verify
 from distill.files import atomic_write, write_json
 from distill.models import Flow
@@ -73,7 +74,8 @@ def accept(
 ) -> tuple[Path, Verification]:
     """Write a model, load it again, and keep the file only if it computes what the model does.
 
-    The report lies beside it, `student.onnx.json` for `student.onnx`.
+    Beside it lies what a loader in any language needs, and the report: `student.onnx.json` for
+    `student.onnx`, see `sidecar`.
 
     Arguments:
         backend: The format.
@@ -88,6 +90,8 @@ def accept(
     path = Path(folder) / f"student{backend.suffix}"
     with atomic_write(path) as draft:
         backend.write(model, draft, config)
-        report = verify(backend.load(draft), model, backend.name, limit=limit or backend.limit)
-    write_json(path.with_name(f"{path.name}.json"), report.to_dict())
+        exported = backend.load(draft)
+        report = verify(exported, model, backend.name, limit=limit or backend.limit)
+    beside = sidecar(path.name, exported.metadata, report)
+    write_json(path.with_name(f"{path.name}.json"), beside)
     return path, report

@@ -35,8 +35,8 @@ class Filtered:
     ) -> tuple[Tensor, Tensor, State]:
         """Return samples, log-prob and the state, whose last tensor holds the last samples."""
         e, log_prob, after = self.run(noise, features, state[:-1])
-        arrays = (value.numpy() for value in (e, *after[-2:], state[-1]))
-        x, past = synthesize(*arrays)
+        coefficients, gain = after[-2:]
+        x, past = synthesize(e.numpy(), coefficients.numpy(), gain.numpy(), state[-1].numpy())
         return torch.from_numpy(x), log_prob, (*after[:-2], torch.from_numpy(past))
 
 

@@ -54,7 +54,8 @@ class SamplingGraph(nn.Module):
         plain = describe(self.model)  # its weights as the model has them, not as they are folded
         _fold(self.model)
         self._encoded = 0
-        if plain.streams and isinstance(self.model.encoder, ChunkedEncoder):
+        encoder: object = self.model.encoder
+        if plain.streams and isinstance(encoder, ChunkedEncoder):
             self._encoded = _encoder_states(self.model, plain)
         self.metadata = replace(plain, state=_layout(self.model, plain, self._encoded))
         _check_names(self.metadata)

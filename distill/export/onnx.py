@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import onnxruntime
@@ -13,7 +14,13 @@ from distill.export.backend import Backend
 from distill.export.exported import Exported
 from distill.export.graph import SamplingGraph
 from distill.export.metadata import METADATA, Metadata, foreign
+from distill.export.onnx_check import check_onnx, name_axes
 from distill.export.quiet import quiet
+
+OPSET = 18
+"""What torch writes without conversion; every ONNX Runtime since 1.14 reads it."""
+_OPSETS = range(18, 24)
+_PLACE = re.compile(r"/\S*onnxruntime\S* [^()]*\([^()]*\)( const)? ")  # where in its source
 
 
 class ONNX(Backend):
@@ -21,18 +28,27 @@ class ONNX(Backend):
 
     Inputs are named `noise`, after the features, and `state.*`; outputs `x`, `log_prob` and
     `next.*`, the state of the next chunk, or, before a filter, `excitation`, `log_prob`, `next.*`,
-    `coefficients` and `gain`. The metadata lies in the model's `metadata_props` under
-    `distill`, as JSON: see `Metadata`.
+    `coefficients` and `gain`. Their axes are called `batch`, `frames` and `samples`. The metadata
+    lies in the model's `metadata_props` under `distill`, as JSON: see `Metadata`.
 
     Arguments:
-        opset: Version of the operator set.
+        opset: Version of the operator set, 18 to 23. ONNX Runtime reads 21 from its version 1.20
+            on, the oldest that this package works with, and 23 from 1.23 on.
         threads: Threads of the runtime; as many as torch uses by default.
+
+    Errors:
+        ValueError: Another opset; when loading, one that this runtime does not read.
     """
 
     name = "onnx"
     suffix = ".onnx"
 
-    def __init__(self, opset: int = 23, threads: int | None = None) -> None:
+    def __init__(self, opset: int = OPSET, threads: int | None = None) -> None:
+        if opset not in _OPSETS:
+            raise ValueError(
+                f"export.opset: wanted {_OPSETS[0]} to {_OPSETS[-1]}, got {opset}. Leave it at "
+                f"{OPSET} unless your runtime is known to read another."
+            )
         self.opset = opset
         self.threads = threads
 
@@ -56,11 +72,20 @@ class ONNX(Backend):
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()
         program.model.metadata_props[METADATA] = metadata.to_json()
-        program.save(path, external_data=False)
+        proto = program.model_proto
+        (written,) = (entry.version for entry in proto.opset_import if not entry.domain)
+        if written != self.opset:
+            raise ValueError(
+                f"export.opset: wanted {self.opset}, and torch could only write {written} of this "
+                f"model. Use opset={written}."
+            )
+        name_axes(proto, metadata)
+        path.write_bytes(proto.SerializeToString())
 
     def load(self, path: str | Path) -> Exported:
         """Read an `.onnx` that `write` wrote."""
         content = Path(path).read_bytes()
+        check_onnx(content, path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads or torch.get_num_threads()
         options.log_severity_level = 3
@@ -69,8 +94,11 @@ class ONNX(Backend):
                 content, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            why = " ".join(str(error).split())[:120]
-            raise foreign(path, f"ONNX Runtime can't read it ({why})") from None
+            why = _PLACE.sub("", " ".join(str(error).split()))[:300]
+            raise ValueError(
+                f"{path}: ONNX Runtime {onnxruntime.__version__} refuses it: {why}. Export it "
+                f"again with opset={OPSET}, or install a newer onnxruntime."
+            ) from None
         properties = session.get_modelmeta().custom_metadata_map
         if METADATA not in properties:
             raise foreign(path, "it carries no metadata of this package")

@@ -11,7 +11,7 @@ import onnx
 
 from distill.export.graph import SamplingGraph
 from distill.export.metadata import METADATA
-from distill.export.onnx import ONNX
+from distill.export.onnx import ONNX, OPSET
 from distill.export.verify import Limit
 
 _NARROW = 16
@@ -34,7 +34,9 @@ class ONNXInt8(ONNX):
     name = "onnx int8"
     suffix = ".int8.onnx"
 
-    def __init__(self, decibels: float = 30.0, opset: int = 23, threads: int | None = None) -> None:
+    def __init__(
+        self, decibels: float = 30.0, opset: int = OPSET, threads: int | None = None
+    ) -> None:
         super().__init__(opset, threads)
         self.limit = Limit(decibels=decibels)
 

@@ -17,6 +17,7 @@ from distill.export.bfloat16 import WithBFloat16
 from distill.export.exported import Exported
 from distill.export.graph import SamplingGraph
 from distill.export.metadata import Metadata, foreign
+from distill.export.operators import is_known_operator
 from distill.export.quiet import quiet
 
 _METADATA = "distill.json"
@@ -26,7 +27,6 @@ _MEMBERS = re.compile(
     r"|data/sample_inputs/model\.pt|extra/distill\.json"
     r"|archive_format|archive_version|byteorder|\.data/\w+"
 )
-_TARGETS = re.compile(r"(torch\.ops\.aten|_operator)\.\w+(\.\w+)?")
 # torch evaluates these. A name in capitals is a class of sympy: no function can be called.
 _SYMBOL = re.compile(r"Symbol\('\w+'(, \w+=\w+)*\)")
 _EXPRESSION = re.compile(r"([A-Z][A-Za-z]*\(|\w+(?![\w(])|[\s+*/(),<>=-])*")
@@ -86,6 +86,8 @@ def _inspect(content: bytes, path: str | Path) -> Metadata:
     """Check every part of an archive without unpickling anything, and return its metadata."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if any(member.compress_type for member in archive.infolist()):
+                raise foreign(path, "its parts are compressed, as torch never writes them")
             if archive.testzip() is not None:
                 raise foreign(path, "it is damaged")
             parts = {name.partition("/")[2]: name for name in archive.namelist()}
@@ -110,7 +112,7 @@ def _inspect(content: bytes, path: str | Path) -> Metadata:
 
 
 def _check(value: Any, path: str | Path) -> None:
-    """Refuse pickled tensors, objects, operators outside aten, and expressions with calls."""
+    """Refuse pickled tensors, objects, operators that are not ours, and expressions with calls."""
     if isinstance(value, list):
         for item in value:
             _check(item, path)
@@ -119,11 +121,16 @@ def _check(value: Any, path: str | Path) -> None:
     if value.get("use_pickle") or str(value.get("path_name", "")).startswith("custom"):
         raise foreign(path, "it holds a pickle")
     target, expression = value.get("target"), value.get("expr_str")
-    if isinstance(target, str) and "inputs" in value and not _TARGETS.fullmatch(target):
-        raise foreign(path, f"it calls {target}")
+    if "inputs" in value and target is not None and not is_known_operator(str(target)):
+        raise foreign(path, f"it calls {str(target)[:80]}")
+    for node in value["nodes"] if isinstance(value.get("nodes"), list) else []:
+        if not isinstance(node, dict) or not isinstance(node.get("target"), str):
+            raise foreign(path, "it holds a step without an operator")
+        if not is_known_operator(node["target"]):
+            raise foreign(path, f"it calls {node['target'][:80]}")
     plain = _SYMBOL.sub("0", expression) if isinstance(expression, str) else ""
     if "__" in plain or not _EXPRESSION.fullmatch(plain):
-        raise foreign(path, f"it holds the expression {expression!r}")
+        raise foreign(path, f"it holds the expression {str(expression)[:80]!r}")
     for item in value.values():
         _check(item, path)
 

@@ -130,6 +130,7 @@ def coupling_flow(
     base: Base | None = None,
     recompute: bool = False,
     outer: Callable[[DataSpec], Bijector] | None = None,
+    drawn: bool = False,
 ) -> Flow:
     """Build a Real-NVP (affine) or NICE (shift) flow: parallel in both directions.
 
@@ -145,6 +146,8 @@ def coupling_flow(
         outer: Factory of a bijector that teacher and student share, taking the spec
             (`standardization`, say): it carries values of unit scale to data, in place of a
             standardization inside.
+        drawn: It is trained by its own draws, as a student, so `norm=batch` normalizes on the way
+            from noise to data.
 
     Source: Dinh et al., 2016, arXiv 1605.08803.
 
@@ -161,7 +164,7 @@ def coupling_flow(
         change = transform()
         inputs = len(kept) + (encoder.channels if encoder else 0)
         network = MLP(inputs, len(changed) * change.parameters_per_site, hidden)
-        stack += [Coupling(sites, network, change, mask, i), *_norm(norm, sites, backwards=True)]
+        stack += [Coupling(sites, network, change, mask, i), *_norm(norm, sites, not drawn)]
     return _flow(stack, spec, base, encoder, outer, recompute)
 
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.contract import Context, DataSpec
+from distill.functional import in_full
 from distill.networks.frame_encoder import FrameEncoder
 from distill.networks.frame_features import channels_of, is_centered
 from distill.networks.glide import Glide, glide
-from distill.networks.precision import in_full
 
 _NEEDED = ("f0", "phase")
 _LOUDEST = 4.0  # nepers

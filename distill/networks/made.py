@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from distill.bijectors.base import check_sites
 from distill.contract import Context
+from distill.functional import in_full_precision
 from distill.networks.conditioner import Conditioner
 from distill.networks.staircase import StaircaseLinear
 
@@ -43,6 +44,10 @@ class MADE(Conditioner):
     so the largest is T - 1 and no input is ever dropped, however narrow the layer. Units are sorted
     by degree: every mask is a staircase, which is what makes training and sampling fast.
 
+    Degrees of a layer narrower than T leave gaps, in which a site would not see its latest
+    predecessors. There a linear path leads from those straight to the outputs (`near`), one weight
+    for each of the `gap` latest sites.
+
     Arguments:
         sites: T.
         hidden: Widths of the hidden layers.
@@ -65,6 +70,7 @@ class MADE(Conditioner):
 
     _read: Tensor
     _write: Tensor
+    near: Tensor
 
     def __init__(
         self,
@@ -103,6 +109,11 @@ class MADE(Conditioner):
         last = torch.searchsorted(degrees[-1], degrees[0]).repeat_interleave(parameters_per_site)
         layers.append(StaircaseLinear(hidden[-1], last, zero=zero))
         self.layers = nn.ModuleList(layers)
+        self.gap = _widest_gap(degrees)
+        near = torch.zeros(self.gap, sites, parameters_per_site)
+        if self.gap and not zero:
+            nn.init.uniform_(near, -0.1, 0.1)
+        self.register_parameter("near", nn.Parameter(near) if self.gap else None)
         self.activation = _ACTIVATIONS[activation]()
         self.from_context = nn.Linear(context_channels, hidden[0]) if context_channels else None
 
@@ -113,13 +124,17 @@ class MADE(Conditioner):
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
         """Compute the parameters `(B, T, P)` of all sites."""
         check_sites(self, x, self.sites)
-        h = x if self.order is None else x[:, self._read]
-        h = self.layers[0](h)
+        values = x if self.order is None else x[:, self._read]
+        h = self.layers[0](values)
         shift = self._project(context, x.shape[0])
         h = self.activation(h if shift is None else h + shift)
         for layer in self.layers[1:-1]:
             h = self.activation(layer(h))
-        params = self.layers[-1](h).unflatten(1, (self.sites, self.parameters_per_site))
+        params = in_full_precision(self.layers[-1], h)
+        params = params.unflatten(1, (self.sites, self.parameters_per_site))
+        for i in range(self.gap):
+            late = nn.functional.pad(values, (i + 1, 0))[:, : self.sites]
+            params = params + late[..., None] * self.near[i]
         return params if self.order is None else params[:, self._write]
 
     def start(self, x: Tensor, context: Context | None = None) -> MADEState:
@@ -140,6 +155,8 @@ class MADE(Conditioner):
             if len(sums):
                 state.units[i + 1][self._new(i, position)] = self.activation(sums)
         params = self._sums(last, position, state).T
+        for i in range(min(self.gap, position)):
+            params = params + state.units[0][position - 1 - i][:, None] * self.near[i, position]
         return params, MADEState(position, state.units, state.ahead, state.from_context)
 
     def _new(self, i: int, position: int) -> slice:
@@ -187,6 +204,17 @@ def _spread(width: int, low: int, high: int) -> Tensor:
     """Spread degrees evenly over low..high; the last one is always `high`."""
     count = high - low + 1
     return low - 1 + torch.ceil(torch.arange(1, width + 1) * count / width).long().clamp(1, count)
+
+
+def _widest_gap(degrees: Sequence[Tensor]) -> int:
+    """Return how many of its latest predecessors the worst site does not see."""
+    reach = degrees[0] - 1  # Output t may see the first t inputs.
+    seen = reach
+    for layer in reversed(degrees[1:]):
+        # The highest degree of this layer that is still allowed.
+        place = torch.searchsorted(layer, seen, right=True) - 1
+        seen = torch.where(place < 0, 0, layer[place.clamp_min(0)])
+    return int((reach - seen).max())
 
 
 def _order(sites: int, order: str | Sequence[int]) -> list[int]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from distill.functional import in_full_precision
+
 
 class MLP(nn.Module):
     """A perceptron with a linear last layer that starts at zero.
@@ -34,4 +36,4 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, inputs)` to `(B, outputs)`."""
-        return self.layers(x)
+        return in_full_precision(self.layers[-1], self.layers[:-1](x))

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from distill.functional import is_transformed
 
 _BLOCK_ENTRIES = 65_536
 _MAX_BLOCKS = 4
@@ -22,7 +23,8 @@ class StaircaseLinear(nn.Module):
     no product with a mask stands in the hot path. On a CPU large layers are computed in blocks of
     rows, each over the columns it reaches, which saves up to half of the arithmetic. Optimizers
     that treat entries one by one (SGD, Adam, AdamW) keep the zeros; after writing to the weight by
-    hand, call `mask_()`.
+    hand, call `mask_()`. Derivatives of any order are right, and `torch.func` (vmap, jacrev,
+    jacfwd, hessian) works: it takes a plain product with the masked weight.
 
     Arguments:
         inputs: Number of inputs.
@@ -40,8 +42,8 @@ class StaircaseLinear(nn.Module):
     def __init__(self, inputs: int, reach: Tensor | list[int], zero: bool = False) -> None:
         super().__init__()
         reach = torch.as_tensor(reach)
-        self._rows = reach.tolist()
-        self._plans: dict[torch.device, list[_Block]] = {}
+        # Made here and never later: what is made inside a transform or a trace belongs to it.
+        self._plan = _cut(reach.tolist(), len(reach) * inputs)
         self.weight = nn.Parameter(torch.empty(len(reach), inputs))
         self.bias = nn.Parameter(torch.zeros(len(reach)))
         self.register_buffer("reach", reach, persistent=False)
@@ -73,11 +75,13 @@ class StaircaseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, inputs)` to `(B, outputs)`."""
-        if torch.is_autocast_enabled(x.device.type):
+        if torch.is_autocast_enabled(x.device.type) or is_transformed():
             return nn.functional.linear(x, self.weight * self.mask, self.bias)
         blocks = self._blocks(x.device)
         if torch.is_grad_enabled():
-            return _Staircase.apply(x, self.weight, self.bias, blocks)
+            if torch.compiler.is_compiling():  # It can't follow products written in place.
+                return nn.functional.linear(x, self.weight * self.mask, self.bias)
+            return _Staircase.apply(x, self.weight, self.bias, self.reach, blocks)
         if len(blocks) == 1:
             return nn.functional.linear(x, self.weight, self.bias)
         y = [
@@ -87,13 +91,12 @@ class StaircaseLinear(nn.Module):
         return torch.cat(y, 1)
 
     def _blocks(self, device: torch.device) -> list[_Block]:
-        if device not in self._plans:
-            outputs, inputs = self.weight.shape
-            count = min(_MAX_BLOCKS, math.ceil(outputs * inputs / _BLOCK_ENTRIES))
-            # A GPU gains more from one large product than from half of the arithmetic.
-            count = max(1, count) if device.type == "cpu" else 1
-            self._plans[device] = _cut(self._rows, count, device)
-        return self._plans[device]
+        if device.type == "cpu":
+            return self._plan
+        # A GPU gains more from one large product than from half of the arithmetic.
+        low, high = self._plan[0].low, self._plan[-1].high
+        columns = torch.arange(low, high, device=self.reach.device)
+        return [_Block(slice(0, len(self.bias)), low, high, columns >= self.reach[:, None])]
 
 
 @dataclass(frozen=True)
@@ -107,24 +110,30 @@ class _Block:
     """Where `weight[rows, low:high]` must be zero."""
 
 
-def _cut(reach: list[int], count: int, device: torch.device) -> list[_Block]:
+def _cut(reach: list[int], entries: int) -> list[_Block]:
+    count = max(1, min(_MAX_BLOCKS, math.ceil(entries / _BLOCK_ENTRIES)))
     edges = [round(i * len(reach) / count) for i in range(count + 1)]
     blocks = []
     for a, b in pairwise(edges):
         if b > a:
             low, high = reach[a], reach[b - 1]
-            columns = torch.arange(low, high, device=device)
-            above = columns >= torch.tensor(reach[a:b], device=device)[:, None]
+            columns = torch.arange(low, high, device="cpu")
+            above = columns >= torch.tensor(reach[a:b], device="cpu")[:, None]
             blocks.append(_Block(slice(a, b), low, high, above))
     return blocks
 
 
 class _Staircase(torch.autograd.Function):
-    """Forward and backward by blocks, written in place: no concatenation, no sum of parts."""
+    """Forward and backward by blocks, written in place: no concatenation, no sum of parts.
+
+    A backward pass that is to be differentiated itself is plain products, which autograd follows.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, blocks: list[_Block]) -> Tensor:
-        ctx.save_for_backward(x, weight)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, reach: Tensor, blocks: list[_Block]
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, reach)
         ctx.blocks = blocks
         y = x.new_empty(x.shape[0], weight.shape[0])
         for k in blocks:
@@ -133,9 +142,12 @@ class _Staircase(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
+        x, weight, reach = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True
+            below = (torch.arange(weight.shape[1], device=reach.device) < reach[:, None]).to(grad)
+            grad_weight = (grad.T @ x) * below if ctx.needs_input_grad[1] else None
+            return grad @ (weight * below), grad_weight, grad.sum(0), None, None
         grad_x = grad_weight = grad_bias = None
         if ctx.needs_input_grad[0]:
             grad_x = torch.empty_like(x)
@@ -153,7 +165,7 @@ class _Staircase(torch.autograd.Function):
                 grad_weight[k.rows, k.high :].zero_()
         if ctx.needs_input_grad[2]:
             grad_bias = grad.sum(0)
-        return grad_x, grad_weight, grad_bias, None
+        return grad_x, grad_weight, grad_bias, None, None
 
 
 def _mask_again(layer: StaircaseLinear, _: object) -> None:

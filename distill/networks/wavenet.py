@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from distill.contract import Context
 from distill.distributions.head import Head
+from distill.functional import in_full
 from distill.networks.blocks import InnerBlock, sites_ago
 from distill.networks.conditioner import Conditioner
-from distill.networks.precision import in_full
 from distill.networks.read import Read, Reader
 from distill.networks.wavenet_layer import WaveNetLayer
 from distill.networks.wavenet_sampling import generate_fast, has_fast_path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from distill.contract import Batch, Draw, Features
 from distill.models import Density, Flow
+from distill.objectives.kl import check_gradient
 from distill.objectives.objective import Loss, Objective, per_site
 
 
@@ -27,7 +28,8 @@ class Contrastive(Objective):
         self.limit = limit
 
     def check(self, student: Flow, teacher: Density) -> None:
-        """Refuse data without features."""
+        """Refuse data without features, and a teacher whose log-prob has no gradient in x."""
+        check_gradient(self, teacher)
         if not student.spec.features:
             raise ValueError(
                 "Contrastive: wanted data with features, whose exchange it punishes; there are "
@@ -37,7 +39,16 @@ class Contrastive(Objective):
     def forward(
         self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
     ) -> Loss:
-        """Reward a low score of the draw under the next value's features."""
+        """Reward a low score of the draw under the next value's features.
+
+        Errors:
+            ValueError: A batch of one value, whose next one is itself.
+        """
+        if draw.x.shape[0] < 2:
+            raise ValueError(
+                "Contrastive: wanted batches of at least 2 values, to exchange their features; got "
+                "1, which would be compared with itself. Set student_trainer.batch_size=2 or more."
+            )
         wrong = rolled(batch.features)
         log_p = teacher.log_prob(draw.x, wrong)
         kl = per_site(draw.log_prob - log_p, batch.mask)

@@ -70,12 +70,21 @@ class ForwardKL(Objective):
 
     Arguments:
         pool: Number of teacher samples drawn in advance; 0 draws anew for each batch.
+
+    Errors:
+        ValueError: A pool below 0.
     """
 
     def __init__(self, pool: int = 0) -> None:
         super().__init__()
+        if pool < 0:
+            raise ValueError(f"{type(self).__name__}: wanted pool >= 0, got {pool}.")
         self.pool = pool
         self._samples: tuple[Tensor, Tensor] | None = None
+
+    def check(self, student: Flow, teacher: Density) -> None:
+        """Refuse a teacher of levels, whose log-prob is no density to compare with."""
+        check_gradient(self, teacher)
 
     def forward(
         self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float

@@ -12,6 +12,7 @@ from auraloss.freq import MultiResolutionSTFTLoss
 from torch import Tensor
 
 from distill.contract import Batch, Draw
+from distill.functional import at_least_single
 from distill.models import Density, Flow
 from distill.objectives.objective import Loss, Objective
 
@@ -72,7 +73,7 @@ class PowerLoss(Objective):
     ) -> Loss:
         """Average the squared distance."""
         with torch.autocast(draw.x.device.type, enabled=False):
-            x, y = draw.x.float(), batch.x.float()
+            x, y = at_least_single(draw.x), at_least_single(batch.x)
             mine, wanted = self.spectrum(x), self.spectrum(y)
             distance = (mine - wanted).square().mean()
             if self.relative:
@@ -103,7 +104,8 @@ class MultiResolutionSTFT(Objective):
         """Average the distance of draw and recording."""
         check_length(self, draw.x, self.longest)
         with torch.autocast(draw.x.device.type, enabled=False):
-            distance = self.distance(draw.x.float()[:, None], batch.x.float()[:, None])
+            x, y = at_least_single(draw.x), at_least_single(batch.x)
+            distance = self.distance(x[:, None], y[:, None])
         return Loss(distance, {"distance": distance.detach()})
 
 

@@ -25,7 +25,6 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from distill.export import Exported
-from distill.serving.bodies import rows_of
 from distill.serving.examples import Example
 from distill.serving.guard import LOOPBACK, Guard
 from distill.serving.house import House
@@ -73,13 +72,13 @@ def application(
             Route("/", server.page),
             Mount("/page", StaticFiles(directory=PAGE)),
             Route("/about", server.about),
-            Route("/examples/{number:int}/{kind}.wav", server.example),
+            Route("/examples/{number}/{kind}.wav", server.example),
             Route("/synthesize", _answering(server.synthesize), methods=["POST"]),
             Route("/features", _answering(server.features), methods=["POST"]),
             WebSocketRoute("/stream", server.stream),
         ],
         middleware=[Middleware(Guard, hosts=hosts)],
-        exception_handlers={HTTPException: _http},
+        exception_handlers={HTTPException: _http, Exception: _bug},
         lifespan=server.lifespan,
     )
 
@@ -89,15 +88,17 @@ class Server:
 
     def __init__(self, exported: Exported, limits: Limits, examples: Sequence[Example]) -> None:
         self.limits, self.examples = limits, examples
-        self.house = House(limits)
+        self.house = House(limits, exported.metadata)
         self.voice = Voice(exported, self.house)
         self.layout = self.voice.layout
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        """Let the threads end with the server."""
-        yield
-        self.house.close()
+        """Let threads, processes and what clients sent end with the server."""
+        try:
+            yield
+        finally:
+            self.house.close()
 
     async def page(self, _: Request) -> Response:
         """Answer `GET /`."""
@@ -137,23 +138,24 @@ class Server:
 
     async def example(self, request: Request) -> Response:
         """Answer with a clip."""
-        number, kind = request.path_params["number"], request.path_params["kind"]
-        if number >= len(self.examples) or kind not in self.examples[number].sounds:
+        text, kind = request.path_params["number"], request.path_params["kind"]
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else -1
+        if not 0 <= number < len(self.examples) or kind not in self.examples[number].sounds:
             raise HTTPException(404)
         return FileResponse(self.examples[number].sounds[kind], media_type="audio/wav")
 
     async def features(self, request: Request) -> Response:
         """Answer `POST /features`."""
-        with self.house.place():
-            body = await _body(request, self.limits)
-            rows = await self._unless_gone(request, self._read(body))
+        with self.house.place(), self.house.body() as body:
+            await self._receive(request, body)
+            rows = await self._unless_gone(request, self.house.read(body))
         return Response(rows.astype("<f4").tobytes(), media_type="application/octet-stream")
 
     async def synthesize(self, request: Request) -> Response:
         """Answer `POST /synthesize`."""
         settings = Settings.read(dict(request.query_params), self.layout)
-        with self.house.place():
-            body = await _body(request, self.limits)
+        with self.house.place(), self.house.body() as body:
+            await self._receive(request, body)
             samples, seconds = await self._unless_gone(request, self._speak(body, settings))
         file = io.BytesIO()
         soundfile.write(file, samples, self.layout.rate, "PCM_16", format="WAV")
@@ -165,12 +167,31 @@ class Server:
         """Serve `/stream`."""
         await talk(socket, self.voice, self.house, self.limits)
 
-    async def _read(self, body: bytes) -> np.ndarray:
-        return await self.house.read(rows_of, body, self.layout, self.limits.seconds)
+    async def _receive(self, request: Request, body: Path) -> None:
+        """Write a body to the house's disk within its limits.
 
-    async def _speak(self, body: bytes, settings: Settings) -> tuple[np.ndarray, float]:
+        What is too long is still read a while, and dropped: a client that is cut off while it sends
+        would not see the answer.
+        """
+        limits, length = self.limits, 0
+        try:
+            with self.house.room() as more, body.open("wb") as file:
+                async with asyncio.timeout(limits.upload):
+                    async for part in request.stream():
+                        length += len(part)
+                        if length <= limits.bytes:
+                            more(len(part))
+                            file.write(part)
+                        elif length > 4 * limits.bytes:
+                            break
+        except TimeoutError:
+            raise Refusal(408, f"body: not there after {limits.upload:g} s.") from None
+        if length > limits.bytes:
+            raise Refusal(413, f"body: larger than the limit of {limits.megabytes:g} MB.")
+
+    async def _speak(self, body: Path, settings: Settings) -> tuple[np.ndarray, float]:
         """Return samples, and the seconds that they took."""
-        rows = await self._read(body)
+        rows = await self.house.read(body)
         began = time.monotonic()
         speaking = await self.voice.begin(settings)
         parts = [pcm(piece) async for piece in speaking.pieces(rows)]
@@ -212,36 +233,15 @@ def _answering(endpoint: Endpoint) -> Endpoint:
             return _error(refusal.status, refusal, refusal.retry_after)
         except ValueError as error:
             return _error(400, error)
+        except asyncio.CancelledError:
+            return _error(503, Refusal(503, "the server ends; come again later."), 30)
         except (ClientDisconnect, _GoneError):
             return Response(status_code=499)  # to nobody
         except Exception as error:
             _LOG.exception("%s %s", request.method, request.url.path)
-            line = RuntimeError(f"{type(error).__name__}: a bug in the server; its log has more.")
-            return _error(500, line)
+            return await _bug(request, error)
 
     return answering
-
-
-async def _body(request: Request, limits: Limits) -> bytes:
-    """Read a body within its limits.
-
-    What is too long is still read a while, and dropped: a client that is cut off while it sends
-    would not see the answer.
-    """
-    length, body = 0, bytearray()
-    try:
-        async with asyncio.timeout(limits.upload):
-            async for part in request.stream():
-                length += len(part)
-                if length <= limits.bytes:
-                    body += part
-                elif length > 4 * limits.bytes:
-                    break
-    except TimeoutError:
-        raise Refusal(408, f"body: not there after {limits.upload:g} s.") from None
-    if length > limits.bytes:
-        raise Refusal(413, f"body: larger than the limit of {limits.megabytes:g} MB.")
-    return bytes(body)
 
 
 async def _gone(request: Request) -> None:
@@ -259,3 +259,8 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     line = f"{request.method} {request.url.path}: {error.detail.lower()}."
     return JSONResponse({"error": line}, error.status_code, error.headers)
+
+
+async def _bug(_: Request, error: Exception) -> Response:
+    line = RuntimeError(f"{type(error).__name__}: a bug in the server; its log has more.")
+    return _error(500, line)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,12 @@ _SAMPLES = 2**26
 _AUDIO = {b"RIFF": ".wav", b"fLaC": ".flac"}
 
 
-def rows_of(body: bytes, layout: FrameLayout, seconds: float) -> np.ndarray:
+def is_audio(path: Path) -> bool:
+    """Return whether a body is audio, by its first bytes."""
+    return _head(path)[:4] in _AUDIO
+
+
+def rows_of(path: Path, layout: FrameLayout, seconds: float) -> np.ndarray:
     """Return the frames `(F, width)` of a body: .npy, JSON, wav or flac, by its first bytes.
 
     An array has the features of a frame side by side; JSON is an object with a list of frames for
@@ -28,7 +32,7 @@ def rows_of(body: bytes, layout: FrameLayout, seconds: float) -> np.ndarray:
     without may be missing.
 
     Arguments:
-        body: The bytes.
+        path: Where it lies.
         layout: Of the model's frames.
         seconds: Longest sound.
 
@@ -36,9 +40,12 @@ def rows_of(body: bytes, layout: FrameLayout, seconds: float) -> np.ndarray:
         Refusal: No kind that is known (415); too long (413).
         ValueError: What can't be used.
     """
-    if body[:4] in _AUDIO:
-        rows = _audio(body, layout, seconds)
-    elif body[:6] == b"\x93NUMPY":
+    if is_audio(path):
+        rows = _audio(path, layout, seconds)
+        _check_length(layout.seconds(len(rows)), seconds)
+        return rows
+    body = path.read_bytes()
+    if body[:6] == b"\x93NUMPY":
         rows = _npy(body, layout)
     elif body.lstrip()[:1] == b"{":
         rows = _json(body, layout)
@@ -62,22 +69,30 @@ def _check_length(got: float, most: float) -> None:
         )
 
 
-def _audio(body: bytes, layout: FrameLayout, seconds: float) -> np.ndarray:
+def _audio(body: Path, layout: FrameLayout, seconds: float) -> np.ndarray:
     try:
-        with soundfile.SoundFile(io.BytesIO(body)) as file:
+        with soundfile.SoundFile(body) as file:
             samples, rate, channels = file.frames, file.samplerate, file.channels
     except soundfile.SoundFileError as error:
-        raise ValueError(f"body: unreadable audio ({error}).") from None
+        reason = str(error).replace(str(body), "it").replace(repr(str(body)), "it")
+        raise ValueError(f"body: unreadable audio ({reason}).") from None
     _check_length(samples / rate, seconds)
     if samples * channels > _SAMPLES:
         raise Refusal(413, f"body: {samples} samples of {channels} channels; send one channel.")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"body{_AUDIO[body[:4]]}"
-        path.write_bytes(body)
-        try:
-            return read_rows(path, layout)
-        except ValueError as error:
-            raise ValueError(str(error).replace(str(path), "body")) from None
+    # The readers of files go by suffixes.
+    path = body.with_name(f"{body.name}{_AUDIO[_head(body)[:4]]}")
+    path.symlink_to(body)
+    try:
+        return read_rows(path, layout)
+    except ValueError as error:
+        raise ValueError(str(error).replace(str(path), "body")) from None
+    finally:
+        path.unlink()
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(16)
 
 
 def _npy(body: bytes, layout: FrameLayout) -> np.ndarray:

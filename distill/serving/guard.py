@@ -15,6 +15,8 @@ _HEADERS = {
         "connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     ),
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
@@ -40,20 +42,39 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        reason = self._reason(Headers(scope=scope))
-        if reason is None:
+        refusal = self._refusal(Headers(scope=scope))
+        if refusal is None:
             await self.app(scope, receive, _labeled(send))
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008, "reason": reason})
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
         else:
-            await JSONResponse({"error": reason}, 403)(scope, receive, send)
+            status, reason = refusal
+            await JSONResponse({"error": reason}, status)(scope, receive, _labeled(send))
 
-    def _reason(self, headers: Headers) -> str | None:
+    def _refusal(self, headers: Headers) -> tuple[int, str] | None:
         host, origin = headers.get("host", ""), headers.get("origin")
+        if _place(f"//{host}") is None:
+            return 400, "host: can't be read."
         if self.hosts is not None and _name(f"//{host}") not in self.hosts:
-            return "host: this server answers to loopback names only."
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            return "origin: only the server's own page may send requests from a browser."
+            return 403, "host: this server answers to loopback names only."
+        if origin is not None and _place(origin) is None:
+            return 400, "origin: can't be read."
+        if origin is not None and _place(origin) != host.lower():
+            return 403, "origin: only the server's own page may send requests from a browser."
+        # A foreign page's image or script comes without an origin, but browsers tell where from.
+        site = headers.get("sec-fetch-site")
+        if site is not None and site not in ("same-origin", "none"):
+            return 403, "origin: only the server's own page may send requests from a browser."
+        return None
+
+
+def _place(address: str) -> str | None:
+    """Return host and port of an address, `None` if there is no reading it."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+        return parts.netloc.lower()
+    except ValueError:
         return None
 
 

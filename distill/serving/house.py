@@ -1,37 +1,58 @@
-"""Who is being served: a bounded number of clients, who share a few threads in turn."""
+"""Who is being served: a bounded number of clients, who share threads and readers in turn."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import numpy as np
+
+from distill.export import Metadata
+from distill.serving.bodies import is_audio, rows_of
+from distill.serving.frames import FrameLayout
+from distill.serving.lane import Lane
 from distill.serving.limits import Limits
+from distill.serving.reader import Reader, new_folder
 from distill.serving.refusal import Refusal
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_SMALL = 2**18  # bytes of a body that is read at once
 
 
 class House:
-    """Places for clients, and threads that work for them.
+    """Places for clients, threads that compute for them, and processes that decode.
 
     All work is cut into chunks of less than a second, and the threads' queue is first come, first
     served: a long request never keeps a short one, or a stream, waiting for more than the chunks of
-    those before it. A client that leaves takes at most its chunk in progress with it.
+    those before it. Decoding and pitch can't be cut, so they run in processes, one for small bodies
+    and one for large ones, which end with the client that leaves. Small arrays take neither.
+
+    Bodies under way lie in a folder of the house, their sizes together within a limit.
 
     Arguments:
-        limits: How many clients and threads.
+        limits: How many clients, threads and bytes.
+        metadata: Of the sampler.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, metadata: Metadata) -> None:
         self.limits = limits
         self.inside = 0
+        self.held = 0
+        self.folder = new_folder()
+        self._numbers = count()
+        self._layout = FrameLayout(metadata)
         self._workers = ThreadPoolExecutor(limits.workers, "distill-worker")
-        # Decoding and pitch tracking take long and can't be cut: a thread of their own.
-        self._reader = ThreadPoolExecutor(1, "distill-reader")
+        self._arrays = ThreadPoolExecutor(1, "distill-arrays")
+        self._lanes = [
+            (Lane(), Reader(metadata.to_json(), self.folder)) for _ in ("small", "large")
+        ]
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -41,34 +62,77 @@ class House:
             Refusal: All are taken.
         """
         if self.inside >= self.limits.clients:
-            raise Refusal(
-                503,
-                f"all {self.limits.clients} places are taken; come again in "
-                f"{self.limits.retry_after} s.",
-                self.limits.retry_after,
-            )
+            raise self.full(f"all {self.limits.clients} places are taken")
         self.inside += 1
         try:
             yield
         finally:
             self.inside -= 1
 
+    @contextmanager
+    def body(self) -> Iterator[Path]:
+        """Lend a path for the body of a request; what lies there is removed afterwards."""
+        path = self.folder / f"body{next(self._numbers)}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def room(self) -> Iterator[Callable[[int], None]]:
+        """Lend a function that asks for room for more bytes of a body.
+
+        Errors:
+            Refusal: The bodies under way are too many bytes together.
+        """
+        mine = 0
+
+        def more(size: int) -> None:
+            nonlocal mine
+            if self.held + size > self.limits.held_bytes:
+                raise self.full(
+                    f"the bodies under way have {self.limits.held_megabytes:g} MB together"
+                )
+            self.held += size
+            mine += size
+
+        try:
+            yield more
+        finally:
+            self.held -= mine
+
+    def full(self, why: str) -> Refusal:
+        """Return the refusal of a house that is full."""
+        wait = self.limits.retry_after
+        return Refusal(503, f"{why}; come again in {wait} s.", wait)
+
     async def work(self, chunk: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Compute a chunk in a worker, in turn."""
-        return await self._in(self._workers, chunk, *args, **kwargs)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._workers, lambda: chunk(*args, **kwargs))
 
-    async def read(self, reading: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Decode what a client sent."""
-        return await self._in(self._reader, reading, *args, **kwargs)
+    async def read(self, path: Path) -> np.ndarray:
+        """Return the frames of a body; whoever is cancelled takes the reading process along."""
+        small = path.stat().st_size <= _SMALL
+        if small and not is_audio(path):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(
+                self._arrays, rows_of, path, self._layout, self.limits.seconds
+            )
+        lane, reader = self._lanes[not small]
+        job = lane.submit(reader.read, path, self.limits.seconds)
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            if not job.cancel() and not job.done():
+                reader.stop()
+            raise
 
     def close(self) -> None:
-        """Let the threads end; what waits for them is dropped."""
-        for pool in (self._workers, self._reader):
+        """End threads and processes, and remove what clients sent."""
+        for lane, reader in self._lanes:
+            lane.close()
+            reader.close()
+        for pool in (self._workers, self._arrays):
             pool.shutdown(wait=False, cancel_futures=True)
-
-    @staticmethod
-    async def _in(
-        pool: ThreadPoolExecutor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pool, lambda: call(*args, **kwargs))
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 
 import uvicorn
 
 from distill.export import Exported
 from distill.serving.app import application
+from distill.serving.connection import connections
 from distill.serving.examples import Example
 from distill.serving.frames import FrameLayout
 from distill.serving.guard import LOOPBACK
@@ -55,6 +58,9 @@ def serve(
     listening = _bind(host, port)
     name = f"[{host}]" if ":" in host else host
     print(f"http://{name}:{listening.getsockname()[1]}/  (end with Ctrl-C)", flush=True)
+    if threading.current_thread() is threading.main_thread():
+        # An end as any other: what was sent and the processes go with it.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with listening:
         uvicorn.Server(config(app, limits, FrameLayout(exported.metadata))).run([listening])
 
@@ -70,9 +76,9 @@ def config(app: object, limits: Limits, layout: FrameLayout) -> uvicorn.Config:
         ws="websockets-sansio",
         ws_max_size=max(2**16, 2 * 4 * layout.width * frames),
         ws_per_message_deflate=False,
-        limit_concurrency=4 * limits.clients + 16,  # idle connections included
-        timeout_keep_alive=10,
-        timeout_graceful_shutdown=5,
+        http=connections(limits),
+        timeout_keep_alive=max(1, math.ceil(limits.head)),
+        timeout_graceful_shutdown=1,
     )
 
 
@@ -84,6 +90,7 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        listening.listen(128)  # whoever reads the address may come at once
     except OSError as error:
         listening.close()
         reason = (error.strerror or str(error)).lower()

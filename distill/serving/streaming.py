@@ -58,10 +58,16 @@ async def _serve(socket: WebSocket, voice: Voice, limits: Limits) -> None:
     speaking = await voice.begin(settings)
     meter = Meter(layout.rate)
     await _send(socket, _ready(voice, settings, layout), limits)
-    frames = 0
+    frames, waited = 0, 0.0
     while True:
+        asked = time.monotonic()
         message = await _next(socket, limits)
         began = time.monotonic()
+        waited += began - asked
+        if waited > limits.upload + limits.pace * layout.seconds(frames):
+            raise Refusal(
+                408, f"stream: slower than a {limits.pace:g}th of real time; its place is wanted."
+            )
         if isinstance(message, str):
             if _object(message) != {"type": "end"}:
                 raise ValueError('message: wanted frames, or {"type": "end"}.')

@@ -11,6 +11,7 @@ STAGES: dict[str, str] = {
     "benchmark": "compare the speed of teacher, student and exports",
     "stream": "speak from an exported student as frames come in: to wav, a pipe or a sound card",
     "serve": "answer requests for sound on this machine, with a page to hear and see it",
+    "doctor": "look at this machine, and check in ten seconds that everything works on it",
     "pipeline": "all of them in order, under one run folder",
 }
 """Each stage and one line about it; the code is `distill.stages.<name>.run(config)`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from distill.configure import build
 from distill.contract import DataSpec
@@ -61,9 +62,10 @@ class Checkpoint:
         """Build the model and load its weights.
 
         Errors:
-            ValueError: The weights belong to another model than the config builds now.
+            ValueError: The config names what a file may not have built, or builds no model; the
+                weights belong to another model than it builds now.
         """
-        model = build(self.config[self.role], trusted=trusted, spec=self.spec)
+        model = self._build(trusted)
         try:
             model.load_state_dict(self.weights)
         except RuntimeError as error:
@@ -74,6 +76,24 @@ class Checkpoint:
                 "train again."
             ) from error
         return model.eval()
+
+    def _build(self, trusted: Sequence[str]) -> Density:
+        try:
+            model = build(self.config[self.role], trusted=trusted, spec=self.spec)
+        except (ValueError, OSError):
+            raise
+        except Exception as error:  # A config out of a file may be anything.
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            raise ValueError(
+                f"checkpoint: the {self.role}'s config builds no model in this version ({reason}). "
+                "Use the version of distill that wrote it, or train again."
+            ) from error
+        if not isinstance(model, nn.Module):
+            raise ValueError(
+                f"checkpoint: the {self.role}'s config builds a {type(model).__name__}, wanted a "
+                "model. Train again, or restore the file."
+            )
+        return model  # type: ignore[return-value]
 
 
 def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:

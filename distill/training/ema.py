@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 class EMA:
@@ -33,17 +33,19 @@ class EMA:
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.decay = decay
         self.updates = 0
-        self._pairs: list[tuple[list[Tensor], list[Tensor]]] = [
-            (list(self.model.parameters()), [p.detach() for p in model.parameters()]),
-            (list(self.model.buffers()), list(model.buffers())),
+        pairs = [
+            *zip(self.model.parameters(), (p.detach() for p in model.parameters()), strict=True),
+            *zip(self.model.buffers(), model.buffers(), strict=True),
         ]
+        self._followed = [pair for pair in pairs if pair[0].is_floating_point()]
+        self._copied = [pair for pair in pairs if not pair[0].is_floating_point()]
 
     @torch.no_grad()
     def update(self) -> None:
-        """Follow one step; buffers (running statistics) are copied."""
+        """Follow one step, running statistics too: they belong to the weights they stand beside."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        (averages, weights), (copies, buffers) = self._pairs
-        torch._foreach_lerp_(averages, weights, 1 - decay)
-        for target, buffer in zip(copies, buffers, strict=True):
-            target.copy_(buffer)
+        averages, values = zip(*self._followed, strict=True)
+        torch._foreach_lerp_(averages, values, 1 - decay)
+        for target, value in self._copied:
+            target.copy_(value)

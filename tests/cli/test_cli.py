@@ -130,6 +130,19 @@ def test_a_folder_of_ones_own_adds_options(ran, tmp_path):
     assert ran[0].path == "own.csv"
 
 
+def test_only_the_command_line_may_trust_a_package(ran, tmp_path, capsys):
+    mine = tmp_path / "mine" / "experiment"
+    mine.mkdir(parents=True)
+    (mine / "own.yaml").write_text("# @package _global_\ntrusted: [canary]\npath: x\n")
+    given = ["teacher", "--config-dir", str(tmp_path / "mine"), "experiment=own"]
+    assert main(given) == 2
+    assert "only the command line" in capsys.readouterr().err
+    assert main(["teacher", "path=x", "trusted=[mine]"]) == 0
+    assert ran[0].trusted == ["mine"]
+    assert main(["teacher", "path=x", "trusted=foo"]) == 2
+    assert "wanted a list" in capsys.readouterr().err
+
+
 def test_cfg_prints_the_config_and_runs_nothing(ran, capsys):
     assert main(["teacher", "--cfg", "job", "experiment=moons"]) == 0
     assert OmegaConf.create(capsys.readouterr().out).path == "moons.csv"

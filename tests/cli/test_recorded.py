@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
+from distill.cli.conf import config_dir, groups
 from distill.cli.recorded import recorded
+from distill.cli.replayable import replayable
+from distill.trust import check_config
 
 
 @pytest.fixture
@@ -38,3 +47,101 @@ def test_what_is_said_now_goes_first(run):
 def test_a_stage_that_starts_a_run_takes_up_nothing(run):
     assert recorded("teacher", [f"run={run}"]) == []
     assert recorded("evaluate", []) == []
+
+
+HOSTILE = [
+    "+hydra.callbacks.x={_target_:canary.run}",
+    "hydra.searchpath=[file:///tmp]",
+    "hydra/launcher=basic",
+    "trusted=[canary]",
+    "++trusted=[canary]",
+    "exports.pt2._target_=canary.run",
+    "teacher._target_=canary.run",
+    "++teacher.transform={_target_:canary.run}",
+    "++teacher.transform={a:[{_target_:canary.run}]}",
+    "++teacher.transform.b.c._target_=canary.run",
+    "data.path=${oc.env:HOME}",
+    "data.path='${oc.create:{_target_:canary.run}}'",
+    "data.path=${a.${oc.env:HOME}}",
+    "data=../../tmp/evil",
+    "data='/tmp/evil'",
+    "data@hydra.callbacks.x=points",
+    "data@_global_=points",
+    "data@=points",
+    "experiment=[moons,../x]",
+    "limits.clients=9",
+    "file=x.aoti.pt2",
+    "seed=1,2",
+    "data.path=a,b",
+    "no override at all",
+    7,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=str)
+def test_what_a_file_may_not_say_is_never_replayed(run, capsys, text):
+    folder = run / "teacher"
+    (folder / "overrides.json").write_text(json.dumps(["data=points", text]), encoding="utf-8")
+    assert recorded("evaluate", [f"run={run}"]) == ["data=points"]
+    if not str(text).startswith("seed"):
+        assert "not taken up" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["{", "3", '"data=points"', '{"a": 1}', "[[[]]]", "[" * 9000])
+def test_a_file_that_is_no_list_of_overrides_says_nothing(run, content):
+    (run / "teacher" / "overrides.json").write_text(content, encoding="utf-8")
+    assert recorded("evaluate", [f"run={run}"]) == []
+
+
+def test_data_models_and_their_training_are_replayed():
+    said = [
+        "teacher=maf_spline",
+        "++teacher.hidden=[32,32]",
+        "student.encoder=${teacher.encoder}",
+        "~objective.terms.power",
+        "features@data.mel=clarinet",
+        "optimizer@teacher_trainer.optimizer=adamw",
+        "teacher_trainer.steps=5",
+        "++data.path='my (1) folder'",
+        "experiment=null",
+    ]
+    assert replayable(said, groups([config_dir()])) == (said, [])
+
+
+words = st.sampled_from(
+    ["data", "teacher", "hydra", "_target_", "trusted", "path", "steps", "transform", "exports"]
+)
+keys = st.lists(words, min_size=1, max_size=3).map(".".join)
+values = st.one_of(
+    st.sampled_from(["points", "3", "[1,2]", "{_target_:canary.run}", "${oc.env:HOME}", "null"]),
+    st.builds("{{{}:{}}}".format, words, words),
+    st.text("ab{}[]:,'$_./=", max_size=8),
+)
+texts = st.builds(
+    "{}{}{}={}".format,
+    st.sampled_from(["", "+", "++", "~"]),
+    keys,
+    st.sampled_from(["", "", "@hydra.x", "@data.mel", "@_global_"]),
+    values,
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(said=st.lists(texts, min_size=1, max_size=2))
+def test_no_recorded_override_makes_a_config_name_anything_else(said):
+    kept, left = replayable(said, groups([config_dir()]))
+    assert sorted([*kept, *left]) == sorted(said)
+    for text in kept:
+        override = OverridesParser.create().parse_override(text)
+        # Added outright, so that a missing key does not hide what the value would bring.
+        plain = f"++{text.lstrip('+~')}" if not override.is_delete() else text
+        try:
+            with initialize_config_dir(str(config_dir()), version_base="1.3"):
+                composed = compose("evaluate", [plain], return_hydra_config=True)
+        except Exception:
+            continue
+        assert composed.trusted == []
+        assert composed.hydra.get("callbacks") == {}
+        for part in ("data", "teacher", "student"):
+            for name in re.findall("_target_: (.*)", OmegaConf.to_yaml(composed[part])):
+                check_config({"_target_": name})

@@ -7,6 +7,8 @@ import zipfile
 import onnx
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from distill.contract import DataSpec, FeatureSpec
 from distill.export import ONNX, PT2, load
@@ -143,6 +145,25 @@ def test_a_hostile_pickle_is_never_run(folder, tmp_path, part: str):
             "calls torch.hub.load",
         ),
         ("models/model.json", "Symbol('", "open('boom", "expression"),
+        *(
+            ("models/model.json", "torch.ops.aten.linear.default", name, f"calls {name}")
+            for name in (
+                "torch.ops.aten.from_file.default",
+                "torch.ops.aten.set_.source_Storage",
+                "torch.ops.aten.empty.memory_format",
+                "torch.ops.aten.as_strided.default",
+                "torch.ops.aten.add.out",
+                "torch.ops.distill.own.default",
+                "torch.ops.higher_order.cond",
+                "_operator.call",
+            )
+        ),
+        (
+            "models/model.json",
+            '"torch.ops.aten.linear.default"',
+            "3",
+            "without an operator|calls 3",
+        ),
     ],
 )
 def test_an_archive_that_could_run_code_is_refused(
@@ -161,6 +182,67 @@ def test_an_archive_that_could_run_code_is_refused(
         pytest.fail(f"{part} holds no {old}")
     with pytest.raises(ValueError, match=why):
         load(path)
+
+
+def test_an_onnx_whose_weights_lie_elsewhere_is_refused(folder, tmp_path):
+    model = onnx.load(folder / "good.onnx")
+    (tmp_path / "secret").write_bytes(bytes(4096))
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="secret")
+    (tmp_path / "elsewhere.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(ValueError, match="lies in another file"):
+        load(tmp_path / "elsewhere.onnx")
+
+
+def test_an_onnx_with_foreign_operators_is_refused(folder, tmp_path):
+    model = onnx.load(folder / "good.onnx")
+    model.opset_import.add(domain="my.library", version=1)
+    onnx.save(model, tmp_path / "odd.onnx")
+    with pytest.raises(ValueError, match=r"operators of my\.library"):
+        load(tmp_path / "odd.onnx")
+
+
+def test_a_compressed_pt2_is_refused_before_it_is_unpacked(folder, tmp_path):
+    path = tmp_path / "bomb.pt2"
+    with (
+        zipfile.ZipFile(folder / "good.pt2") as old,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(ValueError, match="compressed"):
+        load(path)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    suffix=st.sampled_from(SUFFIXES),
+    places=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=4),
+    swap=st.sampled_from([b"", b"aten.from_file", b"aten.fill_", b"os.system"]),
+)
+def test_a_file_with_bytes_changed_loads_or_is_refused_in_words(
+    folder, tmp_path, suffix, places, swap
+):
+    content = bytearray((folder / f"good{suffix}").read_bytes())
+    for share, value in places:
+        content[int(share * len(content))] = value
+    if swap:
+        content = bytearray(bytes(content).replace(b"aten.linear", swap))
+    home = tmp_path / f"home{suffix}"
+    home.mkdir(exist_ok=True)
+    path = home / f"odd{suffix}"
+    path.write_bytes(content)
+    said = ""
+    try:
+        load(path)
+    except ValueError as error:
+        said = str(error)
+    assert "\n" not in said
+    assert list(home.iterdir()) == [path]
 
 
 NOISE, GIVEN = inputs()

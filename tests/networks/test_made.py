@@ -40,6 +40,22 @@ def test_no_input_is_dropped_however_narrow_the_layer(width):
     assert reach(made)[-1].tolist() == [True] * 19 + [False]
 
 
+@pytest.mark.parametrize("hidden", [[1], [4], [7, 3], [19, 2, 40]])
+@pytest.mark.parametrize("context", [0, 2])
+def test_every_site_sees_its_predecessor_however_narrow_the_layers(hidden, context):
+    order = [(7 * i) % 20 for i in range(20)]
+    made = MADE(20, hidden, 2, context, order, activation="tanh", zero=False).double()
+    seen = reach(made, torch.randn(1, context, dtype=torch.float64) if context else None)
+    assert made.gap > 0
+    for place, site in enumerate(order):
+        assert not seen[site, order[place:]].any()
+        assert not place or seen[site, order[place - 1]]
+
+
+def test_a_wide_made_has_no_path_of_its_own_for_late_sites():
+    assert MADE(6, [5, 8]).near is None
+
+
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 @pytest.mark.parametrize("context", [0, 2])
 @pytest.mark.parametrize("hidden", [[1], [3], [16, 5, 16]])

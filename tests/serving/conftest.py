@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import soundfile
 import torch
 import uvicorn
 from websockets.sync.client import ClientConnection
@@ -31,6 +32,7 @@ from distill.networks import FrameEncoder
 from distill.serving.app import application
 from distill.serving.frames import FrameLayout
 from distill.serving.limits import Limits
+from distill.serving.reader import Reader
 from distill.serving.run import config
 
 RATE, HOP, BANDS = 8000, 64, 20
@@ -76,8 +78,13 @@ def many_voices() -> Exported:
 
 
 @pytest.fixture(scope="session")
-def serving(exported: Exported) -> Serve:
+def serving(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Serve:
     """Return a context that serves with given limits and yields the address."""
+    folder = tmp_path_factory.mktemp("reader")
+    soundfile.write(folder / "a.wav", np.full(RATE, 0.1), RATE)
+    reader = Reader(exported.metadata.to_json(), folder)
+    reader.read(folder / "a.wav", 9.0)  # what readers import is there before a test counts seconds
+    reader.close()
 
     @contextlib.contextmanager
     def serving(limits: Limits | None = None, **options: Any) -> Iterator[str]:

@@ -68,7 +68,7 @@ def fit(
 def test_training_lowers_the_loss_and_load_gives_the_same_model(
     tmp_path: Path, data: ArrayData
 ) -> None:
-    numbers, model, curve = fit(tmp_path, data, Trainer(steps=40, batch_size=64, ema=0.9))
+    numbers, model, curve = fit(tmp_path, data, Trainer(steps=80, batch_size=64, ema=0.9))
     assert numbers["held_out_nll"] < curve.values[0]
     loaded = distill.load(tmp_path)
     x = torch.randn(5, 2)

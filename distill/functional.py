@@ -1,0 +1,67 @@
+"""What a layer asks about the computation around it: transforms, mixed precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+
+
+def is_transformed() -> bool:
+    """Return whether `torch.func` or forward-mode differentiation sees what is computed now.
+
+    Tensors are then wrapped: what is kept of them outlives the transform, and can't be copied.
+
+    Example:
+        >>> torch.func.vmap(lambda x: x * is_transformed())(torch.ones(2)).tolist()
+        [1.0, 1.0]
+        >>> is_transformed()
+        False
+    """
+    return torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0
+
+
+def in_full(compute: Callable[[], Tensor], like: Tensor) -> Tensor:
+    """Compute without autocast; an exported graph then has no region of autocast at all.
+
+    Arguments:
+        compute: What to compute.
+        like: Of the device in question.
+
+    Example:
+        >>> layer, x = nn.Linear(1, 1), torch.zeros(1)
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     layer(x).dtype, in_full(lambda: layer(x), x).dtype
+        (torch.bfloat16, torch.float32)
+    """
+    if not torch.is_autocast_enabled(like.device.type):
+        return compute()
+    with torch.autocast(like.device.type, enabled=False):
+        return compute()
+
+
+def in_full_precision(layer: nn.Module, h: Tensor) -> Tensor:
+    """Compute a layer in its own precision, under autocast too.
+
+    For the last layer of a conditioner: what it gives becomes locations and log-scales.
+
+    Example:
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     in_full_precision(nn.Linear(2, 1), torch.ones(1, 2)).dtype
+        torch.float32
+    """
+    weight: Any = layer.weight
+    return in_full(lambda: layer(h.to(weight.dtype)), h)
+
+
+def at_least_single(value: Tensor) -> Tensor:
+    """Return a value in float32 or better, since what follows adds up over layers and sites.
+
+    Example:
+        >>> at_least_single(torch.zeros(1, dtype=torch.bfloat16)).dtype
+        torch.float32
+    """
+    return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value

@@ -1,0 +1,102 @@
+"""HTTP connections that nobody may hold for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from distill.serving.limits import Limits
+
+
+def connections(limits: Limits) -> type[H11Protocol]:
+    """Return a protocol for uvicorn that bounds connections by number and time.
+
+    A client has so long to say what it wants, and to take what it is sent. When there are too many
+    connections, the one that has been silent longest makes room; when all are at work, the new one
+    gets 503 as JSON, with `Retry-After`.
+
+    Arguments:
+        limits: `connections`, `head`, `upload` and `retry_after` of it.
+    """
+    silent: dict[Connection, None] = {}
+
+    class Connection(H11Protocol):
+        _timer: asyncio.TimerHandle | None = None
+        _taker: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                oldest = next(iter(silent), None)
+                if oldest is None:
+                    self._refuse()
+                    return
+                oldest.drop()
+            self._wait()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop()
+            self._took()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self.transport.is_closing():
+                return
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._stop()
+
+        def handle_websocket_upgrade(self, event: Any) -> None:
+            self._stop()
+            super().handle_websocket_upgrade(event)
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if not self.transport.is_closing() and self.cycle.response_complete:
+                self._wait()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._took()
+            self._taker = self.loop.call_later(limits.upload, self.drop)
+
+        def resume_writing(self) -> None:
+            self._took()
+            super().resume_writing()
+
+        def drop(self) -> None:
+            """Cut the line: what is still to be sent is sent to nobody."""
+            self._stop()
+            self.transport.abort()
+
+        def _wait(self) -> None:
+            self._stop()
+            silent[self] = None
+            self._timer = self.loop.call_later(limits.head, self.drop)
+
+        def _stop(self) -> None:
+            silent.pop(self, None)
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _took(self) -> None:
+            if self._taker is not None:
+                self._taker.cancel()
+                self._taker = None
+
+        def _refuse(self) -> None:
+            wait = limits.retry_after
+            line = f"all {limits.connections} connections are taken; come again in {wait} s."
+            body = json.dumps({"error": line}).encode()
+            head = (
+                "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
+                f"retry-after: {wait}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+            self.transport.close()
+
+    return Connection
