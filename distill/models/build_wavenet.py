@@ -30,6 +30,7 @@ def wavenet(
     block: int = 1,
     pitch_taps: int = 0,
     outer: Callable[[DataSpec], Bijector] | None = None,
+    last_scale: float = 0.1,
 ) -> AutoregressiveDensity:
     """Build a WaveNet teacher: parallel likelihood, sequential sampling.
 
@@ -48,6 +49,8 @@ def wavenet(
         pitch_taps: Sites read around the one a pitch period ago, 0 for none.
         outer: Factory of the bijector that students may share, taking the spec: whitening by
             `LinearPrediction`, say. It carries values of unit scale to data.
+        last_scale: Factor of the initial last layer: near 0, an untrained teacher is the head's
+            own start, carried to data by the outer bijector.
 
     Source: van den Oord et al., WaveNet, 2016, arXiv 1609.03499.
 
@@ -70,6 +73,7 @@ def wavenet(
         skip_channels,
         **_context_of(made_encoder),
         input_scale=1 / scale,
+        last_scale=last_scale,
         block=block,
         locations=made_head.locations,
         pitch_taps=pitch_taps,
