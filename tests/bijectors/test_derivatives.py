@@ -7,6 +7,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from distill.bijectors import RationalQuadraticSpline
+from distill.contract import Context
 from tests.bijectors.test_contract import CASES, SITES
 
 
@@ -23,7 +24,9 @@ def test_both_outputs_have_right_derivatives_of_both_orders(name, direction):
         if hasattr(part, "mask_"):
             part.mask_()
     x = torch.randn(2, SITES, dtype=torch.float64, requires_grad=True)
-    context = torch.randn(2, case.context, dtype=torch.float64) if case.context else None
+    context = None
+    if case.context:
+        context = Context(torch.randn(2, case.context, dtype=torch.float64))
 
     def both(x):
         # Bent, so that an affine map has a second derivative to compare.
