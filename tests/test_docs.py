@@ -50,19 +50,19 @@ def test_the_files_it_names_exist(name: str) -> None:
 def test_the_slim_snippet_is_the_script() -> None:
     (snippet,) = re.findall(r"```python slim\n(.*?)```", STREAMING, re.DOTALL)
     assert snippet in (ROOT / "scripts" / "slim_synthesis.py").read_text()
-    assert len([line for line in snippet.splitlines() if line.strip()]) < 20
+    assert len([line for line in snippet.splitlines() if line.strip()]) < 30
 
 
 def test_the_snippet_of_streaming_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    two = FeatureSpec("frames", 2)
+    two = FeatureSpec("frames", 2, optional=True)
     features = {"mel": FeatureSpec("frames", 64), "f0": two, "phase": two}
     spec = DataSpec(None, features=features, sample_rate=8000, hop=4)
     encoder = partial(HarmonicEncoder, mode="repeat", look_ahead=2)
     graph = SamplingGraph(wavenet_iaf(spec, [1], 1, channels=4, encoder=encoder))
     voice = Exported(graph.metadata, torch.no_grad()(graph.forward), "eager")
-    files = {"runs/tones/export/student.onnx": voice}
+    files = {"runs/digits/export/student.onnx": voice}
     monkeypatch.setattr("distill.export.load", files.__getitem__)
-    np.save(tmp_path / "frames.npy", np.ones((9, 66), np.float32))
+    np.save(tmp_path / "frames.npy", np.ones((9, 64), np.float32))
     monkeypatch.chdir(tmp_path)
     (snippet,) = re.findall(r"```python\n(.*?)```", STREAMING, re.DOTALL)
     names: dict = {}

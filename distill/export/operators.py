@@ -6,13 +6,14 @@ import re
 
 # Arithmetic and shapes, nothing that reaches a file, memory that was never written, or code.
 _ATEN = """
-abs add add_ addcmul addmm alias amax amin arange argmax atan2 bmm broadcast_to cat ceil chunk clamp
+__and__ __or__ abs add add_ addcmul addmm alias all amax amin any arange argmax atan2 bmm
+broadcast_to cat ceil chunk clamp
 clamp_max clamp_min clone complex constant_pad_nd contiguous conv1d conv2d conv_transpose1d
 conv_transpose2d convolution copy cos cosh cumprod cumsum detach detach_ diagonal div div_ dot
 einsum elu embedding eq erf exp exp2 expand expand_as expm1 eye fft_irfft fft_rfft fill fill_
 flatten flip floor floor_divide full full_like gather ge gelu gt hardtanh imag index index_copy
 index_put index_select isfinite isnan item layer_norm le leaky_relu lerp lift_fresh_copy
-linalg_solve_triangular linalg_vector_norm linear linspace log log10 log1p log2 log_sigmoid
+linalg_solve_triangular linalg_vector_norm mT linear linspace log log10 log1p log2 log_sigmoid
 log_softmax logical_and logical_not logical_or logsumexp lt masked_fill matmul max maximum mean min
 minimum mish mm movedim mul mul_ mv narrow native_layer_norm ne neg new_full new_ones new_zeros
 one_hot ones ones_like outer pad permute pow prod real reciprocal relu remainder repeat

@@ -17,6 +17,7 @@ from distill.export.metadata import dtype_of
 from distill.models import Flow
 
 _PROBE = 8192  # sites whose rounding errors are measured
+_POLES = 10  # times what a filter's poles may magnify a rounding error of its excitation
 _CHUNKS = (1, 3, 2, 50)  # frames a chunk, in turn
 
 
@@ -29,7 +30,8 @@ class Limit:
     """How far a file may be from its model.
 
     Arguments:
-        tolerance: Largest difference, in units of the output's scale, `max(1, max|.|)`.
+        tolerance: Largest difference, in units of the output's scale, `max(1, max|.|)`; ten times
+            that where a filter follows the graph.
         decibels: For reduced precision: no limit for single values, but the samples' power over the
             power of their error must be at least this.
     """
@@ -122,6 +124,7 @@ def verify(
     if exported.metadata.weights != graph.metadata.weights:
         raise ExportMismatch(f"{backend}: {exported.path} was written from another model.")
     streams = graph.metadata.streams
+    tolerance = limit.tolerance * (_POLES if graph.metadata.filter_order else 1)
     sizes = tuple(batch_sizes or ((1, 3) if streams else (1, 3, 64)))
     rounding = _rounding(graph, seed) if dtype_of(model) == torch.float32 else (0.0, 0.0)
     parts = {"whole": (_Tally(), _Tally()), "in chunks": (_Tally(), _Tally())}
@@ -141,7 +144,7 @@ def verify(
                         f"{tuple(got.shape)} {got.dtype}."
                     )
                 error, scale = parts[how][j].add(got, wanted)
-                allowed = max(limit.tolerance * scale, 4 * rounding[j])
+                allowed = max(tolerance * scale, 4 * rounding[j])
                 if not error <= (allowed if limit.decibels is None else math.inf):
                     raise ExportMismatch(
                         f"{what} differs from the eager model by {error:.1e}; the tolerance is "

@@ -43,7 +43,7 @@ def rows_of(path: Path, layout: FrameLayout, seconds: float) -> np.ndarray:
     if is_audio(path):
         rows = _audio(path, layout, seconds)
         _check_length(layout.seconds(len(rows)), seconds)
-        return rows
+        return layout.complete(rows)
     body = path.read_bytes()
     if body[:6] == b"\x93NUMPY":
         rows = _npy(body, layout)
@@ -57,7 +57,7 @@ def rows_of(path: Path, layout: FrameLayout, seconds: float) -> np.ndarray:
             f"flac), got {what}.",
         )
     _check_length(layout.seconds(len(rows)), seconds)
-    return rows
+    return layout.complete(rows)
 
 
 def _check_length(got: float, most: float) -> None:

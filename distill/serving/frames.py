@@ -128,6 +128,11 @@ class FrameLayout:
             found.append(width)
         return found
 
+    def complete(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows of full width, NaN where they end before optional features."""
+        missing = self.width - rows.shape[1]
+        return np.pad(rows, ((0, 0), (0, missing)), constant_values=np.nan) if missing else rows
+
     @property
     def optional(self) -> tuple[str, ...]:
         """Optional features that rows hold."""

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from distill.contract import DataSpec, FeatureSpec
 from distill.distributions import Logistic, Normal
 from distill.export import AOTI, ONNX, PT2
-from distill.models import Flow, wavenet_iaf
+from distill.models import Flow, wavenet_iaf, whitening
 from distill.networks import FrameEncoder, HarmonicEncoder
 
 BACKENDS = {"pt2": PT2, "onnx": ONNX, "aoti": AOTI}
@@ -18,18 +18,60 @@ HOP, RATE = 4, 8000
 MEL = FeatureSpec("frames", 5, (-1.0,) * 5, (2.0,) * 5)
 F0 = FeatureSpec("frames", 2, (5.0, 0.5), (0.2, 0.5))
 SPEAKER = FeatureSpec("label", 3)
+MAYBE = FeatureSpec("frames", 2, (5.0, 0.5), (0.2, 0.5), optional=True)
+ENVELOPE = {
+    "fft": 32,
+    "knots": [2.0, 5.0, 8.0, 11.0, 14.0],
+    "weight": [0.5] * 5,
+    "bias": [-3.0] * 5,
+}
 
 
 def student(
-    features, base=Normal, encoder=FrameEncoder, flows=(2, 1), channels=16, **settings
+    features,
+    base=Normal,
+    encoder=FrameEncoder,
+    flows=(2, 1),
+    channels=16,
+    block=1,
+    pitch_taps=0,
+    order=0,
+    **settings,
 ) -> Flow:
     torch.manual_seed(0)
-    spec = DataSpec(None, scale=(0.3,), features=features, sample_rate=RATE, hop=HOP)
-    made = partial(encoder, **settings)
+    given = {"envelope": ENVELOPE} if order else {}
+    spec = DataSpec(
+        None, scale=(0.3,), features=features, sample_rate=RATE, hop=HOP, settings=given
+    )
     flow = wavenet_iaf(
-        spec, flows, 2, base=base(), encoder=made, kernel=3, channels=channels, last_scale=0.5
+        spec,
+        flows,
+        2,
+        base=base(),
+        encoder=partial(encoder, **settings),
+        kernel=3,
+        channels=channels,
+        last_scale=0.5,
+        block=block,
+        pitch_taps=pitch_taps,
+        outer=partial(whitening, order=order) if order else None,
     )
     return flow.eval()
+
+
+def finding(block: int = 4) -> Flow:
+    """A student that is whitened, reads pitch taps, and finds F0 and phase in the mel."""
+    return student(
+        {"mel": MEL, "f0": MAYBE, "phase": MAYBE},
+        encoder=HarmonicEncoder,
+        mode="repeat",
+        look_ahead=1,
+        harmonics=2,
+        voices=1,
+        block=block,
+        pitch_taps=3,
+        order=4,
+    )
 
 
 CASES = {
@@ -46,6 +88,7 @@ CASES = {
         look_ahead=1,
         harmonics=2,
     ),
+    "whitened, from the mel": finding,
     "label only": lambda: student({"speaker": SPEAKER}),
     "unconditional": lambda: student({}),
 }

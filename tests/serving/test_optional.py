@@ -1,4 +1,4 @@
-"""Frames of mel and F0 for a model that wants the phase too: bodies, chunks, files and pipes."""
+"""Frames without what a model can find by itself: bodies, chunks, files and pipes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from distill.serving import FrameLayout, open_source
 
 from .conftest import BANDS, CLIENT, HOP, connect, spec, talk, tiny
 
-F0 = FeatureSpec("frames", 2)
+F0 = FeatureSpec("frames", 2, optional=True)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def short() -> np.ndarray:
     return np.concatenate([mel, f0], 1).astype(np.float32)
 
 
-def test_bodies_without_a_phase_get_the_one_that_f0_adds_up_to(serving, voiced, short):
+def test_bodies_may_lack_what_the_model_finds(serving, voiced, short):
     file = io.BytesIO()
     np.save(file, short)
     body = {"mel": short[:, :BANDS].tolist(), "f0": short[:, BANDS:].tolist()}
@@ -45,8 +45,7 @@ def test_bodies_without_a_phase_get_the_one_that_f0_adds_up_to(serving, voiced, 
         rows = CLIENT.post(f"{url}/features", content=json.dumps(body).encode()).content
         full = np.frombuffer(rows, "<f4").reshape(12, BANDS + 4)
         assert np.array_equal(full[:, : BANDS + 2], short)
-        assert full[0, -2:] == pytest.approx([1, 0])
-        assert np.abs(full[:, -1]).max() > 0.5
+        assert np.isnan(full[:, BANDS + 2 :]).all()
         again = io.BytesIO()
         np.save(again, full)
         assert CLIENT.post(f"{url}/synthesize?seed=1", content=again.getvalue()).content == (
@@ -54,38 +53,38 @@ def test_bodies_without_a_phase_get_the_one_that_f0_adds_up_to(serving, voiced, 
         )
 
 
-def test_streams_without_a_phase_say_so_first(serving, voiced, short):
+def test_streams_say_first_what_their_frames_lack(serving, voiced, short):
     whole = voiced.synthesize(short, seed=4)[0].numpy()
     with serving(sampler=voiced) as address:
-        got, _, _ = talk(address, short, 5, seed=4, format="float32", phase=False)
+        got, _, _ = talk(address, short, 5, seed=4, format="float32", without=["phase"])
         assert got == pytest.approx(whole, abs=1e-5)
         with connect(f"ws://{address}/stream") as socket:
-            socket.send('{"phase": 1}')
-            assert "true or false" in json.loads(socket.recv())["error"]
+            socket.send('{"without": ["mel"]}')
+            assert "any of f0, phase" in json.loads(socket.recv())["error"]
         with connect(f"ws://{address}/stream") as socket:
             socket.send("{}")
             assert json.loads(socket.recv())["frame"][-1] == {"name": "phase", "size": 2}
             socket.send(short.tobytes()[:-8])
-            assert "phase may be left out" in json.loads(socket.recv())["error"]
+            assert "f0, phase may be left out" in json.loads(socket.recv())["error"]
 
 
-def test_a_model_without_f0_has_no_phase_to_leave_out(address, exported):
+def test_a_model_of_the_mel_has_nothing_to_leave_out(address, exported):
     with connect(f"ws://{address}/stream") as socket:
-        socket.send('{"phase": false}')
+        socket.send('{"without": []}')
         assert "unknown setting" in json.loads(socket.recv())["error"]
-    with pytest.raises(ValueError, match="models that take f0 and phase; this one takes mel"):
-        FrameLayout(exported.metadata, phase=False)
+    with pytest.raises(ValueError, match=r"can do without \(nothing\), got 'phase'"):
+        FrameLayout(exported.metadata, ["phase"])
 
 
-def test_files_and_pipes_may_lack_the_phase(voiced, short, tmp_path):
+def test_files_and_pipes_may_lack_it_too(voiced, short, tmp_path):
     np.save(tmp_path / "short.npy", short)
     layout = FrameLayout(voiced.metadata)
     parts = open_source(str(tmp_path / "short.npy"), layout, 5, io.BytesIO())
     assert np.array_equal(np.concatenate(list(parts)), short)
     pipe = io.BytesIO(short.tobytes())
-    parts = open_source("-", FrameLayout(voiced.metadata, phase=False), 5, pipe)
+    parts = open_source("-", FrameLayout(voiced.metadata, ["phase"]), 5, pipe)
     assert np.array_equal(np.concatenate(list(parts)), short)
-    with pytest.raises(ValueError, match="phase may be left out"):
+    with pytest.raises(ValueError, match="f0, phase may be left out"):
         list(open_source("-", layout, 5, io.BytesIO(short.tobytes()[:-8])))
 
 
