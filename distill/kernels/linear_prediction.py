@@ -49,3 +49,28 @@ def filter_backward(row: np.ndarray, taps: np.ndarray, hop: int) -> None:
             w = row[t + order]
             for j in range(order):
                 row[t + j] += a[j] * w
+
+
+@partial(jit, fastmath=SUMS)
+def mark_unstable(filters: np.ndarray, unstable: np.ndarray) -> None:
+    r"""Mark filters with a reflection coefficient outside (-1, 1), by stepping Levinson down.
+
+    The plain twin is `distill.kernels.synthesis.unstable_by_steps`.
+
+    Arguments:
+        filters: `(N, p)`: $a_1, \dots, a_p$ of each, contiguous; they are overwritten.
+        unstable: `(N,)`, set to True where a filter is not stable or not finite.
+    """
+    count, order = filters.shape
+    for n in range(count):
+        a = filters[n]
+        for last in range(order - 1, -1, -1):
+            k = a[last]
+            if not abs(k) < 1:
+                unstable[n] = True
+                break
+            scale = 1 / (1 - k * k)
+            for j in range((last + 1) // 2):
+                low, high = a[j], a[last - 1 - j]
+                a[j] = (low + k * high) * scale
+                a[last - 1 - j] = (high + k * low) * scale

@@ -116,17 +116,30 @@ def check_filters(
     _refuse(owner, ~finite, "finite coefficients and gains")
     if not stable:
         return
-    a = coefficients.reshape(-1, coefficients.shape[-1]).astype(np.float64)
-    all_inside = np.ones(len(a), bool)
+    filters = np.array(coefficients, np.float64, order="C").reshape(-1, coefficients.shape[-1])
+    bad = unstable_by_kernel(filters) if has_kernel() else unstable_by_steps(filters)
+    _refuse(owner, bad.reshape(finite.shape), "a stable filter, reflection coefficients < 1")
+
+
+def unstable_by_kernel(filters: np.ndarray) -> np.ndarray:
+    """Return which filters `(N, p)` are not stable, by the compiled loop; they are overwritten."""
+    from distill.kernels.linear_prediction import mark_unstable
+
+    unstable = np.zeros(len(filters), bool)
+    mark_unstable(filters, unstable)
+    return unstable
+
+
+def unstable_by_steps(filters: np.ndarray) -> np.ndarray:
+    """Return which filters `(N, p)` are not stable, in p steps over all of them at once."""
+    a, all_inside = filters, np.ones(len(filters), bool)
     for last in range(a.shape[1] - 1, -1, -1):
         k = a[:, last, None]
         inside = np.abs(k) < 1
         all_inside &= inside[:, 0]
         k = np.where(inside, k, 0.0)
         a = (a[:, :last] + k * a[:, :last][:, ::-1]) / (1 - k * k)
-    _refuse(
-        owner, ~all_inside.reshape(finite.shape), "a stable filter, reflection coefficients < 1"
-    )
+    return ~all_inside
 
 
 def _refuse(owner: str, bad: np.ndarray, wanted: str) -> None:

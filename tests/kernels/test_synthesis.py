@@ -1,4 +1,4 @@
-"""The synthesis filter on arrays: what it refuses."""
+"""The synthesis filter on arrays: what it refuses, and how it finds that."""
 
 from __future__ import annotations
 
@@ -26,3 +26,17 @@ def test_stability_is_that_of_the_poles():
 def test_arrays_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"synthesize: wanted e \(B, F \* hop\)"):
         synthesis.synthesize(np.zeros((1, 5)), np.zeros((1, 2, 3)), np.ones((1, 2)))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 8, 33])
+def test_the_compiled_check_is_that_of_the_plain_steps(order):
+    generator = np.random.default_rng(order)
+    reflections = generator.uniform(-0.8, 0.8, (200, order))
+    reflections[::2, generator.integers(order)] = 1.1
+    filters = np.zeros((200, 0))
+    for k in reflections.T[..., None]:
+        filters = np.concatenate([filters - k * filters[:, ::-1], k], 1)
+    filters[1::50, 0] = np.nan
+    wanted = synthesis.unstable_by_steps(filters)
+    assert wanted.sum() == 104
+    assert np.array_equal(synthesis.unstable_by_kernel(filters.copy()), wanted)
