@@ -133,12 +133,9 @@ class FrameEncoder(nn.Module):
         if mode == "linear":
             stages.append(Interpolation(width, spec.hop))
         self.stages = nn.ModuleList(stages)
+        labels = {name: f.size for name, f in self.features.items() if f.kind == "label"}
         self.embeddings = nn.ModuleDict(
-            {
-                name: nn.Embedding(feature.size, embedding)
-                for name, feature in self.features.items()
-                if feature.kind == "label"
-            }
+            {name: nn.Embedding(size, embedding) for name, size in labels.items()}
         )
         vectors = sum(f.size for f in self.features.values() if f.kind == "vector")
         self.channels = width + vectors + embedding * len(self.embeddings)
@@ -148,10 +145,10 @@ class FrameEncoder(nn.Module):
         self.look_ahead = look_ahead
         self.latency = look_ahead + sum(part.latency for part in self._parts())
         self.reach = max(look_ahead, _reach(stages))
-        at = channels_of(spec).get("f0") if self.features.get("f0", _NONE).optional else None
-        self._line = None if at is None else at.start
+        places = channels_of(spec)
+        self._line = places["f0"].start if self.features.get("f0", _NONE).optional else None
         self.envelope = Envelope(spec, prediction) if prediction else None
-        self._mel = channels_of(spec).get("mel", slice(0))
+        self._mel = places.get("mel", slice(0))
         for kind in ("frames", "vector"):
             own = [f for f in self.features.values() if f.kind == kind]
             loc = [number for f in own for number in f.loc or [0.0] * f.size]
@@ -205,26 +202,23 @@ class FrameEncoder(nn.Module):
         Arguments:
             features: With the true `f0`, NaN in frames where it is not known.
         """
-        frames, _ = self._read(features)
-        parts = [part for part in self._parts() if isinstance(part, MissingPitch)]
-        return {name: value for part in parts for name, value in part.loss(frames).items()}
+        frames, pitch = self._read(features)[0], self._pitch
+        return {} if pitch is None else pitch.loss(frames)
 
     def accuracy(self, features: Features) -> dict[str, float]:
-        """Return how far estimates are from true features (`PitchEstimator.accuracy`).
+        """Return how far estimates are from the true `f0`, as `PitchEstimator.accuracy` does."""
+        frames, pitch = self._read(features)[0], self._pitch
+        return {} if pitch is None else pitch.accuracy(frames)
 
-        Arguments:
-            features: With the true `f0`, NaN in frames where it is not known.
-        """
-        frames, _ = self._read(features)
-        parts = [part for part in self._parts() if isinstance(part, MissingPitch)]
-        return {name: value for part in parts for name, value in part.accuracy(frames).items()}
+    @property
+    def _pitch(self) -> MissingPitch | None:
+        return next((part for part in self._parts() if isinstance(part, MissingPitch)), None)
 
     def _parts(self) -> list[MissingPitch | MissingPhase]:
         return list(self.missing)  # type: ignore[arg-type]
 
     def _begin(self, frames: Tensor) -> State:
-        ahead = frames[:, : self.latency]
-        states: list[Tensor] = []
+        ahead, states = frames[:, : self.latency], list[Tensor]()
         for part in self._parts():
             state = part.begin(ahead)
             ahead, state = part.run(state, ahead[:, part.latency :])
