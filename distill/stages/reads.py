@@ -19,9 +19,10 @@ READS: dict[str, tuple[str, ...]] = {
     "export": ("exports",),
     "benchmark": ("benchmark", "data"),
     "stream": (
-        *("file", "input", "output", "chunk", "pace", "speaker", "label", "phase", "temperature"),
+        *("file", "input", "output", "chunk", "pace", "speaker", "label", "without", "temperature"),
     ),
     "serve": ("file", "host", "port", "public", "examples", "limits"),
+    "doctor": (),
 }
 """Keys beside the common ones."""
 

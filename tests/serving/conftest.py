@@ -81,7 +81,7 @@ def many_voices() -> Exported:
 def serving(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Serve:
     """Return a context that serves with given limits and yields the address."""
     folder = tmp_path_factory.mktemp("reader")
-    soundfile.write(folder / "a.wav", np.full(RATE, 0.1), RATE)
+    soundfile.write(folder / "a.wav", 0.1 * np.sin(np.arange(RATE)), RATE)
     reader = Reader(exported.metadata.to_json(), folder)
     reader.read(folder / "a.wav", 9.0)  # what readers import is there before a test counts seconds
     reader.close()

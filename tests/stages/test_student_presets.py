@@ -17,6 +17,12 @@ from distill.models import Flow
 CONF = Path(__file__).parents[2] / "conf"
 SITES, HOP = 24, 8
 SIZES = {"mel": 5, "f0": 2, "phase": 2}
+ENVELOPE = {
+    "fft": 32,
+    "knots": [2.0, 5.0, 8.0, 11.0, 14.0],
+    "weight": [0.5] * 5,
+    "bias": [-3.0] * 5,
+}
 
 
 def presets() -> dict[str, list[str]]:
@@ -38,16 +44,23 @@ def preset(overrides: list[str]) -> tuple[Flow, dict[str, torch.Tensor]]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("student", overrides)
     conditions = OmegaConf.to_container(config.data).get("conditions", ["mel"])
+    optional = OmegaConf.to_container(config.data).get("optional", [])
+    conditions = [*conditions, *(name for name in optional if name not in conditions)]
     framed = [name for name in conditions if name in SIZES]
+    if config.student.get("outer"):
+        config.student.outer.order = 4  # what the envelope of five bands carries
     spec = DataSpec(
         sites=None,
         scale=(0.1,),
         features={
-            name: FeatureSpec("frames", SIZES[name]) if name in SIZES else FeatureSpec("label", 3)
+            name: FeatureSpec("frames", SIZES[name], optional=name in optional)
+            if name in SIZES
+            else FeatureSpec("label", 3)
             for name in conditions
         },
         sample_rate=8000,
         hop=HOP if framed else 1,
+        settings={"envelope": ENVELOPE} if "mel" in framed else {},
     )
     torch.manual_seed(0)
     flow = build(config.student, spec=spec).double()
@@ -98,6 +111,7 @@ def test_an_untrained_student_starts_at_zero_with_the_scale_of_the_data(case: st
         for name, value in flow.named_parameters():
             if ".last." in name:
                 value.zero_()
-    draw = flow.draw(flow.noise(1, sites=SITES, seed=0), features)
+    draw = flow.core.draw(flow.noise(1, sites=SITES, seed=0), features)
     assert draw.loc.abs().max() < 1e-12
-    torch.testing.assert_close(draw.log_scale.exp(), torch.full_like(draw.x, 0.1))
+    scale = 0.1 if flow.outer is None else 1.0  # whitened: the outer bijector has the data's
+    torch.testing.assert_close(draw.log_scale.exp(), torch.full_like(draw.x, scale))
