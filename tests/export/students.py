@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import torch
@@ -16,14 +17,15 @@ from distill.networks import FrameEncoder, HarmonicEncoder
 BACKENDS = {"pt2": PT2, "onnx": ONNX, "aoti": AOTI}
 HOP, RATE = 4, 8000
 MEL = FeatureSpec("frames", 5, (-1.0,) * 5, (2.0,) * 5)
+WIDE = FeatureSpec("frames", 8, (-1.0,) * 8, (2.0,) * 8)
 F0 = FeatureSpec("frames", 2, (5.0, 0.5), (0.2, 0.5))
 SPEAKER = FeatureSpec("label", 3)
 MAYBE = FeatureSpec("frames", 2, (5.0, 0.5), (0.2, 0.5), optional=True)
 ENVELOPE = {
-    "fft": 32,
-    "knots": [2.0, 5.0, 8.0, 11.0, 14.0],
-    "weight": [0.5] * 5,
-    "bias": [-3.0] * 5,
+    "fft": 64,
+    "knots": [2.0, 6.0, 10.0, 14.0, 18.0, 22.0, 26.0, 30.0],
+    "weight": [0.5] * 8,
+    "bias": [-3.0] * 8,
 }
 
 
@@ -36,12 +38,13 @@ def student(
     block=1,
     pitch_taps=0,
     order=0,
+    hop=HOP,
     **settings,
 ) -> Flow:
     torch.manual_seed(0)
     given = {"envelope": ENVELOPE} if order else {}
     spec = DataSpec(
-        None, scale=(0.3,), features=features, sample_rate=RATE, hop=HOP, settings=given
+        None, scale=(0.3,), features=features, sample_rate=RATE, hop=hop, settings=given
     )
     flow = wavenet_iaf(
         spec,
@@ -59,10 +62,10 @@ def student(
     return flow.eval()
 
 
-def finding(block: int = 4) -> Flow:
+def finding(block: int = 4, hop: int = HOP, **more: FeatureSpec) -> Flow:
     """A student that is whitened, reads pitch taps, and finds F0 and phase in the mel."""
     return student(
-        {"mel": MEL, "f0": MAYBE, "phase": MAYBE},
+        {"mel": WIDE, "f0": MAYBE, "phase": MAYBE, **more},
         encoder=HarmonicEncoder,
         mode="repeat",
         look_ahead=1,
@@ -70,7 +73,8 @@ def finding(block: int = 4) -> Flow:
         voices=1,
         block=block,
         pitch_taps=3,
-        order=4,
+        order=12,
+        hop=hop,
     )
 
 
@@ -89,18 +93,35 @@ CASES = {
         harmonics=2,
     ),
     "whitened, from the mel": finding,
+    "whitened, speakers, blocks of 8": lambda: finding(block=8, hop=8, speaker=SPEAKER),
+    "whitened, no pitch": lambda: student({"mel": WIDE}, Logistic, mode="linear", order=12),
+    "a phase that is added up": lambda: student(
+        {"mel": MEL, "f0": F0, "phase": MAYBE},
+        encoder=HarmonicEncoder,
+        mode="repeat",
+        look_ahead=2,
+        layers=1,
+        channels=6,
+        harmonics=2,
+    ),
     "label only": lambda: student({"speaker": SPEAKER}),
     "unconditional": lambda: student({}),
 }
 
 
 def features_of(flow: Flow, frames: int, seed: int = 1):
-    """Features of one signal, as arrays without a batch."""
+    """Features of one signal, as arrays without a batch; optional ones have gaps, or are NaN."""
+    specs = flow.spec.features
     generator = torch.Generator().manual_seed(seed)
-    made = {
-        "mel": torch.randn(frames, 5, generator=generator) * 2 - 1,
+    made = {}
+    if "mel" in specs:
+        made["mel"] = torch.randn(frames, specs["mel"].size, generator=generator) * 2 - 1
+    made |= {
         "f0": torch.rand(frames, 2, generator=generator) * 0.5 + 5,
         "phase": F.normalize(torch.randn(frames, 2, generator=generator)),
         "speaker": 2,
     }
-    return {name: made[name] for name in flow.spec.features}
+    gaps = {"f0": slice(1, None, 3), "phase": slice(None)}
+    for name in [name for name, feature in specs.items() if feature.optional]:
+        made[name][gaps[name]] = math.nan
+    return {name: made[name] for name in specs}

@@ -28,7 +28,7 @@ def features() -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
     hertz = torch.linspace(100, 300, FRAMES)
     voiced = (torch.arange(FRAMES) // 5 % 2 == 0).float()
-    return {"mel": torch.randn(FRAMES, 5), "f0": torch.stack([hertz.log(), voiced], 1)}
+    return {"mel": torch.randn(FRAMES, 8), "f0": torch.stack([hertz.log(), voiced], 1)}
 
 
 def test_a_file_says_what_it_can_do_without(exported):
@@ -82,4 +82,4 @@ def test_the_mel_is_never_optional(exported):
     ):
         exported.synthesize({"f0": features()["f0"]})
     with pytest.raises(ValueError, match="finite"):
-        exported.synthesize({"mel": torch.full((FRAMES, 5), math.nan)})
+        exported.synthesize({"mel": torch.full((FRAMES, 8), math.nan)})

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill.export import Exported, load
-from tests.export.students import HOP, features_of
+from tests.export.students import HOP
 
 MEL = torch.zeros(6, 5)
 
@@ -112,20 +112,21 @@ def test_a_state_of_another_batch_is_refused(exported: Exported):
 
 
 def test_a_state_begins_with_the_frames_of_look_ahead(exported: Exported):
-    late = {"mel": torch.zeros(1, 1, 5), "speaker": torch.tensor([0])}
-    state = exported.begin(late)
+    mel, speaker = features_of_mel(6)[None], torch.tensor([0])
+    state = exported.begin({"mel": mel, "speaker": speaker})
     by_name = dict(zip([s.name for s in exported.metadata.state], state, strict=True))
-    reach = exported.metadata.reach
-    assert by_name["state.frames"].shape == (1, reach, 5)
-    features = features_of(exported_flow(exported), 6)["mel"][None]
-    seen = exported.begin({"mel": features, "speaker": torch.tensor([0])})[0]
-    assert torch.equal(seen[:, -1], features[:, exported.metadata.latency - 1])
-    assert torch.equal(seen[:, 0], features[:, 0])
+    assert exported.metadata.latency == 1
+    assert torch.equal(by_name["state.frames"], mel[:, :1])
+    assert not any(v.any() for name, v in by_name.items() if name != "state.frames")
 
 
-def exported_flow(exported: Exported):
-    """A stand-in with the spec only."""
-    return type("Spec", (), {"spec": exported.metadata.spec})
+def test_the_graph_hands_on_that_it_has_begun(exported: Exported):
+    batch = {"mel": features_of_mel(6)[None], "speaker": torch.tensor([0])}
+    first = exported.begin(batch)
+    _, _, after = exported.run(first, exported.noise(1, sites=6 * HOP), batch)
+    assert torch.equal(after[0], first[0])
+    assert after[1].tolist() == [[1.0]]
+    assert (first[1] == 0).all()
 
 
 def test_values_of_fixed_sites_do_not_stream(tmp_path):
