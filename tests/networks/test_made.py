@@ -45,7 +45,8 @@ def test_no_input_is_dropped_however_narrow_the_layer(width):
 def test_every_site_sees_its_predecessor_however_narrow_the_layers(hidden, context):
     order = [(7 * i) % 20 for i in range(20)]
     made = MADE(20, hidden, 2, context, order, activation="tanh", zero=False).double()
-    seen = reach(made, torch.randn(1, context, dtype=torch.float64) if context else None)
+    given = Context(torch.randn(1, context, dtype=torch.float64)) if context else None
+    seen = reach(made, given)
     assert made.gap > 0
     for place, site in enumerate(order):
         assert not seen[site, order[place:]].any()
