@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnxruntime
@@ -20,6 +22,7 @@ from distill.export.quiet import quiet
 OPSET = 18
 """What torch writes without conversion; every ONNX Runtime since 1.14 reads it."""
 _OPSETS = range(18, 24)
+_SCOPES = "pkg.torch.onnx.name_scopes"
 _PLACE = re.compile(r"/\S*onnxruntime\S* [^()]*\([^()]*\)( const)? ")  # where in its source
 
 
@@ -28,8 +31,9 @@ class ONNX(Backend):
 
     Inputs are named `noise`, after the features, and `state.*`; outputs `x`, `log_prob` and
     `next.*`, the state of the next chunk, or, before a filter, `excitation`, `log_prob`, `next.*`,
-    `coefficients` and `gain`. Their axes are called `batch`, `frames` and `samples`. The metadata
-    lies in the model's `metadata_props` under `distill`, as JSON: see `Metadata`.
+    `coefficients` and `gain`. Their axes are called `batch`, `frames` and `samples`; a node's name
+    starts with the module that it comes from. The metadata lies in the model's `metadata_props`
+    under `distill`, as JSON: see `Metadata`.
 
     Arguments:
         opset: Version of the operator set, 18 to 23. ONNX Runtime reads 21 from its version 1.20
@@ -70,6 +74,7 @@ class ONNX(Backend):
             )
         assert program is not None
         for node in program.model.graph.all_nodes():
+            node.name = f"{_module_of(node.metadata_props)}/{node.name}"
             node.metadata_props.clear()
         program.model.metadata_props[METADATA] = metadata.to_json()
         proto = program.model_proto
@@ -121,3 +126,9 @@ class ONNX(Backend):
             return x, log_prob, tuple(after)
 
         return Exported(metadata, run, path)
+
+
+def _module_of(properties: Mapping[str, str]) -> str:
+    """Return the path of the module that a node was traced in, `model.encoder.envelope` say."""
+    scopes = ast.literal_eval(properties.get(_SCOPES, "[]"))  # each module's, then the node's own
+    return next((str(scope) for scope in reversed(scopes[:-1]) if scope), "model")

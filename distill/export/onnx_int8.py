@@ -15,6 +15,7 @@ from distill.export.onnx import ONNX, OPSET
 from distill.export.verify import Limit
 
 _NARROW = 16
+_EXACT = {"last", "inner", "first", "from_source", "mixing", "loudness", "missing", "envelope"}
 
 
 class ONNXInt8(ONNX):
@@ -22,8 +23,9 @@ class ONNXInt8(ONNX):
 
     Weights are quantized by output channel; inputs of each product as it runs, by the range of the
     chunk. So the error also depends on the chunk: unlike the other formats, chunks do not give the
-    whole's samples to rounding, but to the error that the report states. Products with fewer than
-    16 inputs or outputs stay in float32: they set each site's location and scale.
+    whole's samples to rounding, but to the error that the report states. In full precision stay
+    products with fewer than 16 inputs or outputs, those that set the sites' locations and scales,
+    the source, and what finds pitch and filter, whose errors would add up along the signal.
 
     Arguments:
         decibels: Least ratio of the samples' power to their error's for a file to be accepted.
@@ -56,7 +58,12 @@ class ONNXInt8(ONNX):
             model = onnx.load(full)
             sizes = {weight.name: list(weight.dims) for weight in model.graph.initializer}
             products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
-            wide = [n for n in products if min(sizes.get(n.input[1], [0])) >= _NARROW]
+            wide = [
+                node
+                for node in products
+                if min(sizes.get(node.input[1], [0])) >= _NARROW
+                and not _EXACT & set(node.name.split("/")[0].split("."))
+            ]
             if not wide:
                 raise ValueError(
                     f"export: 8 bits wanted products of {_NARROW} channels or more, this model has "

@@ -9,7 +9,7 @@ import torch
 from distill.contract import DataSpec
 from distill.export import AOTI, ONNX, PT2, ExportMismatch, Limit, ONNXInt8, accept, load
 from distill.models import iaf
-from tests.export.students import MEL, features_of, student
+from tests.export.students import MEL, WIDE, features_of, student
 
 CASES = {
     "int8": (ONNXInt8, "int8", ".int8.onnx"),
@@ -56,6 +56,16 @@ def _noise(sites: int):
     from distill.export import Noise
 
     return Noise("normal", 2).draw(sites)
+
+
+def test_of_blocks_and_filters_only_the_inner_products_are_reduced(tmp_path):
+    flow = student({"mel": WIDE}, flows=[1], mode="repeat", block=8, hop=8, order=12)
+    path, report = accept(ONNXInt8(decibels=20), flow, tmp_path)
+    assert min(flow.bijector.layers[0].conditioner.last.weight.shape) >= 16  # wide, and yet exact
+    assert 20 < report.decibels < 100
+    nodes = onnx.load(path).graph.node
+    reduced = [n.name.split("/")[0].split(".")[-1] for n in nodes if n.op_type == "MatMulInteger"]
+    assert sorted(reduced) == ["hidden", "out", "taps"]
 
 
 @pytest.mark.parametrize("build", [ONNXInt8, lambda: PT2("bfloat16")])
