@@ -159,11 +159,14 @@ class HarmonicEncoder(FrameEncoder):
         """
         c, s = angle.cos(), angle.sin()
         cosine, sine = start[..., :1], start[..., 1:]
-        first = (cosine * c - sine * s), (cosine * s + sine * c)
-        a, b = first
-        waves = []
-        for order in range(1, self.harmonics + 1):
-            heard = (order * top < 0.5)[..., None]
-            waves += [a * heard, b * heard]
-            a, b = a * first[0] - b * first[1], a * first[1] + b * first[0]
-        return torch.stack(waves, -1).flatten(1, 2)
+        a, b = (cosine * c - sine * s)[..., None], (cosine * s + sine * c)[..., None]
+        while (known := a.shape[-1]) < self.harmonics:
+            # The last power times all lower ones: twice as many a round, and few operations.
+            low = slice(min(known, self.harmonics - known))
+            last_a, last_b = a[..., -1:], b[..., -1:]
+            more = a[..., low] * last_a - b[..., low] * last_b
+            b = torch.cat([b, a[..., low] * last_b + b[..., low] * last_a], -1)
+            a = torch.cat([a, more], -1)
+        order = torch.arange(1, self.harmonics + 1, dtype=top.dtype, device=top.device)
+        heard = (order * top[..., None] < 0.5)[:, :, None]
+        return torch.stack([a * heard, b * heard], -1).flatten(3).flatten(1, 2)
