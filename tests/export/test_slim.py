@@ -13,7 +13,7 @@ import pytest
 
 from distill.distributions import Logistic, Normal
 from distill.export import ONNX, load
-from tests.export.students import F0, HOP, MEL, RATE, features_of, finding, student
+from tests.export.students import F0, HOP, MEL, RATE, features_of, student
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "slim_synthesis.py"
 WITHOUT_TORCH = """
@@ -55,9 +55,9 @@ def test_the_slim_script_without_torch_gives_the_samples_of_synthesize(base, tmp
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 + 0.5 / 32767)
 
 
-def test_the_slim_script_filters_and_lets_the_model_find_its_pitch(tmp_path):
-    path = ONNX().write(finding(), tmp_path / "student.onnx")
-    mel = features_of(finding(), 9)["mel"].numpy()
+def test_the_slim_script_filters_and_lets_the_model_find_its_pitch(signals, tmp_path):
+    flow, path, _ = signals("onnx-whitened, from the mel")
+    mel = features_of(flow, 9)["mel"].numpy()
     np.save(tmp_path / "mel.npy", mel)
     files = [path, tmp_path / "mel.npy", tmp_path / "out.wav"]
     subprocess.run([sys.executable, SCRIPT, *files, "5"], check=True)
