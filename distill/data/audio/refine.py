@@ -41,7 +41,7 @@ def refine(hertz: Tensor, x: Tensor, rate: int, centers: Tensor, share: float) -
         >>> time = torch.arange(4000) / 8000
         >>> wave = sum(torch.sin(2 * torch.pi * h * 200 * time) for h in range(1, 9))
         >>> found = refine(torch.full((50,), 204.0), wave, 8000, 40 + 80 * torch.arange(50), 0.03)
-        >>> bool((found - 200).abs().median() < 0.5)  # it is 204 - 200 = 4 Hz off before
+        >>> bool((found - 200).abs().median() < 0.5)  # 4 before
         True
     """
     voiced = hertz > 0
