@@ -7,10 +7,11 @@ registers. The plain twin is `Conditioner.generate_by_steps`. Importing this fil
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from distill.kernels.jit import jit
 
 LOCATION_SCALE, MIXTURE, TABLE = 0, 1, 2
 
@@ -57,16 +58,7 @@ class Sampling(NamedTuple):
     temperature: float
 
 
-def _jit(function: Any) -> Any:
-    options: dict[str, Any] = {"fastmath": True, "nogil": True, "error_model": "numpy"}
-    try:
-        # Safe because every compiled function lies in this file, whose date and size are the key.
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to write to
-        return njit(**options)(function)
-
-
-@_jit
+@jit
 def accumulate(out: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
     """Add `x @ w` to `out`, four inputs (and two streams) at a time."""
     streams, inputs, outputs = x.shape[0], w.shape[0], w.shape[1]
@@ -91,7 +83,7 @@ def accumulate(out: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
                 out[b, j] += x[b, c] * w[c, j]
 
 
-@_jit
+@jit
 def half_tanh(z: np.ndarray) -> None:
     """Replace z by tanh(z / 2) to 3e-7, in place, without calls, so that the loop vectorizes.
 
@@ -108,7 +100,7 @@ def half_tanh(z: np.ndarray) -> None:
             z[b, j] = np.float32(2) * p * q / (q * q + p * p)
 
 
-@_jit
+@jit
 def pick(logits: np.ndarray, uniform: float, temperature: float) -> int:
     """Return the first class whose cumulative probability exceeds `uniform`."""
     top = logits.max()
@@ -123,7 +115,7 @@ def pick(logits: np.ndarray, uniform: float, temperature: float) -> int:
     return len(logits) - 1
 
 
-@_jit
+@jit
 def draw(raw: np.ndarray, noise: np.ndarray, how: Sampling) -> float:
     """Turn one site's parameters and noise into a sample."""
     if how.kind == TABLE:
@@ -138,7 +130,7 @@ def draw(raw: np.ndarray, noise: np.ndarray, how: Sampling) -> float:
     return min(max(x, -how.limit), how.limit)
 
 
-@_jit
+@jit
 def enter(
     net: Weights, h: np.ndarray, x: np.ndarray, added: np.ndarray, ago: np.ndarray, n: int
 ) -> None:
@@ -159,7 +151,7 @@ def enter(
                     h[b, j] += x[b, site] * net.first[k, j]
 
 
-@_jit
+@jit
 def leave(
     net: Weights, how: Sampling, raw: np.ndarray, noise: np.ndarray, x: np.ndarray, n: int
 ) -> None:
@@ -179,7 +171,7 @@ def leave(
             x[b, n * r + j] = draw(own, noise[b, n * r + j], how)
 
 
-@_jit
+@jit
 def generate(
     net: Weights,
     how: Sampling,

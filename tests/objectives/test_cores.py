@@ -20,20 +20,10 @@ from distill.objectives import (
     Objective,
     ReverseKL,
 )
+from tests.whitened import SIGNAL, SOUND, WHITE
 
 SPEC = DataSpec(3, (5.0, -6.0, 7.0), (0.1, 1.0, 10.0), {"digit": FeatureSpec("label", 4)})
-SIGNAL = DataSpec(sites=None, loc=(0.1,), scale=(0.02,))
-# Power of three bands, by an affine map of a mel of three.
-ENVELOPE = {"fft": 32, "knots": [4.0, 8.0, 12.0], "weight": [1.0] * 3, "bias": [-7.0] * 3}
-SOUND = DataSpec(
-    sites=None,
-    scale=(0.02,),
-    features={"mel": FeatureSpec("frames", 3)},
-    hop=4,
-    settings={"envelope": ENVELOPE},
-)
 OUTER = {"outer": standardization}
-WHITE = {"outer": partial(whitening, order=4)}
 
 
 def randomized(model):

@@ -13,8 +13,8 @@ from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
 from distill.evaluation.audio.clips import (
     Clip,
+    collate,
     held_out_clips,
-    in_batches,
     rate_of,
     without_optional,
 )
@@ -197,19 +197,21 @@ class AudioEvaluator(Evaluator):
 
 @torch.no_grad()
 def estimates(model: Density, clips: Sequence[Clip]) -> dict[str, float]:
-    """Return how near an encoder's estimates come to the features of clips, over all frames."""
+    """Return how near an encoder's estimates come to the features of clips, a mean over clips.
+
+    Clips are taken one by one: the silence that fills up a batch would be easy to tell.
+    """
     measure = getattr(getattr(model, "encoder", None), "accuracy", None)
     if measure is None:
         return {}
     device, dtype = place_of(model)
-    sums: dict[str, float] = {}
-    total = 0
+    found: dict[str, list[float]] = {}
     with evaluating(model):
-        for part, batch in in_batches(clips, model.spec):
-            for name, value in measure(move(batch.features, device, dtype)).items():
-                sums[name] = sums.get(name, 0.0) + value * len(part)
-            total += len(part)
-    return {f"estimates/{name}": value / total for name, value in sums.items()}
+        for clip in clips:
+            features = collate([clip], model.spec).features
+            for name, value in measure(move(features, device, dtype)).items():
+                found.setdefault(name, []).append(value)
+    return {f"estimates/{name}": sum(values) / len(values) for name, values in found.items()}
 
 
 def _from_mel(clip: Clip, data: Data) -> Tensor:
