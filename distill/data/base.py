@@ -57,12 +57,14 @@ class Data:
         entropy: Differential entropy of the density in nats a value, where known: no model's
             held-out NLL is below it, up to the standard error.
         train_size: Number of training values, or `None` where there is no end of them.
+        parts: Names of what is kept back from training; `held_out` is always one of them.
     """
 
     spec: DataSpec
     modes: Modes | None = None
     entropy: float | None = None
     train_size: int | None = None
+    parts: tuple[str, ...] = ("held_out",)
 
     def train_batch(self, step: int, size: int, seed: int) -> Batch:
         """Return the training batch of a step, counted from 0."""
@@ -71,6 +73,20 @@ class Data:
     def held_out(self, size: int) -> Iterator[Batch]:
         """Yield all held-out values in batches."""
         raise NotImplementedError(f"{type(self).__name__} does not define held_out.")
+
+    def part(self, name: str) -> Data:
+        """Return the same data, whose held-out values are those of another of its `parts`.
+
+        Errors:
+            ValueError: There is no such part.
+        """
+        check_part(self, name)
+        return self
+
+    @property
+    def watched(self) -> Data:
+        """The data that training looks at: its `validation` part where there is one."""
+        return self.part("validation" if "validation" in self.parts else "held_out")
 
     def identity(self) -> dict[str, Any]:
         """Return plain values that tell this data, and its split, from other data.
@@ -102,6 +118,14 @@ class Data:
                 f"{name}: the model wants the features {wanted or 'none'}, this data has "
                 f"{mine or 'none'}. Give the data the same condition columns."
             )
+
+
+def check_part(owner: Data, name: str) -> None:
+    """Raise unless data has a part."""
+    if name not in owner.parts:
+        raise ValueError(
+            f"{type(owner).__name__}: wanted a part among {', '.join(owner.parts)}, got {name!r}."
+        )
 
 
 def check_request(owner: Data, step: int, size: int) -> None:

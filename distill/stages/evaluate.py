@@ -1,6 +1,7 @@
 """Evaluate teacher and student on held-out data, into RUN/evaluate.
 
-Other data, as in data.path=elsewhere, goes into a folder of its own, RUN/evaluate-NAME.
+Other data, as in data.path=elsewhere, goes into a folder of its own, RUN/evaluate-NAME, and so does another
+part of the data, as in part=validation.
 """
 
 from __future__ import annotations
@@ -47,10 +48,12 @@ def run(config: DictConfig) -> dict[str, float]:
     nodes = {name: saved_node(config, student_file, name) for name in ("data", "evaluation")}
     data = build(nodes["data"], trusted=config.trusted)
     data.check_matches(student.spec)
+    part = data.part(config.part)
     mine: dict[str, Any] = {
         "name": config.get("name"),
         "run": str(config.run),
         "seed": config.seed,
+        "part": config.part,
         **{name: OmegaConf.to_container(node, resolve=True) for name, node in nodes.items()},
     }
     folder = _folder(root_of(config), student_file, mine["data"])
@@ -63,6 +66,8 @@ def run(config: DictConfig) -> dict[str, float]:
             )
     else:
         print(f"evaluate: other data, so into {folder}", flush=True)
+    if config.part != "held_out":
+        folder = folder.with_name(f"{folder.name}-{config.part}")
     evaluator = build(nodes["evaluation"], trusted=config.trusted)
     made_from = {
         "teacher": weights_of(teacher_file),
@@ -72,7 +77,7 @@ def run(config: DictConfig) -> dict[str, float]:
 
     def work(_: Work) -> dict[str, float]:
         with Tracker(folder) as tracker:
-            report = evaluator.evaluate(teacher, student, data, config.seed)
+            report = evaluator.evaluate(teacher, student, part, config.seed)
             tracker.report(report, 0)
             return tracker.metrics(report.scalars)  # type: ignore[return-value]
 

@@ -15,7 +15,7 @@ READS: dict[str, tuple[str, ...]] = {
     "sample": (
         *("model", "input", "output", "count", "seconds", "speaker", "label", "temperature"),
     ),
-    "evaluate": ("data", "evaluation"),
+    "evaluate": ("data", "evaluation", "part"),
     "export": ("exports",),
     "benchmark": ("benchmark", "data"),
     "stream": (

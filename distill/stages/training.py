@@ -77,7 +77,7 @@ def train(
             numbers = trainer.fit(
                 task,
                 data,
-                make_watch(evaluator, data),
+                make_watch(evaluator, data.watched),
                 tracker,
                 checkpoint,
                 folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +21,10 @@ from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
 from distill.data.audio.preparation import Clip
 from distill.data.audio.scan import Scan
-from distill.data.base import Data, check_request
+from distill.data.audio.split import HELD_OUT, split
+from distill.data.base import Data, check_part, check_request
 
-_SPLIT, _CROP, _HELD = 0, 1, 2
+_CROP, _HELD = 1, 2  # 0 is the split's
 FRAMED = ("mel", "f0", "phase")
 
 
@@ -54,6 +56,9 @@ class AudioData(Data):
         envelope: How the signal's log-power follows from the mel, for models that whiten: `formula`
             of the mel's settings, `fit` to the training clips, or `auto`: the formula, and a fit
             where the mel bends (decibels between two levels, a floor that is high).
+        validation: Share of the clips for the part that training watches; 0 for none: it then
+            watches what is held out.
+        unheard: Speakers to keep for a part of their own, none of whose clips are learnt from.
 
     Attributes:
         scan: As given.
@@ -83,14 +88,16 @@ class AudioData(Data):
         held_out_seconds: float = 4.0,
         optional: Sequence[str] = (),
         envelope: str = "auto",
+        validation: float = 0.0,
+        unheard: Sequence[str] = (),
     ) -> None:
         check_features(type(self).__name__, conditions, optional)
         check_kind(type(self).__name__, envelope)
-        check_clips(type(self).__name__, clips, crop, conditions, mel.hop, held_out)
-        order = np.random.default_rng([_SPLIT, seed]).permutation(len(clips))
-        held = int(np.ceil(held_out * len(clips)))
-        self._held = [clips[i] for i in order[:held]]
-        self._train = [clips[i] for i in sorted(order[held:])]
+        check_clips(type(self).__name__, clips, crop, conditions, mel.hop, unheard)
+        self._train, self._kept = split(
+            type(self).__name__, clips, seed, held_out, validation, unheard
+        )
+        self.parts = tuple(self._kept)
         self.scan, self.mel, self._pitch, self._rate = scan, mel, pitch, sample_rate
         self._crop, self._most = crop, int(held_out_seconds * sample_rate) // mel.hop * mel.hop
         if self._most < mel.hop:
@@ -99,7 +106,8 @@ class AudioData(Data):
                 f"{mel.hop / sample_rate:.4f} s, got {held_out_seconds}."
             )
         self._names, self._optional = (*conditions, *optional), tuple(optional)
-        self._speakers = sorted({c.speaker for c in clips if c.speaker is not None})
+        known = {c.speaker for c in clips if c.speaker is not None}
+        self._speakers = sorted(known - set(unheard))
         sites = np.array([clip.sites for clip in self._train])
         self._ends = np.cumsum(sites)
         # One structure of batches for the whole run.
@@ -111,11 +119,7 @@ class AudioData(Data):
         }
         self.train_size = len(self._train)
         self.train_names = [clip.name for clip in self._train]
-        self.held_out_names = [clip.name for clip in self._held]
-        self.held_out_labels = {c.name: c.label for c in self._held if c.label is not None}
-        self.held_out_speakers = {
-            c.name: self._speakers.index(c.speaker) for c in self._held if c.speaker is not None
-        }
+        self._hold(HELD_OUT)
         self.spec = self._spec(labels, envelope)
 
     def train_batch(self, step: int, size: int, seed: int) -> Batch:
@@ -143,12 +147,37 @@ class AudioData(Data):
             noise = np.stack([rng.random(sites, dtype=np.float32) for rng in rngs])
             yield self._batch(clips, crops, noise, min(used) < sites)
 
+    def part(self, name: str) -> AudioData:
+        """Return the same data, whose held-out clips are those of another part.
+
+        Arguments:
+            name: `held_out`, `validation` or `unheard`.
+
+        Errors:
+            ValueError: There is no such part.
+        """
+        check_part(self, name)
+        other = copy.copy(self)
+        other._hold(name)
+        return other
+
+    def _hold(self, part: str) -> None:
+        self._held = self._kept[part]
+        self.held_out_names = [clip.name for clip in self._held]
+        self.held_out_labels = {c.name: c.label for c in self._held if c.label is not None}
+        self.held_out_speakers = {
+            c.name: self._speakers.index(c.speaker)
+            for c in self._held
+            if c.speaker in self._speakers
+        }
+
     def identity(self) -> dict[str, Any]:
-        """Return kind, spec, the names of both parts, and a hash of lengths and speakers."""
-        clips = [[c.name, c.sites, c.speaker, c.label] for c in (*self._train, *self._held)]
+        """Return kind, spec, the names of all parts, and a hash of lengths and speakers."""
+        parts = (self._train, *self._kept.values())
+        clips = [[c.name, c.sites, c.speaker, c.label] for part in parts for c in part]
         return super().identity() | {
             "train": self.train_names,
-            "held_out": self.held_out_names,
+            **{part: [clip.name for clip in kept] for part, kept in self._kept.items()},
             "values": hashlib.sha256(json.dumps(clips).encode()).hexdigest(),
         }
 

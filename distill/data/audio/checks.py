@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from distill.data.audio.preparation import Clip
@@ -49,7 +48,7 @@ def check_clips(
     crop: int,
     conditions: Sequence[str],
     hop: int,
-    held_out: float,
+    unheard: Sequence[str] = (),
 ) -> None:
     """Raise unless clips can be cropped, split and conditioned as asked.
 
@@ -59,7 +58,7 @@ def check_clips(
         crop: Sites of a training crop.
         conditions: Features asked for.
         hop: Sites per frame.
-        held_out: Share to hold out.
+        unheard: Speakers that are not learnt from.
 
     Errors:
         ValueError: What is wrong.
@@ -69,10 +68,10 @@ def check_clips(
         raise ValueError(
             f"{name}: wanted crop, a multiple of the mel's hop {hop}, got {crop}. {near} would do."
         )
-    if not 0 < held_out < 1 or math.ceil(held_out * len(clips)) >= len(clips):
+    if unheard and "speaker" in conditions:
         raise ValueError(
-            f"{name}: wanted held_out, a share between 0 and 1 that leaves clips to train on, "
-            f"got {held_out} of {len(clips)} clips."
+            f"{name}: wanted no speaker among the conditions beside unheard={', '.join(unheard)}: "
+            "a model told who speaks can't be told of a stranger. Leave one of them out."
         )
     for what in ("speaker", "label"):
         lacking = [clip.name for clip in clips if getattr(clip, what) is None]

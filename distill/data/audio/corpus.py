@@ -51,6 +51,8 @@ class AudioCorpus(AudioData):
         workers: Processes that prepare clips.
         optional: Of `f0` and `phase`, those that a trained model can do without.
         envelope: For models that whiten, `auto`, `formula` or `fit`: see `AudioData`.
+        validation: Share of the files for the part that training watches; 0 for none.
+        unheard: Speakers to keep for the part `unheard`, none of whose files are learnt from.
 
     Errors:
         FileNotFoundError: No such folder.
@@ -83,6 +85,8 @@ class AudioCorpus(AudioData):
         workers: int = 1,
         optional: Sequence[str] = (),
         envelope: str = "auto",
+        validation: float = 0.0,
+        unheard: Sequence[str] = (),
     ) -> None:
         # Before all the work.
         check_features(type(self).__name__, conditions, optional)
@@ -115,6 +119,8 @@ class AudioCorpus(AudioData):
             held_out_seconds=held_out_seconds,
             optional=optional,
             envelope=envelope,
+            validation=validation,
+            unheard=unheard,
         )
 
 

@@ -42,6 +42,7 @@ class Tones(AudioData):
         held_out_seconds: Longest held-out value.
         optional: Of `f0` and `phase`, those that a trained model can do without.
         envelope: For models that whiten, `auto`, `formula` or `fit`: see `AudioData`.
+        validation: Share of the clips for the part that training watches; 0 for none.
 
     Errors:
         ValueError: Fewer than two clips, clips below 0.2 s, an unknown kind, a rate below 4 kHz;
@@ -70,6 +71,7 @@ class Tones(AudioData):
         held_out_seconds: float = 4.0,
         optional: Sequence[str] = (),
         envelope: str = "auto",
+        validation: float = 0.0,
     ) -> None:
         unknown = [kind for kind in kinds if kind not in _MAKE]
         if count < 2 or seconds < 0.2 or not kinds or unknown or sample_rate < 4000:
@@ -112,6 +114,7 @@ class Tones(AudioData):
             held_out_seconds=held_out_seconds,
             optional=optional,
             envelope=envelope,
+            validation=validation,
         )
 
     def truth_f0(self, name: str) -> Tensor:

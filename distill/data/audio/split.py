@@ -1,0 +1,72 @@
+"""Which clips are learnt from, and which are kept back for what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from distill.data.audio.preparation import Clip
+
+_SPLIT = 0
+HELD_OUT, VALIDATION, UNHEARD = "held_out", "validation", "unheard"
+
+
+class Split(NamedTuple):
+    """Clips to learn from, and those kept back, by the name of their part."""
+
+    train: list[Clip]
+    kept: dict[str, list[Clip]]
+
+
+def split(
+    name: str,
+    clips: Sequence[Clip],
+    seed: int,
+    held_out: float,
+    validation: float = 0.0,
+    unheard: Sequence[str] = (),
+) -> Split:
+    """Split clips by chance into those to learn from and those kept back.
+
+    Arguments:
+        name: Of the data set, for messages.
+        clips: All of them.
+        seed: Of the choice.
+        held_out: Share of the clips for the part `held_out`, rounded up.
+        validation: Share for the part `validation`, rounded up, which training watches and recipes
+            are chosen by, so that `held_out` is not used up; 0 for none.
+        unheard: Speakers none of whose clips are learnt from or held out: the part `unheard`.
+
+    Errors:
+        ValueError: Shares that leave nothing to learn from; an unknown speaker.
+
+    Example:
+        >>> clips = [Clip(str(i), 8, lambda: None, speaker="ab"[i % 2]) for i in range(10)]
+        >>> parts = split("data", clips, seed=0, held_out=0.2, unheard=["b"])
+        >>> len(parts.train), {part: len(kept) for part, kept in parts.kept.items()}
+        (4, {'held_out': 1, 'unheard': 5})
+    """
+    speakers = sorted({clip.speaker for clip in clips if clip.speaker is not None})
+    unknown = sorted(set(unheard) - set(speakers))
+    if unknown:
+        raise ValueError(
+            f"{name}: wanted unheard speakers among {', '.join(speakers) or 'none'}, got "
+            f"{', '.join(map(str, unknown))}."
+        )
+    heard = [clip for clip in clips if clip.speaker not in unheard]
+    sizes = [int(np.ceil(share * len(heard))) for share in (held_out, validation)]
+    if not (0 < held_out < 1 and 0 <= validation < 1) or sum(sizes) >= len(heard):
+        raise ValueError(
+            f"{name}: wanted held_out, a share between 0 and 1, and validation, a share or 0, that "
+            f"leave clips to train on, got held_out={held_out}, validation={validation} of "
+            f"{len(heard)} clips."
+        )
+    order = np.random.default_rng([_SPLIT, seed]).permutation(len(heard))
+    ends = np.cumsum(sizes)
+    parts = {HELD_OUT: order[: ends[0]], VALIDATION: order[ends[0] : ends[1]]}
+    kept = {part: [heard[i] for i in chosen] for part, chosen in parts.items() if len(chosen)}
+    if unheard:
+        kept[UNHEARD] = [clip for clip in clips if clip.speaker in unheard]
+    return Split([heard[i] for i in sorted(order[ends[1] :])], kept)
