@@ -1,4 +1,4 @@
-"""Clips to listen to: a reference and what teacher and student make of it."""
+"""Clips to listen to: a reference and what Griffin-Lim, teacher and student make of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-KINDS = ("reference", "teacher", "student")
-_FLAT = re.compile(rf"({'|'.join(KINDS)})(?:_(\w+))?")
+KINDS = ("reference", "griffin_lim", "teacher", "student", "student_from_mel")
+_FLAT = re.compile(rf"({'|'.join(sorted(KINDS, key=len, reverse=True))})(?:_(\w+))?")
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Example:
 def find_examples(folder: str | Path) -> list[Example]:
     """Return the clips of a folder, in order of their names.
 
-    Either `NAME/reference.wav`, `NAME/teacher.wav` and `NAME/student.wav`, or as `distill evaluate`
-    leaves them in RUN/evaluate/audio: `reference_0.wav`, `teacher_0.wav`, `student_0.wav`. Any of
-    the three may be missing.
+    Either `NAME/reference.wav`, `NAME/griffin_lim.wav`, `NAME/teacher.wav`, `NAME/student.wav` and
+    `NAME/student_from_mel.wav`, or as `distill evaluate` leaves them in RUN/evaluate/audio:
+    `reference_0.wav`, `teacher_0.wav`, ... Any of them may be missing.
 
     Errors:
         FileNotFoundError: There is no such folder.

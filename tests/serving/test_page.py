@@ -47,7 +47,7 @@ def page(serving, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdrive
     folder = tmp_path_factory.mktemp("examples")
     (folder / "chirp").mkdir()
     time = np.arange(RATE) / RATE
-    for kind, level in (("reference", 0.5), ("teacher", 0.4), ("student", 0.3)):
+    for kind, level in (("reference", 0.5), ("griffin_lim", 0.2), ("teacher", 0.4), ("student", 0.3)):
         wave = level * np.sin(2 * np.pi * (200 + 700 * time) * time)
         soundfile.write(folder / "chirp" / f"{kind}.wav", wave, RATE, "PCM_16")
     options = Options()
@@ -86,7 +86,7 @@ def stream(page: webdriver.Chrome, pace: str = "fast") -> None:
 def test_the_page_plays_and_draws_reference_teacher_and_student(page):
     wait(page, "!document.getElementById('start').disabled")
     titles = [node.text for node in page.find_elements(By.CSS_SELECTOR, ".sound h3")]
-    assert titles == ["Reference", "Teacher", "Student, evaluated"]
+    assert titles == ["Reference", "Griffin-Lim", "Teacher", "Student, evaluated"]
     for canvas in page.find_elements(By.CSS_SELECTOR, ".sound canvas"):
         assert page.execute_script(PAINTED, canvas) > 2
         assert canvas.get_attribute("aria-label")

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from distill.export import Exported
-from distill.serving.examples import find_examples
+from distill.serving.examples import KINDS, find_examples
 from distill.serving.limits import Limits
 from distill.serving.run import serve
 from distill.serving.sinks import pcm
@@ -313,14 +313,15 @@ def test_limits_of_nothing_are_refused(name):
 
 
 def test_examples_are_found_in_folders_and_as_evaluation_leaves_them(tmp_path: Path):
-    for name in ("b/reference", "b/student", "reference_0", "student_0", "teacher_0", "noise_0"):
+    left = [f"{kind}_0" for kind in (*KINDS, "noise")]
+    for name in ("b/reference", "b/student", *left):
         path = tmp_path / f"{name}.wav"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(sound(0.1))
     found = find_examples(tmp_path)
     assert [(clip.name, list(clip.sounds)) for clip in found] == [
         ("b", ["reference", "student"]),
-        ("clip 0", ["reference", "teacher", "student"]),
+        ("clip 0", list(KINDS)),
     ]
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no examples"):

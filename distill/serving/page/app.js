@@ -4,7 +4,13 @@ import { latencies, spectrogram, waveform } from "/page/draw.js";
 import { Player, percentile, stream } from "/page/stream.js";
 
 const $ = (id) => document.getElementById(id);
-const TITLES = { reference: "Reference", teacher: "Teacher", student: "Student, evaluated" };
+const TITLES = {
+  reference: "Reference",
+  griffin_lim: "Griffin-Lim",
+  teacher: "Teacher",
+  student: "Student, evaluated",
+  student_from_mel: "Student, from the mel alone",
+};
 
 const state = {
   about: null,
