@@ -25,7 +25,7 @@ def recorded(stage: str, overrides: Sequence[str], own: Sequence[Path] = ()) -> 
 
     Arguments:
         stage: The stage that is to run; one that starts a run takes up nothing.
-        overrides: What the command line says now. An `experiment=` starts afresh.
+        overrides: What the command line says now. Another `experiment=` than the run's starts afresh.
         own: The user's own config folders, whose options count as known.
 
     Example:
@@ -33,7 +33,7 @@ def recorded(stage: str, overrides: Sequence[str], own: Sequence[Path] = ()) -> 
         []
     """
     said = {_key(text): _value(text) for text in overrides}
-    if stage not in READERS or "run" not in said or "experiment" in said:
+    if stage not in READERS or "run" not in said:
         return []
     root = Path(said["run"]).expanduser()
     for folder in (root / "student", root / "teacher", root):
@@ -45,6 +45,9 @@ def recorded(stage: str, overrides: Sequence[str], own: Sequence[Path] = ()) -> 
     else:
         return []
     kept, left = replayable(texts, groups([config_dir(), *own]))
+    was = next((_value(text) for text in kept if _key(text) == "experiment"), None)
+    if said.get("experiment", was) != was:
+        return []
     unsaid = [text for text in left if _key(text) not in (*said, *_OWN)]
     if unsaid:
         print(

@@ -37,7 +37,7 @@ def replayable(texts: Any, options: Mapping[str, Sequence[str]]) -> tuple[list[s
 
     Replayed are plain values under the data's and the models' keys, and known options of known
     groups. Never: Hydra's own settings, `trusted`, a `_target_`, a reference that computes
-    something (`${oc.env:...}`), an option that is a path.
+    something (`${oc.env:...}`), an option that is a path, a part left out as a whole.
 
     Arguments:
         texts: What `overrides.json` holds.
@@ -62,9 +62,9 @@ def _is_replayable(text: Any, options: Mapping[str, Sequence[str]]) -> bool:
         value = None if override.is_delete() else override.value()
     except (HydraException, TypeError, ValueError, RecursionError):
         return False
-    if override.is_sweep_override():
-        return False
     key = override.key_or_group
+    if override.is_sweep_override() or (override.is_delete() and "." not in key):
+        return False
     if key in options:
         return _is_known_option(override, value, options[key])
     return override.package is None and _is_ours(key) and _is_plain(value)

@@ -41,7 +41,13 @@ def test_what_is_said_now_goes_first(run):
         "data=points",
     ]
     assert recorded("evaluate", [f"run={run}", "data=rings"]) == ["experiment=moons"]
-    assert recorded("evaluate", [f"run={run}", "experiment=moons"]) == []
+
+
+def test_another_experiment_starts_afresh_and_the_same_does_not(run):
+    said = [f"run={run}", "experiment=rings"]
+    assert recorded("evaluate", said) == []
+    said = [f"run={run}", "experiment=moons"]
+    assert recorded("evaluate", said) == ["data=points", "++data.path=a.csv"]
 
 
 def test_a_stage_that_starts_a_run_takes_up_nothing(run):
@@ -72,6 +78,8 @@ HOSTILE = [
     "limits.clients=9",
     "file=x.aoti.pt2",
     "seed=1,2",
+    "~data",
+    "~teacher=null",
     "data.path=a,b",
     "no override at all",
     7,
