@@ -25,7 +25,8 @@ def recorded(stage: str, overrides: Sequence[str], own: Sequence[Path] = ()) -> 
 
     Arguments:
         stage: The stage that is to run; one that starts a run takes up nothing.
-        overrides: What the command line says now. Another `experiment=` than the run's starts afresh.
+        overrides: What the command line says now. Another `experiment=` than the run's starts
+            afresh.
         own: The user's own config folders, whose options count as known.
 
     Example:

@@ -1,7 +1,7 @@
 """Evaluate teacher and student on held-out data, into RUN/evaluate.
 
-Other data, as in data.path=elsewhere, goes into a folder of its own, RUN/evaluate-NAME, and so does another
-part of the data, as in part=validation.
+Other data, as in data.path=elsewhere, goes into a folder of its own, RUN/evaluate-NAME, and so
+does another part of the data, as in part=validation.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ def page(serving, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdrive
     folder = tmp_path_factory.mktemp("examples")
     (folder / "chirp").mkdir()
     time = np.arange(RATE) / RATE
-    for kind, level in (("reference", 0.5), ("griffin_lim", 0.2), ("teacher", 0.4), ("student", 0.3)):
+    levels = {"reference": 0.5, "griffin_lim": 0.2, "teacher": 0.4, "student": 0.3}
+    for kind, level in levels.items():
         wave = level * np.sin(2 * np.pi * (200 + 700 * time) * time)
         soundfile.write(folder / "chirp" / f"{kind}.wav", wave, RATE, "PCM_16")
     options = Options()

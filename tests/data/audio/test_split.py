@@ -33,7 +33,7 @@ def test_every_clip_is_in_one_part_alone() -> None:
         "validation": 4,
         "unheard": 10,
     }
-    names = Counter([*data.train_names, *sum(parts.values(), [])])
+    names = Counter([*data.train_names, *(name for part in parts.values() for name in part)])
     assert len(names) == 30
     assert set(names.values()) == {1}
 
