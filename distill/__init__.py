@@ -8,31 +8,64 @@ from distill._version import __version__
 if TYPE_CHECKING:
     from distill.bijectors import Autoregressive, Chain, Inverse
     from distill.contract import Batch, DataSpec, Draw
-    from distill.models import Flow, iaf, maf
+    from distill.data.given import as_data
+    from distill.models import (
+        Flow,
+        coupling_flow,
+        iaf,
+        maf,
+        nice,
+        register,
+        wavenet,
+        wavenet_iaf,
+        whitening,
+    )
+    from distill.models.distribution import FlowDistribution
+    from distill.models.foreign import ForeignDensity
     from distill.networks import MADE
-    from distill.training.checkpoint import load
+    from distill.training.checkpoint import load, save
+    from distill.training.fit import distill, fit
 
 __all__ = [
-    "MADE",
     "Autoregressive",
     "Batch",
     "Chain",
     "DataSpec",
     "Draw",
     "Flow",
+    "FlowDistribution",
+    "ForeignDensity",
     "Inverse",
+    "MADE",
     "__version__",
+    "as_data",
+    "coupling_flow",
+    "distill",
+    "fit",
     "iaf",
     "load",
     "maf",
+    "nice",
+    "register",
+    "save",
+    "wavenet",
+    "wavenet_iaf",
+    "whitening",
 ]
 
 _HOMES = {
     "distill.bijectors": ("Autoregressive", "Chain", "Inverse"),
     "distill.contract": ("Batch", "DataSpec", "Draw"),
-    "distill.models": ("Flow", "iaf", "maf"),
+    "distill.data.given": ("as_data",),
+    "distill.models": (
+        *("Flow", "coupling_flow", "iaf", "maf", "nice", "register"),
+        *("wavenet", "wavenet_iaf", "whitening"),
+    ),
+    "distill.models.distribution": ("FlowDistribution",),
+    "distill.models.foreign": ("ForeignDensity",),
     "distill.networks": ("MADE",),
-    "distill.training.checkpoint": ("load",),
+    "distill.training.checkpoint": ("load", "save"),
+    "distill.training.fit": ("distill", "fit"),
 }
 
 

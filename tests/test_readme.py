@@ -16,6 +16,9 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
 def commands(text: str = README) -> list[list[str]]:
     """Return every `distill STAGE ...` of a document, as words."""
     blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
@@ -39,7 +42,20 @@ def test_every_command_composes(words: list[str], capsys: pytest.CaptureFixture[
     assert "overwrite: " in capsys.readouterr().out
 
 
-def test_the_snippet_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_snippet_without_configs_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [line for line in SNIPPETS[0].splitlines() if line]
+    assert len(lines) <= 10
+    names: dict = {}
+    exec(SNIPPETS[0], names)
+    assert names["x"].shape == (1000, 2)
+    wanted = names["points"].std(0)
+    assert abs(names["x"].std(0).numpy() / wanted - 1).max() < 0.25
+
+
+def test_the_snippet_of_a_run_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from distill.contract import DataSpec
     from distill.models import freeze
 
@@ -48,7 +64,7 @@ def test_the_snippet_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         "runs/moons/student": freeze(iaf(DataSpec(sites=2), hidden=[4])),
     }
     monkeypatch.setattr("distill.training.checkpoint.load", models.__getitem__)
-    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    snippet = SNIPPETS[1]
     names: dict = {}
     exec(snippet, names)
     assert names["draw"].x.shape == (4096, 2)

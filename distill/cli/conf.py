@@ -7,22 +7,7 @@ from pathlib import Path
 
 import yaml
 
-import distill
-
-
-def config_dir() -> Path:
-    """Return the folder of configs: inside an installed package, beside it in a working tree.
-
-    Errors:
-        FileNotFoundError: Neither is there.
-    """
-    package = Path(distill.__file__).parent
-    for folder in (package / "conf", package.parent / "conf"):
-        if folder.is_dir():
-            return folder
-    raise FileNotFoundError(
-        f"{package / 'conf'}: the configs are missing. Install distill again; pip carries them."
-    )
+from distill.configure import config_dir
 
 
 def groups(folders: Sequence[Path]) -> dict[str, list[str]]:

@@ -57,6 +57,7 @@ class Data:
         entropy: Differential entropy of the density in nats a value, where known: no model's
             held-out NLL is below it, up to the standard error.
         train_size: Number of training values, or `None` where there is no end of them.
+        batch_size: Values of a training step, where nobody says.
         parts: Names of what is kept back from training; `held_out` is always one of them.
     """
 
@@ -64,6 +65,7 @@ class Data:
     modes: Modes | None = None
     entropy: float | None = None
     train_size: int | None = None
+    batch_size: int = 512
     parts: tuple[str, ...] = ("held_out",)
 
     def train_batch(self, step: int, size: int, seed: int) -> Batch:

@@ -6,16 +6,19 @@ from distill.models.build_wavenet import wavenet, wavenet_iaf
 from distill.models.density import Density, freeze
 from distill.models.flow import Flow
 from distill.models.outer import standardization, whitening
+from distill.models.recipe import builder, register
 
 __all__ = [
     "AutoregressiveDensity",
     "Density",
     "Flow",
+    "builder",
     "coupling_flow",
     "freeze",
     "iaf",
     "maf",
     "nice",
+    "register",
     "standardization",
     "wavenet",
     "wavenet_iaf",

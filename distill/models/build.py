@@ -26,11 +26,13 @@ from distill.models.autoregressive import AutoregressiveDensity
 from distill.models.density import Density
 from distill.models.flow import Flow
 from distill.models.outer import standardization
+from distill.models.recipe import builder
 from distill.networks import MADE, MLP, VectorEncoder
 
 _NORMS = {"none": None, "batch": BatchNorm, "act": ActNorm}
 
 
+@builder
 def iaf(
     spec: DataSpec,
     layers: int = 5,
@@ -70,6 +72,7 @@ def iaf(
     return _flow(stack, spec, base, _encoder(spec), outer, recompute)
 
 
+@builder
 def maf(
     spec: DataSpec,
     layers: int = 5,
@@ -120,6 +123,7 @@ def maf(
     return _flow(stack, spec, noise, _encoder(spec), outer, recompute)
 
 
+@builder
 def coupling_flow(
     spec: DataSpec,
     layers: int = 8,
@@ -168,6 +172,7 @@ def coupling_flow(
     return _flow(stack, spec, base, encoder, outer, recompute)
 
 
+@builder
 def nice(spec: DataSpec, layers: int = 8, hidden: Sequence[int] = (128, 128)) -> Flow:
     """Build a NICE flow: shifts only, with one trained scale per site at the data's end.
 

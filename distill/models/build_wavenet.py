@@ -12,11 +12,13 @@ from distill.contract import DataSpec
 from distill.distributions import Base, GaussianHead, Head
 from distill.models.autoregressive import AutoregressiveDensity
 from distill.models.flow import Flow
+from distill.models.recipe import builder
 from distill.networks import FrameEncoder, VectorEncoder, WaveNet
 
 _LOWEST_PITCH = 65.0  # Hz, where the data does not say
 
 
+@builder
 def wavenet(
     spec: DataSpec,
     head: Callable[[], Head] = GaussianHead,
@@ -82,6 +84,7 @@ def wavenet(
     return AutoregressiveDensity(conditioner, made_head, spec, made_encoder, made_outer)
 
 
+@builder
 def wavenet_iaf(
     spec: DataSpec,
     flows: Sequence[int] = (10, 10, 10, 30),

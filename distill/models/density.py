@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from distill.bijectors import Bijector
 from distill.contract import Context, DataSpec, Features
+from distill.models.recipe import Recipe
 
 D = TypeVar("D", bound="Density")
 
@@ -28,11 +29,13 @@ class Density(nn.Module):
         spec: What the model knows of its data.
         encoder: Turns raw features into a context, or `None`.
         outer: Carries values of about unit scale to data, or `None`.
+        recipe: How it was built, for a file; `None` for a model that was put together by hand.
     """
 
     spec: DataSpec
     encoder: nn.Module | None
     outer: Bijector | None
+    recipe: Recipe | None = None
 
     @property
     def core(self) -> Density:

@@ -14,6 +14,7 @@ from distill.configure import build
 from distill.contract import DataSpec
 from distill.files import atomic_write
 from distill.models import Density
+from distill.models.recipe import recipe_of
 
 NAME = "checkpoint.pt"
 _FORMAT = 1
@@ -139,13 +140,41 @@ def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
         ) from error
 
 
+def save(model: Density, path: str | Path) -> Path:
+    """Save a model with how it was built, for `load`, the command line and other processes.
+
+    Arguments:
+        model: Built by one of our builders, or by your own under `register`.
+        path: The file (.pt), or a folder, which then holds `checkpoint.pt`.
+
+    Returns the file.
+
+    Errors:
+        ValueError: A model that does not know how it was built.
+
+    Example:
+        >>> import tempfile
+        >>> from distill.models import maf
+        >>> model = maf(DataSpec(sites=2), layers=1, hidden=[4])
+        >>> file = save(model, Path(tempfile.mkdtemp()) / "model.pt")
+        >>> load(file).log_prob(torch.zeros(1, 2)).shape
+        torch.Size([1, 2])
+    """
+    path = Path(path).expanduser()
+    folder, name = (path.parent, path.name) if path.suffix else (path, NAME)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.detach().cpu() for key, value in model.state_dict().items()}
+    Checkpoint("model", {"model": recipe_of(model)}, model.spec, weights).save(folder, name)
+    return folder / name
+
+
 def load(
     path: str | Path, device: str | torch.device = "cpu", trusted: Sequence[str] = ()
 ) -> Density:
-    """Load the model that a training stage wrote, ready to score and sample.
+    """Load the model that `save` or a training stage wrote, ready to score and sample.
 
     Arguments:
-        path: The stage's folder (`runs/moons/teacher`) or its `checkpoint.pt`.
+        path: The file, or the stage's folder (`runs/moons/teacher`).
         device: Where the model goes.
         trusted: Packages, beside `distill`, whose classes its config may name.
 

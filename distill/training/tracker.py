@@ -23,14 +23,14 @@ class Tracker:
     final numbers in `metrics.json`, tables in `*.md`.
 
     Arguments:
-        folder: The stage's folder.
+        folder: The stage's folder; `None` writes nothing.
         resumed: The step that a training goes on from; curves of later steps are forgotten.
     """
 
-    def __init__(self, folder: Path, resumed: int | None = None) -> None:
+    def __init__(self, folder: Path | None, resumed: int | None = None) -> None:
         self.folder = folder
         purge = None if resumed is None else resumed + 1
-        self.writer = SummaryWriter(str(folder), purge_step=purge)
+        self.writer = None if folder is None else SummaryWriter(str(folder), purge_step=purge)
 
     def __enter__(self) -> Self:
         return self
@@ -41,10 +41,13 @@ class Tracker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.writer.close()
+        if self.writer:
+            self.writer.close()
 
     def scalars(self, numbers: Mapping[str, float], step: int, prefix: str = "") -> None:
         """Record numbers at a step."""
+        if self.writer is None:
+            return
         for name, value in numbers.items():
             self.writer.add_scalar(f"{prefix}{name}", value, step)
 
@@ -53,6 +56,8 @@ class Tracker:
 
         Files of the same name are replaced; a suffix keeps those of a special moment apart.
         """
+        if self.writer is None:
+            return
         self.scalars(report.scalars, step)
         for name, figure in report.figures.items():
             path = self._path("figures", name + suffix, "png")
@@ -72,10 +77,12 @@ class Tracker:
     def metrics(self, numbers: Mapping[str, float]) -> dict[str, float | None]:
         """Write the flat `metrics.json`; numbers that JSON lacks become null."""
         clean = {k: _plain(v) for k, v in sorted(numbers.items())}
-        write_json(self.folder / "metrics.json", clean)
+        if self.folder is not None:
+            write_json(self.folder / "metrics.json", clean)
         return clean
 
     def _path(self, kind: str, name: str, suffix: str) -> Path:
+        assert self.folder is not None
         return self.folder / kind / f"{name.replace('/', '_')}.{suffix}"
 
 

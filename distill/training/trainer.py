@@ -124,10 +124,10 @@ class Trainer:
         self,
         task: Task,
         data: Data,
-        watch: Watch,
-        tracker: Tracker,
-        checkpoint: Checkpoint,
-        folder: Path,
+        watch: Watch | None = None,
+        tracker: Tracker | None = None,
+        checkpoint: Checkpoint | None = None,
+        folder: Path | None = None,
         seed: int = 0,
         name: str = "training",
     ) -> dict[str, float]:
@@ -136,19 +136,32 @@ class Trainer:
         Arguments:
             task: What is trained, on its device.
             data: Where batches come from.
-            watch: Evaluates a model now and then.
+            watch: Evaluates a model now and then; `None` never does.
             tracker: Where numbers and pictures go.
             checkpoint: Carries config and spec; one with `training` in it is resumed.
-            folder: Where checkpoints are written.
+            folder: Where checkpoints are written; `None` writes none.
             seed: Of batches and noise.
             name: For the progress line.
 
         SIGINT and SIGTERM let a step finish; then all is saved, and a resumed run goes on there.
 
         Errors:
-            ValueError: Too many non-finite steps in a row, or weights that are not finite.
+            ValueError: Too many non-finite steps in a row, or weights that are not finite; settings
+                that want something to watch with, or a folder.
             Interrupted: By a signal, once the checkpoint is written.
         """
+        if watch is None and self.watch_every:
+            raise ValueError(
+                f"trainer.watch_every: {self.watch_every} wanted something to watch with, got "
+                "none. Give an evaluator, or leave it at 0."
+            )
+        if folder is None and (self.keep_best or self.keep > 1):
+            raise ValueError(
+                "trainer.keep and keep_best wanted a folder to keep checkpoints in, got none. Name "
+                "one, or leave them."
+            )
+        tracker = tracker or Tracker(None)
+        checkpoint = checkpoint or Checkpoint("model", {}, task.model.spec, {})
         model, device = task.model, next(task.model.parameters()).device
         optimizer = self.optimizer([p for p in model.parameters() if p.requires_grad])
         state = TrainingState(model, optimizer, EMA(model, self.ema) if self.ema else None)
@@ -158,10 +171,13 @@ class Trainer:
         def save() -> None:
             state.check_finite(name)
             checkpoint.weights, checkpoint.training = state.weights(), state.to_dict()
-            checkpoint.save(folder)
-            keep_last(folder, state.step, self.keep)
+            if folder is not None:
+                checkpoint.save(folder)
+                keep_last(folder, state.step, self.keep)
 
         def look(request: Request, suffix: str = "") -> None:
+            if watch is None:
+                return
             with request.raising():  # looking may take minutes; a resumed run looks again
                 report = watch(state.current)
             tracker.report(report, state.step, suffix)
@@ -169,6 +185,7 @@ class Trainer:
             if suffix or not (self.patience or self.keep_best):
                 return
             if state.judge(self._monitored(report), keep=bool(self.patience)) and self.keep_best:
+                assert folder is not None
                 best = replace(checkpoint, weights=state.current.state_dict(), training={})
                 best.save(folder, BEST)
 
@@ -205,7 +222,7 @@ class Trainer:
                 model.load_state_dict(checkpoint.weights)
                 model.eval()
                 with request.raising():
-                    report = watch(model)
+                    report = watch(model) if watch else Report()
             except Interrupted as signal:
                 save()
                 raise Interrupted(signal.number, self._goodbye(state)) from None

@@ -117,6 +117,7 @@ class AudioData(Data):
             "f0": pitch.silence(),
             "phase": torch.zeros(2),
         }
+        self.batch_size = 4
         self.train_size = len(self._train)
         self.train_names = [clip.name for clip in self._train]
         self._hold(HELD_OUT)

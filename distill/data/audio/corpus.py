@@ -37,7 +37,7 @@ class AudioCorpus(AudioData):
         sample_rate: Hz.
         crop: Sites of a training crop, a multiple of the mel's hop.
         conditions: The features to give, any of `mel`, `f0`, `phase`, `speaker`, `label`, or none.
-        mel: Settings of the mel, and of the frames.
+        mel: Settings of the mel, and of the frames; `LogMel.usual` by default.
         pitch: Settings of f0.
         level: Root mean square to bring each clip to, dB of full scale; `None` leaves it.
         trim: Cut what is this many dB below the loudest at both ends; `None` for nothing.
@@ -91,7 +91,11 @@ class AudioCorpus(AudioData):
         # Before all the work.
         check_features(type(self).__name__, conditions, optional)
         check_kind(type(self).__name__, envelope)
-        layout, mel, pitch = layout or AnyFolder(), mel or LogMel(), pitch or Pitch()
+        layout, mel, pitch = (
+            layout or AnyFolder(),
+            mel or LogMel.usual(sample_rate),
+            pitch or Pitch(),
+        )
         mel.filters(sample_rate)
         prepare = Preparation(
             sample_rate=sample_rate,

@@ -107,6 +107,18 @@ class LogMel:
             raise ValueError("LogMel: the spec has no mel settings; wanted one of audio data.")
         return cls(**spec.settings["mel"])
 
+    @classmethod
+    def usual(cls, rate: int) -> LogMel:
+        """Return the settings to take where nobody says: HiFi-GAN's, or finer ones for low rates.
+
+        Example:
+            >>> LogMel.usual(22_050).hop, LogMel.usual(8_000).hop
+            (256, 64)
+        """
+        if rate >= 16_000:
+            return cls()
+        return cls(bands=64, fft=512, window=400, hop=64, high=None)
+
     def frames(self, sites: int) -> int:
         """Return the number of frames of a waveform."""
         return math.ceil(sites / self.hop)

@@ -84,7 +84,7 @@ class Tones(AudioData):
             raise ValueError(
                 f"Tones: wanted level between 0 and 1 and noise from 0 to 1, got {level}, {noise}."
             )
-        mel = mel or LogMel(bands=64, fft=512, window=400, hop=64, high=None)
+        mel = mel or LogMel.usual(8_000)
         pitch = Pitch()
         self._truth: dict[str, Tensor] = {}
         self._sites = int(seconds * sample_rate)

@@ -1,0 +1,118 @@
+"""Densities of other libraries as teachers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from distill.contract import Context, DataSpec, Features
+from distill.models.density import Density
+
+
+class ForeignDensity(Density):
+    r"""A density of another library, whose log-prob is one number a value.
+
+    It serves as a teacher for objectives that compare whole values (`ReverseKL`, `ForwardKL`,
+    `JensenShannon`): its log-prob is spread evenly over sites, $\log p(x) / T$ at each, and only
+    the sum is its own.
+
+    Arguments:
+        density: With `log_prob(x)` or `log_prob(x, context)` that has a gradient in x, as nflows,
+            normflows and `torch.distributions` have it; or a call that returns such a distribution,
+            `density()` or `density(context)`, as zuko has it.
+        spec: What the data is. A feature, of which it takes one, is handed over as the context.
+
+    Errors:
+        ValueError: Something without a log-prob; more than one feature; a log-prob of another
+            shape than `(B,)`.
+
+    Example:
+        >>> normal = torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
+        >>> teacher = ForeignDensity(normal, DataSpec(sites=2))
+        >>> round(float(teacher.log_prob(torch.zeros(1, 2)).sum()), 4)
+        -1.8379
+    """
+
+    def __init__(self, density: Any, spec: DataSpec) -> None:
+        super().__init__()
+        if not (hasattr(density, "log_prob") or callable(density)):
+            raise ValueError(
+                f"ForeignDensity: wanted a density with log_prob, got {type(density).__name__}. "
+                "Wrap it in an object that has one."
+            )
+        if len(spec.features) > 1:
+            raise ValueError(
+                "ForeignDensity: wanted at most one feature, which becomes the context, got "
+                f"{', '.join(spec.features)}. Put them into one."
+            )
+        self.spec = spec
+        self.encoder = None
+        self.outer = None
+        self.density = density
+
+    def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
+        """Return the log-density `(B, T)`, the same at every site of a value."""
+        given = self._given(features)
+        if hasattr(self.density, "log_prob"):
+            value = self.density.log_prob(x, *given)
+        else:
+            value = self._distribution(given).log_prob(x)
+        if value.shape != x.shape[:1]:
+            raise ValueError(
+                f"ForeignDensity: wanted a log-prob of shape {tuple(x.shape[:1])}, one number a "
+                f"value, got {tuple(value.shape)}. Wrap independent sites in "
+                "torch.distributions.Independent."
+            )
+        return (value / x.shape[1])[:, None].expand_as(x)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        count: int,
+        features: Features | Context = None,
+        *,
+        sites: int | None = None,
+        seed: int | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Draw `(count, T)` by the library's own sampler."""
+        if temperature != 1:
+            raise ValueError(
+                f"ForeignDensity: wanted temperature 1, got {temperature}: another library's noise "
+                "can't be scaled."
+            )
+        given = self._given(features)
+        with torch.random.fork_rng(enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            if isinstance(self.density, Distribution):
+                return self.density.sample((count,))
+            if not hasattr(self.density, "log_prob"):
+                found = self._distribution(given)
+                return found.sample(() if given else (count,))
+            if given:
+                return self.density.sample(1, *given).flatten(0, 1)
+            return self.density.sample(count)
+
+    def _distribution(self, given: tuple[Tensor, ...]) -> Any:
+        found = self.density(*given)
+        if not hasattr(found, "log_prob"):
+            raise ValueError(
+                f"ForeignDensity: {type(self.density).__name__} returned a {type(found).__name__}, "
+                "wanted a distribution with log_prob."
+            )
+        return found
+
+    def _given(self, features: Features | Context) -> tuple[Tensor, ...]:
+        if isinstance(features, Context) or not self.spec.features:
+            return ()
+        (name,) = self.spec.features
+        return ((features or {})[name],)
+
+
+def as_density(density: Any, spec: DataSpec) -> Density:
+    """Return a density of ours as it is, and another library's as a `ForeignDensity`."""
+    return density if isinstance(density, Density) else ForeignDensity(density, spec)

@@ -1,0 +1,176 @@
+"""Training in Python: the same loop that the stages run, without configs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+
+from distill.configure import build, config_dir
+from distill.data import Data
+from distill.data.given import as_data
+from distill.evaluation import Evaluator
+from distill.models import Density, Flow
+from distill.models.foreign import as_density
+from distill.objectives import Distillation, Likelihood, Objective, Task
+from distill.training.checkpoint import NAME, Checkpoint, read_checkpoint
+from distill.training.tracker import Tracker
+from distill.training.trainer import Trainer, Watch
+
+
+def fit(
+    model: Density,
+    data: Any,
+    *,
+    warmup: int = 0,
+    seed: int = 0,
+    evaluator: Evaluator | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> Density:
+    """Train a density by maximum likelihood, in parallel over sites.
+
+    Arguments:
+        model: Built for the spec of the data, on its device; it is trained in place.
+        data: What `as_data` takes.
+        warmup: Sites at the start of each value that are left out of the loss.
+        seed: Of batches and noise.
+        evaluator: Looks at the model before, after, and every `watch_every` steps.
+        folder: Where checkpoints and TensorBoard events go; `None` writes nothing.
+        resume: Go on from the folder's checkpoint, where there is one.
+        settings: Of the `Trainer`: `steps`, `batch_size`, `learning_rate`, `ema`, ...
+
+    Returns the model, in evaluation mode.
+
+    Errors:
+        FileExistsError: The folder holds a checkpoint, and `resume` is not set.
+        ValueError: Data that the model can't read, or settings that the trainer does not have.
+
+    Example:
+        >>> import torch
+        >>> from distill import as_data, maf
+        >>> data = as_data(torch.randn(200, 2))
+        >>> model = fit(maf(data.spec, layers=1, hidden=[8]), data, steps=2, batch_size=16)
+    """
+    data = as_data(data)
+    data.check_matches(model.spec)
+    watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed)
+    task = Likelihood(model, warmup)
+    return _trained(task, data, watch, seed, folder, resume, settings, "likelihood")
+
+
+def distill(
+    student: Flow,
+    teacher: Any,
+    data: Any,
+    objective: Objective | str = "tempered_kl",
+    *,
+    encoder: str = "own",
+    warmup: int = 0,
+    seed: int = 0,
+    evaluator: Evaluator | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> Flow:
+    """Train a flow that draws in parallel to match a frozen teacher.
+
+    Arguments:
+        student: Built for the teacher's spec; it is trained in place.
+        teacher: Any density of ours, or of another library (`ForeignDensity`). It is frozen.
+        data: What `as_data` takes: it gives features, and what some objectives compare with.
+        objective: An objective, or the name of one in `conf/objective`.
+        encoder: Where the student's encoder starts: `own`, `copied` or `shared`.
+        warmup: Sites at the start of each value that are left out of the loss.
+        seed: Of batches and noise.
+        evaluator: Looks at the student before, after, and every `watch_every` steps.
+        folder: Where checkpoints and TensorBoard events go; `None` writes nothing.
+        resume: Go on from the folder's checkpoint, where there is one.
+        settings: Of the `Trainer`: `steps`, `batch_size`, `learning_rate`, `ema`, ...
+
+    Returns the student, in evaluation mode.
+
+    Errors:
+        FileExistsError: The folder holds a checkpoint, and `resume` is not set.
+        ValueError: A pair that the objective refuses; data that the student can't read.
+
+    Example:
+        >>> import torch
+        >>> from distill import as_data, iaf
+        >>> data = as_data(torch.randn(200, 2))
+        >>> normal = torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
+        >>> student = iaf(data.spec, layers=1, hidden=[8])
+        >>> student = distill(student, normal, data, steps=2, batch_size=16)
+    """
+    data = as_data(data)
+    data.check_matches(student.spec)
+    density = as_density(teacher, student.spec)
+    chosen = objective_of(objective)
+    task = Distillation(student, density, chosen, encoder, warmup)
+    watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed, density)
+    trained = _trained(task, data, watch, seed, folder, resume, settings, repr(chosen))
+    assert isinstance(trained, Flow)
+    return trained
+
+
+def objective_of(objective: Objective | str) -> Objective:
+    """Return an objective, given itself or its name in `conf/objective`.
+
+    Errors:
+        ValueError: There is none of that name.
+
+    Example:
+        >>> objective_of("gaussian_kl")
+        GaussianKL()
+    """
+    if isinstance(objective, Objective):
+        return objective
+    known = sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))
+    if objective not in known:
+        raise ValueError(f"objective: wanted one of {', '.join(known)}, got {objective!r}.")
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        return build(compose(f"objective/{objective}").objective)
+
+
+def _trained(
+    task: Task,
+    data: Data,
+    watch: Watch | None,
+    seed: int,
+    folder: str | Path | None,
+    resume: bool,
+    settings: dict[str, Any],
+    trained_by: str,
+) -> Any:
+    try:
+        trainer = Trainer(**{"batch_size": data.batch_size, **settings})
+    except TypeError as error:
+        raise ValueError(f"fit: {error}. Settings are those of distill.training.Trainer.") from None
+    place = None if folder is None else Path(folder).expanduser()
+    made_from = {"data": data.identity(), "by": trained_by, "settings": repr(trainer), "seed": seed}
+    recipe = getattr(task.model.recipe, "node", {})
+    checkpoint = Checkpoint("model", {"model": recipe}, task.model.spec, {}, {}, made_from)
+    if place is not None and (place / NAME).is_file():
+        checkpoint = _resumed(place, checkpoint, resume)
+    with Tracker(place, checkpoint.training.get("step")) as tracker:
+        trainer.fit(task, data, watch, tracker, checkpoint, place, seed=seed, name="training")
+    return task.model
+
+
+def _resumed(folder: Path, mine: Checkpoint, resume: bool) -> Checkpoint:
+    if not resume:
+        raise FileExistsError(
+            f"{folder}: holds a checkpoint. Go on with resume=True, or name another folder."
+        )
+    found = read_checkpoint(folder)
+    differs = [name for name in mine.made_from if found.made_from.get(name) != mine.made_from[name]]
+    if found.config != mine.config or found.spec != mine.spec:
+        differs.append("model")
+    if differs:
+        raise ValueError(
+            f"{folder}: can't go on, since another {', '.join(differs)} was trained there. Name "
+            "another folder."
+        )
+    return found
