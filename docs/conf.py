@@ -17,10 +17,11 @@ version = release = distill.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "building.formulas"]
 exclude_patterns = ["building"]
 html_theme = "furo"
-html_title = f"distill {release}"
+html_title = "distill"
+html_show_copyright = False
 html_math_renderer = "mathml"
 html_static_path = ["style"]
-html_css_files = ["tables.css"]
+html_css_files = ["pages.css"]
 html_copy_source = False
 
 myst_enable_extensions = ["dollarmath"]

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-BLOCK = re.compile(r"^```(?P<language>python|yaml|sh)(?: (?P<word>\S+))?\n(?P<text>.*?)^```", re.M | re.S)
+BLOCK = re.compile(
+    r"^```(?P<language>python|yaml|sh)(?: (?P<word>\S+))?\n(?P<text>.*?)^```", re.M | re.S
+)
 
 
 INCLUDE = re.compile(

@@ -1,8 +1,11 @@
-"""The commands of docs/ compose, its snippets run, and the files it names exist."""
+"""The pages of docs/ run, their commands compose, and what they name and link to exists."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from building import generated
 from distill.cli import main
 from distill.contract import DataSpec, FeatureSpec
 from distill.export import Exported
@@ -18,7 +22,9 @@ from distill.models import wavenet_iaf
 from distill.networks import HarmonicEncoder
 from tests.test_readme import ROOT, commands
 
-DOCS = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+PAGES = [path for path in sorted((ROOT / "docs").rglob("*.md")) if "generated" not in path.parts]
+DOCS = {path.relative_to(ROOT / "docs").as_posix(): path.read_text() for path in PAGES}
+RUN = [name for name, text in DOCS.items() if "```python\n" in text and name != "streaming.md"]
 COMMANDS = {" ".join(words): words for text in DOCS.values() for words in commands(text)}
 EXPERIMENTS = ROOT / "conf" / "experiment"
 STREAMING = DOCS["streaming.md"]
@@ -39,12 +45,39 @@ def test_every_command_composes(words: list[str], capsys: pytest.CaptureFixture[
     assert "overwrite: " in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", RUN)
+def test_a_page_runs_in_a_process_of_its_own(name: str, tmp_path: Path) -> None:
+    paths = os.pathsep.join([str(ROOT), str(tmp_path)])
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "run_page.py", ROOT / "docs" / name],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 @pytest.mark.parametrize("name", DOCS)
-def test_the_files_it_names_exist(name: str) -> None:
-    named = re.findall(r"`((?:distill|scripts|tests|conf)/[\w/.]+)`", DOCS[name])
-    linked = re.findall(r"\]\(([\w./-]+\.(?:md|py))(?:#[\w-]+)?\)", DOCS[name])
-    missing = [path for path in named if not (ROOT / path).exists()]
-    assert not missing + [path for path in linked if not (ROOT / "docs" / path).exists()]
+def test_what_it_names_and_links_to_exists(name: str) -> None:
+    page = ROOT / "docs" / name
+    made = {ROOT / "docs" / "generated" / f"{other}.md" for other in generated.pages()}
+    named = [ROOT / p for p in re.findall(r"`((?:distill|scripts|tests|conf)/[\w/.]+)", DOCS[name])]
+    linked = re.findall(r"\]\(([\w./-]+\.(?:md|py|png))(?:#[\w-]+)?\)", DOCS[name])
+    paths = named + [(page.parent / path).resolve() for path in linked]
+    assert not [path for path in paths if not path.exists() and path not in made]
+
+
+def test_the_tests_behind_the_troubles_exist() -> None:
+    named = re.findall(r"`(tests/[\w/.]+)::(\w+)`", DOCS["troubleshooting.md"])
+    assert len(named) > 20
+    assert not [name for path, name in named if f"def {name}(" not in (ROOT / path).read_text()]
+
+
+def test_the_glossary_is_in_order_with_a_line_for_each_word() -> None:
+    lines = DOCS["glossary.md"].split("\n\n", 2)[2].splitlines()
+    words = [re.match(r"- \*\*(.+?)\*\*: .+\.$", line)[1].lower() for line in lines]
+    assert words == sorted(words)
 
 
 def test_the_slim_snippet_is_the_script() -> None:

@@ -71,12 +71,14 @@ def _places() -> dict[str, list[str]]:
 
 
 def _choices(group: str, options: Iterable[tuple[str, str, list[str], str]]) -> list[str]:
+    if group in ("experiment", "debug"):  # what they set is their file: too long for a cell
+        rows = ["| option | what |", "|---|---|"]
+        rows += [f"| `{name}` | {_text(said)} |" for name, said, _, _ in options]
+        return ["\n".join(rows)]
     rows = ["| option | what | class | sets |", "|---|---|---|---|"]
     for name, said, classes, sets in options:
-        # What an experiment sets is its file: too long for a cell, and commented there.
-        set_here = "" if group in ("experiment", "debug") else _code(sets)
-        linked = "" if group in ("experiment", "debug") else ", ".join(map(_link, classes))
-        rows.append(f"| `{name}` | {_text(said)} | {linked} | {set_here} |")
+        linked = ", ".join(map(_link, classes))
+        rows.append(f"| `{name}` | {_text(said)} | {linked} | {_code(sets)} |")
     return ["\n".join(rows)]
 
 
@@ -98,12 +100,17 @@ def _code(text: str | None, otherwise: str = "") -> str:
 
 def _text(text: str) -> str:
     """Return text for a cell: a bar would end it, and what stands in angles would be HTML."""
-    parts = re.split(r"(\$[^$]+\$|`[^`]+`)", text.replace("\n", " "))
+    text = _SETTING.sub(r"`\1`", text.replace("\n", " "))
+    parts = re.split(r"(\$[^$]+\$|`[^`]+`)", text)
     return "".join(_PART.get(part[:1], _words)(part) for part in parts)
 
 
+_SETTING = re.compile(r"(?<![^\s(])([+~]*[a-z]\w*(?:[.@]\w+)*=\S*[^\s.,;:)])")
+"""`KEY=VALUE` in a comment, where nobody has marked it as code."""
+
+
 def _words(text: str) -> str:
-    return text.replace("|", r"\|").replace("<", r"\<")
+    return re.sub(r"([|<_])", r"\\\1", text)
 
 
 _PART = {

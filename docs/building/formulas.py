@@ -14,9 +14,9 @@ _ALIASES = (
     (re.compile(r"\\dots\b"), r"\\ldots"),
     (re.compile(r"\\([Bb]ig)(?=[(\[])"), r"\\\1l"),
     (re.compile(r"\\([Bb]ig)(?=[)\]])"), r"\\\1r"),
-    (re.compile(r"\\[Bb]ig(?=/)"), ""),
+    (re.compile(r"\\[Bb]ig(?=/)|\\textstyle\b"), ""),
 )
-"""Commands that the converter knows by another name."""
+"""Commands that the converter knows by another name, or not at all."""
 
 _THIN = '<mspace width="0.17em"/>'
 _SPACES = (

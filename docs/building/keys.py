@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def keys_of(target: str) -> list[Key]:
     return arguments_of(get_object(target))
 
 
+@cache
 def targets() -> list[str]:
     """Return the classes and functions of ours that a config may name."""
     listed = {f"{home}.{name}" for home, names in ALLOWED.items() for name in names.split()}

@@ -55,7 +55,7 @@ def test_tensorboard_has_losses_health_and_pictures(run: Path) -> None:
     assert {"density", "layers"} <= set(tags["images"])
 
 
-def test_the_snippet_of_the_readme_runs(run: Path) -> None:
+def test_what_the_stages_trained_is_loaded_in_python(run: Path) -> None:
     teacher, student = distill.load(run / "teacher"), distill.load(run / "student")
     draw = student.draw(student.base.sample((64, 2)))
     kl = (draw.log_prob.sum(-1) - teacher.log_prob(draw.x).sum(-1)).mean()
