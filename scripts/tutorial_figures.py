@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "scripts" / "figures"
 
@@ -26,7 +28,9 @@ def main(page: str, steps: int) -> None:
         os.chdir(folder)
         exec(compile(code, page, "exec"), {"__name__": "__main__"})
         for picture in Path(folder).glob("*.png"):
-            (OUT / picture.name).write_bytes(picture.read_bytes())
+            # Few colors: clouds of points hardly compress otherwise.
+            image = Image.open(picture).convert("RGB").quantize(32)
+            image.save(OUT / picture.name, optimize=True)
             print(OUT / picture.name)
         os.chdir(ROOT)
 
