@@ -16,6 +16,7 @@ FLOORS = {
     "files": 0,
     "checks": 0,
     "interruption": 0,
+    "configs": 0,
     "configure": 0,
     "trust": 0,
     "functional": 0,

@@ -7,7 +7,8 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
-from distill.configure import build, config_dir
+from distill.configs import config_dir
+from distill.configure import build
 from distill.data import Data
 from distill.data.given import as_data
 from distill.evaluation import Evaluator
