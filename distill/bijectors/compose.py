@@ -91,7 +91,10 @@ class Chain(Bijector):
         recompute = self.recompute and self.training and torch.is_grad_enabled()
         for apply in maps:
             if recompute:
-                value, log_det = checkpoint(apply, value, context, use_reentrant=False)
+                # Bijectors draw nothing, so no state of a random generator has to be kept.
+                value, log_det = checkpoint(
+                    apply, value, context, use_reentrant=False, preserve_rng_state=False
+                )
             else:
                 value, log_det = apply(value, context)
             total = total + log_det

@@ -11,6 +11,7 @@ from distill.bijectors import Bijector
 from distill.contract import Context, DataSpec, Features
 
 D = TypeVar("D", bound="Density")
+M = TypeVar("M", bound=nn.Module)
 
 
 class Density(nn.Module):
@@ -105,6 +106,6 @@ def core_of(whole: D, core: D) -> D:
     return core
 
 
-def freeze(model: nn.Module) -> nn.Module:
+def freeze(model: M) -> M:
     """Freeze a teacher: no gradient for its weights, evaluation mode; x keeps its graph."""
     return model.requires_grad_(False).eval()

@@ -121,7 +121,7 @@ def gaussian_kl(loc_q: Tensor, log_q: Tensor, loc_p: Tensor, log_p: Tensor) -> T
 def conditional_of(teacher: Density, draw: Draw, batch: Batch) -> Conditional:
     """Score the student's own draw once: the teacher's context is never ground truth."""
     assert isinstance(teacher, AutoregressiveDensity)
-    return teacher.conditional(draw.x, batch.features)
+    return teacher.conditional(draw.x, batch.given("teacher"))
 
 
 def check_conditionals(objective: Objective, student: Flow, teacher: Density) -> None:
