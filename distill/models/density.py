@@ -62,6 +62,13 @@ class Density(nn.Module):
         outer = getattr(self, "outer", None)
         return value if outer is None else outer(value, context)[0]
 
+    def bounded(self, min_log_scale: float) -> Density:
+        """Return the density with no site sharper than a log-scale, in units of the data's scale.
+
+        What bounds its scales by itself stays as it is.
+        """
+        return self
+
     def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Return the log-density `(B, T)` of each site; its sum over sites is the true one."""
         raise NotImplementedError(f"{type(self).__name__} does not define log_prob.")

@@ -74,6 +74,10 @@ def batch_of(model, count: int = 8) -> Batch:
     return Batch(x + torch.tensor(model.spec.loc).double(), features)
 
 
+def weights_of(model) -> list[int]:
+    return [id(weight) for weight in model.parameters()]
+
+
 class Seen(Objective):
     """Keeps what it is given."""
 
@@ -101,7 +105,7 @@ def test_an_objective_sees_cores_and_a_recording_taken_inward(pair):
     Distillation(student, teacher, seen)(batch, 0.0)
     draw, core, teacher_core, inner = seen.given
     assert core.whole is student
-    assert teacher_core.whole is teacher
+    assert weights_of(teacher_core) == weights_of(teacher_core.whole) == weights_of(teacher)
     assert core.outer is teacher_core.outer is None
     context = student.context(batch.features)
     assert torch.equal(inner.x, student.inward(batch.x, context)[0])
