@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -32,6 +33,7 @@ def wavenet(
     pitch_taps: int = 0,
     outer: Callable[[DataSpec], Bijector] | None = None,
     last_scale: float = 0.1,
+    recompute: bool = False,
 ) -> AutoregressiveDensity:
     """Build a WaveNet teacher: parallel likelihood, sequential sampling.
 
@@ -53,6 +55,7 @@ def wavenet(
             `LinearPrediction`, say. It carries values of unit scale to data.
         last_scale: Factor of the initial last layer: near 0, an untrained teacher is the head's
             own start, carried to data by the outer bijector.
+        recompute: Trade time for memory where a gradient passes: keep what is between layers alone.
 
     Errors:
         ValueError: A head of levels beside data of several scales.
@@ -83,6 +86,7 @@ def wavenet(
         locations=made_head.locations,
         pitch_taps=pitch_taps,
         longest_lag=_longest_lag(spec) if pitch_taps else 0,
+        recompute=recompute,
     )
     return AutoregressiveDensity(conditioner, made_head, spec, made_encoder, made_outer, units)
 
@@ -124,7 +128,7 @@ def wavenet_iaf(
         gate_channels: Channels after the gate, `channels` by default.
         skip_channels: Channels of the skips, 0 for none, as in the paper; `None` for `channels`.
         last_scale: Factor of the initial last layer of each flow: 0 starts it at its identity.
-        recompute: Trade time for memory in training.
+        recompute: Trade time for memory where a gradient passes: keep what is between flows alone.
         block: Sites that the networks compute at once; it need not be the teacher's.
         pitch_taps: Sites of each flow's input read around the one a pitch period ago, 0 for none.
         outer: Factory of the teacher's outer bijector, taking the spec; the student is then
@@ -190,7 +194,7 @@ def _encoder(
     return frame_encoder(spec, prediction=order) if order else frame_encoder(spec)
 
 
-def _context_of(encoder: nn.Module | None) -> dict[str, int]:
+def _context_of(encoder: nn.Module | None) -> dict[str, Any]:
     if encoder is None:
         return {}
     return {
