@@ -1,4 +1,4 @@
-"""What a layer asks about the computation around it: transforms, mixed precision."""
+"""What a layer asks of the computation around it: transforms, mixed precision, memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.utils.checkpoint import checkpoint
 
 
 def is_transformed() -> bool:
@@ -55,6 +56,35 @@ def in_full_precision(layer: nn.Module, h: Tensor) -> Tensor:
     """
     weight: Any = layer.weight
     return in_full(lambda: layer(h.to(weight.dtype)), h)
+
+
+def passes_gradient(module: nn.Module, *values: Tensor) -> bool:
+    """Return whether a backward pass will go through what a module makes of values.
+
+    Inside a functional transform or a trace there is none to prepare for.
+
+    Example:
+        >>> layer, x = nn.Linear(1, 1).requires_grad_(False), torch.zeros(1)
+        >>> passes_gradient(layer, x), passes_gradient(layer, x.requires_grad_())
+        (False, True)
+    """
+    if not torch.is_grad_enabled() or is_transformed() or torch.compiler.is_compiling():
+        return False
+    return any(value.requires_grad for value in (*values, *module.parameters()))
+
+
+def recomputed(compute: Callable[..., Any], *given: Any) -> Any:
+    """Compute, keep the arguments alone, and compute again in the backward pass.
+
+    Networks draw nothing, so no state of a random generator is kept.
+
+    Example:
+        >>> x = torch.ones(1, requires_grad=True)
+        >>> recomputed(torch.exp, x).backward()
+        >>> round(x.grad.item(), 3)
+        2.718
+    """
+    return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=False)
 
 
 def at_least_single(value: Tensor) -> Tensor:

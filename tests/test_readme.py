@@ -42,9 +42,7 @@ def test_every_command_composes(words: list[str], capsys: pytest.CaptureFixture[
     assert "overwrite: " in capsys.readouterr().out
 
 
-def test_the_snippet_without_configs_runs(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_snippet_without_configs_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     lines = [line for line in SNIPPETS[0].splitlines() if line]
     assert len(lines) <= 10

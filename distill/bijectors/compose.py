@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from distill.bijectors.base import Bijector, State
 from distill.contract import Context
+from distill.functional import passes_gradient, recomputed
 
 
 class Chain(Bijector):
@@ -17,8 +17,8 @@ class Chain(Bijector):
 
     Arguments:
         layers: The bijectors, from noise to data.
-        recompute: Keep only the values between layers during training and compute what is inside
-            them again in the backward pass: less memory, one more pass of time.
+        recompute: Where a gradient passes, keep only the values between layers and compute what is
+            inside them again in the backward pass: less memory, one more pass of time.
 
     Example:
         >>> from distill.bijectors import Flip, Standardize
@@ -88,12 +88,9 @@ class Chain(Bijector):
 
     def _run(self, maps: list, value: Tensor, context: Context | None) -> tuple[Tensor, Tensor]:
         total = torch.zeros_like(value)
-        recompute = self.recompute and self.training and torch.is_grad_enabled()
+        again = self.recompute and passes_gradient(self, value)
         for apply in maps:
-            if recompute:
-                value, log_det = checkpoint(apply, value, context, use_reentrant=False)
-            else:
-                value, log_det = apply(value, context)
+            value, log_det = recomputed(apply, value, context) if again else apply(value, context)
             total = total + log_det
         return value, total
 

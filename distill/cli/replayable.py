@@ -23,6 +23,7 @@ _ROOTS = (
     "objective",
     "student",
     "student_encoder",
+    "min_log_scale",
     "student_trainer",
     "teacher",
     "teacher_trainer",

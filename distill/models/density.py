@@ -12,6 +12,7 @@ from distill.contract import Context, DataSpec, Features
 from distill.models.recipe import Recipe
 
 D = TypeVar("D", bound="Density")
+M = TypeVar("M", bound=nn.Module)
 
 
 class Density(nn.Module):
@@ -64,6 +65,13 @@ class Density(nn.Module):
         outer = getattr(self, "outer", None)
         return value if outer is None else outer(value, context)[0]
 
+    def bounded(self, min_log_scale: float) -> Density:
+        """Return the density with no site sharper than a log-scale, in units of the data's scale.
+
+        What bounds its scales by itself stays as it is.
+        """
+        return self
+
     def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Return the log-density `(B, T)` of each site; its sum over sites is the true one."""
         raise NotImplementedError(f"{type(self).__name__} does not define log_prob.")
@@ -108,6 +116,6 @@ def core_of(whole: D, core: D) -> D:
     return core
 
 
-def freeze(model: nn.Module) -> nn.Module:
+def freeze(model: M) -> M:
     """Freeze a teacher: no gradient for its weights, evaluation mode; x keeps its graph."""
     return model.requires_grad_(False).eval()

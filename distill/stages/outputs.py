@@ -37,7 +37,9 @@ class Output:
         Errors:
             FileExistsError: A file exists, and `overwrite` is not set.
         """
-        for file in self.files(names):
+        files = self.files(names)
+        assert len(set(files)) == len(files), "two results for one file"
+        for file in files:
             if file.exists() and not overwrite:
                 raise FileExistsError(
                     f"{file}: exists. Name another output=, or set overwrite=true."

@@ -10,7 +10,14 @@ _TRAINS = ("data", "evaluation", "warmup")
 READS: dict[str, tuple[str, ...]] = {
     "prepare": ("data",),
     "teacher": (*_TRAINS, "teacher", "teacher_trainer", "likelihood"),
-    "student": (*_TRAINS, "student", "student_trainer", "student_encoder", "objective"),
+    "student": (
+        *_TRAINS,
+        "student",
+        "student_trainer",
+        "student_encoder",
+        "min_log_scale",
+        "objective",
+    ),
     "classifier": ("data", "evaluation", "classifier", "classifier_trainer"),
     "sample": (
         *("model", "input", "output", "count", "seconds", "speaker", "label", "temperature"),

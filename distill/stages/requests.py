@@ -13,6 +13,7 @@ from distill.checks import check_number
 from distill.contract import DataSpec, Features
 from distill.data.array import check_finite
 from distill.data.table import read_table
+from distill.labels import label_index
 
 _VALUES = 10_000
 
@@ -121,14 +122,6 @@ def _frames(features: Features, spec: DataSpec) -> int:
 
 def _labels(config: DictConfig, spec: DataSpec, count: int) -> dict[str, Tensor] | None:
     found = {}
-    labels = {name: f for name, f in spec.features.items() if f.kind == "label"}
-    for name, feature in labels.items():
-        known = [str(entry) for entry in spec.settings.get(f"{name}s", range(feature.size))]
-        given = config.get(name)
-        if str(given) not in known:
-            raise ValueError(
-                f"{name}: the model wants one of {', '.join(known)}, got "
-                f"{'none' if given is None else given}. Give it with {name}=."
-            )
-        found[name] = torch.full((count,), known.index(str(given)))
+    for name in (name for name, f in spec.features.items() if f.kind == "label"):
+        found[name] = torch.full((count,), label_index(spec, name, config.get(name)))
     return found or None
