@@ -27,10 +27,13 @@ class Conditioner(nn.Module):
     Attributes:
         parameters_per_site: P.
         order: The sites in the order they are read, or `None` for 0, 1, 2, ...
+        gains_from_bfloat16: Whether training in mixed precision pays where the hardware has units
+            for it, at no loss: small products cost more to cast than they save.
     """
 
     parameters_per_site: int
     order: Sequence[int] | None = None
+    gains_from_bfloat16: bool = False
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
         """Compute the parameters of all sites."""

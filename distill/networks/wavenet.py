@@ -18,6 +18,8 @@ from distill.networks.wavenet_layer import WaveNetLayer
 from distill.networks.wavenet_sampling import generate_fast, has_fast_path
 from distill.networks.wavenet_state import RunState, StepState
 
+_WIDE = 48  # channels from which products in bfloat16 save more than their casts cost
+
 
 class WaveNet(Conditioner):
     r"""Stack of gated dilated causal convolutions: parameters of site t from sites before it.
@@ -144,6 +146,11 @@ class WaveNet(Conditioner):
         self.from_source: nn.Linear | None = None
         if source_channels:
             self.from_source = nn.Linear(block * source_channels, channels, bias=False)
+
+    @property
+    def gains_from_bfloat16(self) -> bool:  # type: ignore[override]
+        """Whether its products are large enough."""
+        return self.channels >= _WIDE
 
     @property
     def receptive_field(self) -> int:

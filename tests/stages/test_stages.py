@@ -95,6 +95,18 @@ def test_resuming_a_finished_pipeline_keeps_it(
     assert (run / "student" / "checkpoint.pt").read_bytes() == before
 
 
+def test_the_precision_is_recorded_and_holds_for_the_run(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = json.loads((run / "teacher" / "manifest.json").read_text())
+    assert record["made"]["precision"] == "float32"
+    words = ["teacher", f"run={run}", "resume=true", *QUICK]
+    assert main([*words, "teacher_trainer.precision=bfloat16"]) == 2
+    assert "teacher_trainer.precision=bfloat16 in place of float32" in capsys.readouterr().err
+    assert main([*words, "teacher_trainer.precision=float32"]) == 0
+    assert "finished, kept" in capsys.readouterr().out
+
+
 def test_samples_go_to_a_file_and_are_reproducible(run: Path, tmp_path: Path) -> None:
     for name, role in (("a.npy", ""), ("b.npy", ""), ("c.csv", "/teacher")):
         words = ["sample", f"run={run}{role}", f"output={tmp_path / name}", "count=7", "seed=5"]
