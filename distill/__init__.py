@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from distill._version import __version__
 
 if TYPE_CHECKING:
-    from distill.bijectors import Autoregressive, Chain, Inverse
+    from distill.bijectors import Autoregressive, Chain, Inverse, Jacobi
     from distill.contract import Batch, DataSpec, Draw
     from distill.models import Flow, iaf, maf
     from distill.networks import MADE
@@ -21,6 +21,7 @@ __all__ = [
     "Draw",
     "Flow",
     "Inverse",
+    "Jacobi",
     "__version__",
     "iaf",
     "load",
@@ -28,7 +29,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "distill.bijectors": ("Autoregressive", "Chain", "Inverse"),
+    "distill.bijectors": ("Autoregressive", "Chain", "Inverse", "Jacobi"),
     "distill.contract": ("Batch", "DataSpec", "Draw"),
     "distill.models": ("Flow", "iaf", "maf"),
     "distill.networks": ("MADE",),

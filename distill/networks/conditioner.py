@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from distill.contract import Context
 from distill.distributions.head import Head
+from distill.networks.sweep import Sweep, Update
 
 
 class Conditioner(nn.Module):
@@ -46,6 +47,10 @@ class Conditioner(nn.Module):
     def step(self, state: Any, x_t: Tensor) -> tuple[Tensor, Any]:
         """Take in the site last completed; return the next one's parameters `(B, P)`."""
         raise NotImplementedError(f"{type(self).__name__} does not define step.")
+
+    def sweep(self, update: Update, like: Tensor, context: Context | None = None) -> Sweep:
+        """Return what updates many sites at once, for sampling by rounds (`Jacobi`)."""
+        return Sweep(self, update, like, context)
 
     @torch.no_grad()
     def generate(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.contract import Context
@@ -27,6 +28,17 @@ class Read:
     held: int = 1
     source: Tensor | None = None
     distance: Tensor | None = None
+
+    def projected(self, project: nn.Linear | None, layers: int) -> Iterable[Tensor | None]:
+        """Return what each of the layers gets of the rows."""
+        if project is None or self.rows is None:
+            return [None] * layers
+        if self.held == 1:
+            # At the rate of blocks all layers at once would take layers times their memory.
+            biases = [None] * layers if project.bias is None else project.bias.chunk(layers)
+            pairs = zip(project.weight.chunk(layers), biases, strict=True)
+            return (F.linear(self.rows, weight, bias) for weight, bias in pairs)
+        return project(self.rows).chunk(layers, -1)
 
     def at(self, n: int) -> Read:
         """Return what concerns block n alone."""

@@ -14,6 +14,7 @@ from distill.functional import in_full
 from distill.networks.blocks import InnerBlock, sites_ago
 from distill.networks.conditioner import Conditioner
 from distill.networks.read import Read, Reader
+from distill.networks.sweep import BlockSweep, Update
 from distill.networks.wavenet_layer import WaveNetLayer
 from distill.networks.wavenet_sampling import generate_fast, has_fast_path
 from distill.networks.wavenet_state import RunState, StepState
@@ -202,14 +203,23 @@ class WaveNet(Conditioner):
                 f"WaveNet.run: wanted chunks of whole blocks of {self.block} sites, got "
                 f"{x.shape[1]} sites. Pass whole frames, of a hop that the block divides."
             )
-        read, whole = self.reader(context, x), torch.cat([state[0], x], 1)
+        raw, coefficients, state = self.run_blocks(state, x, self.reader(context, x))
+        return self.inner(raw, coefficients, x.unflatten(1, (-1, self.block))).flatten(1, 2), state
+
+    def run_blocks(self, state: RunState, x: Tensor, read: Read) -> tuple[Tensor, Tensor, RunState]:
+        """Do the same, but return a block's parameters as they are before its sites move them."""
+        whole = torch.cat([state[0], x], 1)
         h = self._enter(whole, read)
         skips, after = [], [whole[:, x.shape[1] :].contiguous()]
         for layer, row, past in zip(self._layers, self._project(read), state[1:], strict=True):
             h, skip, past = layer.run(h, row, read.held, past)
             skips.append(skip)
             after.append(past)
-        return self._leave(h, skips, whole), tuple(after)
+        return *self._raw(h, skips), tuple(after)
+
+    def sweep(self, update: Update, like: Tensor, context: Context | None = None) -> BlockSweep:
+        """Return what updates windows of whole blocks, each from the state of those before it."""
+        return BlockSweep(self, update, like, context)
 
     def start(self, x: Tensor, context: Context | None = None) -> StepState:
         """Return the state before the first site."""
@@ -286,12 +296,4 @@ class WaveNet(Conditioner):
         return last[..., :each].unflatten(-1, (self.block, -1)), last[..., each:]
 
     def _project(self, read: Read) -> Iterable[Tensor | None]:
-        if self.from_context is None or read.rows is None:
-            return [None] * len(self.layers)
-        if read.held == 1:
-            # At the rate of blocks all layers at once would take layers times their memory.
-            project, count = self.from_context, len(self.layers)
-            biases = [None] * count if project.bias is None else project.bias.chunk(count)
-            pairs = zip(project.weight.chunk(count), biases, strict=True)
-            return (F.linear(read.rows, weight, bias) for weight, bias in pairs)
-        return self.from_context(read.rows).chunk(len(self.layers), -1)
+        return read.projected(self.from_context, len(self.layers))

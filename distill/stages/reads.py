@@ -14,6 +14,7 @@ READS: dict[str, tuple[str, ...]] = {
     "classifier": ("data", "evaluation", "classifier", "classifier_trainer"),
     "sample": (
         *("model", "input", "output", "count", "seconds", "speaker", "label", "temperature"),
+        "sampler",
     ),
     "evaluate": ("data", "evaluation"),
     "export": ("exports",),
