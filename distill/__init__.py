@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from distill._version import __version__
 
 if TYPE_CHECKING:
-    from distill.bijectors import Autoregressive, Chain, Inverse
+    from distill.bijectors import Autoregressive, Chain, Inverse, Jacobi
     from distill.contract import Batch, DataSpec, Draw
     from distill.data.given import as_data
     from distill.models import (
@@ -36,6 +36,7 @@ __all__ = [
     "FlowDistribution",
     "ForeignDensity",
     "Inverse",
+    "Jacobi",
     "MADE",
     "__version__",
     "as_data",
@@ -54,7 +55,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "distill.bijectors": ("Autoregressive", "Chain", "Inverse"),
+    "distill.bijectors": ("Autoregressive", "Chain", "Inverse", "Jacobi"),
     "distill.contract": ("Batch", "DataSpec", "Draw"),
     "distill.data.given": ("as_data",),
     "distill.models": (

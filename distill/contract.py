@@ -157,6 +157,26 @@ class Context:
             said = Prediction(change(said.coefficients), change(said.log_gain), said.hop)
         return Context(rows, self.hop, source, lag, said)
 
+    def part(self, begin: int, end: int) -> Context:
+        """Return the context of the sites from `begin` to before `end`, of whole rows."""
+
+        def rows(values: Tensor, hop: int) -> Tensor:
+            return values[:, begin // hop : -(-end // hop)]
+
+        held = self.rows is None or self.rows.dim() == 2
+        prediction = self.prediction and Prediction(
+            rows(self.prediction.coefficients, self.prediction.hop),
+            rows(self.prediction.log_gain, self.prediction.hop),
+            self.prediction.hop,
+        )
+        return Context(
+            self.rows if self.rows is None or held else rows(self.rows, self.hop),
+            self.hop,
+            None if self.source is None else self.source[:, begin:end],
+            None if self.lag is None else self.lag[:, begin:end],
+            prediction,
+        )
+
     def need(self, name: str, owner: object, remedy: str) -> Any:
         """Return a field.
 

@@ -32,7 +32,7 @@ class Common(NamedTuple):
 COMMON = {
     "run": Common(str | None, "the run folder; runs/<experiment> by default"),
     "seed": Common(int, "makes a run reproducible; 0 by default"),
-    "device": Common(str, "auto (default), cpu or cuda"),
+    "device": Common(str, "auto (default), cpu, cuda, cuda:1 (of several) or mps"),
     "threads": Common(int | None, "CPU threads, all by default; small networks want 1"),
     "resume": Common(bool, "true: continue what the run folder holds"),
     "overwrite": Common(bool, "true: replace it"),

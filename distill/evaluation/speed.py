@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from distill.bijectors import Autoregressive, Inverse
+from distill.bijectors import Jacobi
 from distill.contract import DataSpec, Features
+from distill.evaluation.speed_samplers import (
+    InRounds,
+    device_of,
+    rows,
+    sequential,
+    whole_passes,
+)
 from distill.evaluation.speed_table import Row, SpeedTable
 from distill.evaluation.timing import Timing, environment, measure
 from distill.models import Density, Flow
@@ -33,6 +39,7 @@ class Contestant:
         device: Where.
         estimate: Seconds for a batch without running it, for what may take minutes.
         prepare: Whether a first run may take long (a compiler's) and must not count.
+        note: What to say of a batch that was drawn.
     """
 
     model: str
@@ -41,6 +48,7 @@ class Contestant:
     device: torch.device
     estimate: Callable[[int], float] | None = None
     prepare: bool = False
+    note: Callable[[int], str] = lambda batch: ""
 
 
 def benchmark(
@@ -53,12 +61,14 @@ def benchmark(
     seconds: float = 2.0,
     sites: int | None = None,
     compiled: bool = True,
+    jacobi: Jacobi | None = None,
 ) -> SpeedTable:
     """Compare samples per second, noise included, over batch sizes.
 
     The teacher samples site after site, once with one whole pass per site (`plain`, as libraries
-    do) and once by steps that compute only what a new site changes (`incremental`); the student
-    eager, compiled, and through every exported file. What can't run has a row that says
+    do), once by steps that compute only what a new site changes (`incremental`), and once by rounds
+    of all sites at once (`jacobi`), with how many it took and how far it is off; the student eager,
+    compiled, and through every exported file. What can't run has a row that says
     why. Where a run would take far longer than `seconds`, its row says so; the plain teacher's is
     then computed from the time of one pass.
 
@@ -72,6 +82,7 @@ def benchmark(
         seconds: Most time for a row, about; one run always counts.
         sites: T, where the data does not fix it.
         compiled: Whether to try `torch.compile`, which may take half a minute.
+        jacobi: How to sample the teacher by rounds, `None` to leave that out.
     """
     if not batch_sizes or min(batch_sizes) < 1 or seconds <= 0:
         raise ValueError(
@@ -79,10 +90,10 @@ def benchmark(
             f"batch_sizes={list(batch_sizes)}, seconds={seconds}."
         )
     sites = student.spec.sites if sites is None else sites
-    device = _device(teacher)
+    device = device_of(teacher)
 
     def sample(model: Density, count: int) -> Tensor:
-        return model.sample(count, rows(features, count, _device(model)), sites=sites)
+        return model.sample(count, rows(features, count, device_of(model)), sites=sites)
 
     def plainly(count: int) -> Tensor:
         with whole_passes(teacher):
@@ -91,8 +102,11 @@ def benchmark(
     table = SpeedTable(sites, environment(device))
     contestants = [
         Contestant("teacher", "incremental", lambda n: sample(teacher, n), device),
-        Contestant("student", "eager", lambda n: sample(student, n), _device(student)),
+        Contestant("student", "eager", lambda n: sample(student, n), device_of(student)),
     ]
+    if jacobi is not None:
+        rounds = InRounds(teacher, jacobi, features, sites)
+        contestants.insert(1, Contestant("teacher", "jacobi", rounds, device, note=rounds.note))
     if sequential(teacher):
         cost = _passes(teacher, features, sites)
         contestants.insert(0, Contestant("teacher", "plain", plainly, device, cost))
@@ -101,7 +115,7 @@ def benchmark(
             Row("teacher", "plain", 0, note=f"{type(teacher).__name__} has no plain sampler")
         )
     if compiled:
-        fast, at = _compiled(student, features, sites), _device(student)
+        fast, at = _compiled(student, features, sites), device_of(student)
         contestants.append(Contestant("student", "compiled", fast, at, prepare=True))
     for name, sampler in exported.items():
         contestants.append(Contestant("student", name, sampler, torch.device("cpu")))
@@ -149,7 +163,8 @@ def _race(
             continue
         measured.append((batch, timing.median))
         few = timing.repeats < min(3, repeats)
-        rows.append(Row(*who, batch, timing, f"runs: {timing.repeats}" if few else ""))
+        notes = [contestant.note(batch), f"runs: {timing.repeats}" if few else ""]
+        rows.append(Row(*who, batch, timing, "; ".join(note for note in notes if note)))
     return rows
 
 
@@ -182,40 +197,10 @@ def _compiled(student: Flow, features: Features, sites: int | None) -> Sampler:
     def sample(count: int) -> object:
         if not fast:
             fast.append(torch.compile(student.bijector, dynamic=True))
-        context = student.context(rows(features, count, _device(student)))
+        context = student.context(rows(features, count, device_of(student)))
         return fast[0](student.noise(count, sites=sites), context)
 
     return sample
-
-
-def sequential(model: nn.Module) -> bool:
-    """Whether a model samples through `Inverse(Autoregressive)` layers."""
-    inverses = [m for m in model.modules() if isinstance(m, Inverse)]
-    return any(isinstance(m.bijector, Autoregressive) for m in inverses)
-
-
-@contextlib.contextmanager
-def whole_passes(model: nn.Module) -> Iterator[None]:
-    """Let autoregressive layers invert by whole passes, the plain baseline, for a while."""
-    layers = [m for m in model.modules() if isinstance(m, Autoregressive)]
-    before = [layer.incremental for layer in layers]
-    try:
-        for layer in layers:
-            layer.incremental = False
-        yield
-    finally:
-        for layer, was in zip(layers, before, strict=True):
-            layer.incremental = was
-
-
-def rows(features: Features, count: int, device: torch.device | str = "cpu") -> Features:
-    """Return `count` rows of features, the given ones again and again."""
-    if not features:
-        return None
-    return {
-        name: value[torch.arange(count) % value.shape[0]].to(device)
-        for name, value in features.items()
-    }
 
 
 def sites_of(spec: DataSpec, sites: int | None = None) -> int | None:
@@ -244,10 +229,6 @@ def cut(features: Features, spec: DataSpec, sites: int | None) -> Features:
         name: value[:, frames % value.shape[1]] if spec.features[name].kind == "frames" else value
         for name, value in features.items()
     }
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters(), torch.zeros(())).device
 
 
 def _line(error: Exception) -> str:

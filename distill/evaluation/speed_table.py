@@ -12,7 +12,7 @@ from distill.evaluation.timing import Timing
 
 BASELINES = ("incremental", "plain")
 _COLORS = {
-    "teacher": ("#8c2d3a", "#d1495b"),
+    "teacher": ("#8c2d3a", "#d1495b", "#e8a0a8"),
     "student": ("#1f4e8c", "#3b6fb6", "#6fa8dc", "#2e8b57"),
 }
 

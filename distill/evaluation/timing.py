@@ -49,7 +49,7 @@ def measure(
         repeats: Most runs that count.
         warmup: Runs before them that don't.
         seconds: Start no further run after so long, warm-up included; one run always counts.
-        device: CUDA is waited for before and after each run.
+        device: A GPU is waited for before and after each run.
 
     Example:
         >>> measure(lambda: None, repeats=3).repeats
@@ -74,14 +74,19 @@ def measure(
 
 
 def _once(fn: Callable[[], object], device: torch.device | str) -> float:
-    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else None
-    if wait:
-        wait(device)
+    _wait(device)
     start = time.perf_counter()
     fn()
-    if wait:
-        wait(device)
+    _wait(device)
     return time.perf_counter() - start
+
+
+def _wait(device: torch.device | str) -> None:
+    kind = torch.device(device).type
+    if kind == "cuda":
+        torch.cuda.synchronize(device)
+    elif kind == "mps":
+        torch.mps.synchronize()
 
 
 def environment(device: torch.device | str = "cpu") -> dict[str, str]:

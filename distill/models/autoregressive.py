@@ -7,10 +7,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors import Bijector, Standardize
+from distill.bijectors import Bijector, Jacobi, Standardize
+from distill.bijectors.fixed_point import solve
 from distill.contract import Context, DataSpec, Features
 from distill.distributions import Conditional, Head, Units
 from distill.models.density import Density, core_of
+from distill.models.in_rounds import Rounds
 from distill.models.random import generator_for
 from distill.networks import Conditioner
 
@@ -87,6 +89,9 @@ class AutoregressiveDensity(Density):
     def _to_units(self, e: Tensor) -> tuple[Tensor, Tensor]:
         return (e, torch.zeros_like(e)) if self.units is None else self.units.inverse(e)
 
+    def _from_units(self, z: Tensor) -> Tensor:
+        return z if self.units is None else self.units(z)[0]
+
     def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Score all sites in one parallel pass."""
         context = self.context(features)
@@ -148,13 +153,40 @@ class AutoregressiveDensity(Density):
         sites: int | None = None,
         seed: int | None = None,
         temperature: float = 1.0,
+        jacobi: Jacobi | None = None,
     ) -> Tensor:
-        """Draw `(count, T)` site after site."""
+        """Draw `(count, T)` site after site, or by rounds."""
+        if jacobi is not None:
+            return self.sample_in_rounds(
+                count, features, sites=sites, seed=seed, temperature=temperature, jacobi=jacobi
+            ).checked()
+        noise, context = self._noise(count, sites, seed), self.context(features)
+        z = self.conditioner.generate(self.head, noise, context, temperature)
+        return self.outward(self._from_units(z), context)
+
+    @torch.no_grad()
+    def sample_in_rounds(
+        self,
+        count: int,
+        features: Features | Context = None,
+        *,
+        sites: int | None = None,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        jacobi: Jacobi,
+    ) -> Rounds:
+        """Draw `(count, T)` by rounds of all sites at once, starting at zeros."""
+        noise, context = self._noise(count, sites, seed), self.context(features)
+
+        def update(raw: Tensor, index: slice | Tensor) -> Tensor:
+            return self.head.sample_from(raw, noise[:, index], temperature)
+
+        start = torch.zeros_like(noise[..., 0])
+        solution = solve(self.conditioner.sweep(update, start, context), start, jacobi)
+        return Rounds(self.outward(self._from_units(solution.x), context), (solution,))
+
+    def _noise(self, count: int, sites: int | None, seed: int | None) -> Tensor:
         like = next(self.parameters())
         generator = generator_for(like.device, seed)
         shape = (count, self._sites(sites))
-        noise = self.head.noise(shape, generator, like.device, like.dtype)
-        context = self.context(features)
-        z = self.conditioner.generate(self.head, noise, context, temperature)
-        e = z if self.units is None else self.units(z)[0]
-        return self.outward(e, context)
+        return self.head.noise(shape, generator, like.device, like.dtype)

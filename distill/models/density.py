@@ -7,8 +7,9 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors import Bijector
+from distill.bijectors import Bijector, Jacobi
 from distill.contract import Context, DataSpec, Features
+from distill.models.in_rounds import Rounds
 from distill.models.recipe import Recipe
 
 D = TypeVar("D", bound="Density")
@@ -88,6 +89,7 @@ class Density(nn.Module):
         sites: int | None = None,
         seed: int | None = None,
         temperature: float = 1.0,
+        jacobi: Jacobi | None = None,
     ) -> Tensor:
         """Draw `(count, T)`, without gradients.
 
@@ -97,8 +99,26 @@ class Density(nn.Module):
             sites: T, where the data does not fix it.
             seed: Makes the samples reproducible.
             temperature: Scales the noise.
+            jacobi: Samples what is sequential by rounds of all sites at once, to its tolerance;
+                `None` for site after site.
+
+        Errors:
+            ValueError: Values of no fixed length without `sites`; rounds that do not converge.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define sample.")
+
+    def sample_in_rounds(
+        self,
+        count: int,
+        features: Features | Context = None,
+        *,
+        sites: int | None = None,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        jacobi: Jacobi,
+    ) -> Rounds:
+        """Draw as `sample` with `jacobi` does, and return what its rounds came to as well."""
+        raise NotImplementedError(f"{type(self).__name__} does not define sample_in_rounds.")
 
     def _sites(self, sites: int | None) -> int:
         if sites is None and self.spec.sites is None:

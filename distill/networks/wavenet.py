@@ -15,9 +15,12 @@ from distill.functional import in_full, passes_gradient, recomputed
 from distill.networks.blocks import InnerBlock, sites_ago
 from distill.networks.conditioner import Conditioner
 from distill.networks.read import Read, Reader
+from distill.networks.sweep import BlockSweep, Update
 from distill.networks.wavenet_layer import Rows, WaveNetLayer, rows_of_layers
 from distill.networks.wavenet_sampling import generate_fast, has_fast_path
 from distill.networks.wavenet_state import RunState, StepState
+
+_WIDE = 48  # channels from which products in bfloat16 save more than their casts cost
 
 
 class WaveNet(Conditioner):
@@ -149,6 +152,11 @@ class WaveNet(Conditioner):
             self.from_source = nn.Linear(block * source_channels, channels, bias=False)
 
     @property
+    def gains_from_bfloat16(self) -> bool:  # type: ignore[override]
+        """Whether its products are large enough."""
+        return self.channels >= _WIDE
+
+    @property
     def receptive_field(self) -> int:
         """How many sites before t its parameters may depend on, those a period ago left out."""
         # The last site of a block also sees the others.
@@ -199,14 +207,23 @@ class WaveNet(Conditioner):
                 f"WaveNet.run: wanted chunks of whole blocks of {self.block} sites, got "
                 f"{x.shape[1]} sites. Pass whole frames, of a hop that the block divides."
             )
-        read, whole = self.reader(context, x), torch.cat([state[0], x], 1)
+        raw, coefficients, state = self.run_blocks(state, x, self.reader(context, x))
+        return self.inner(raw, coefficients, x.unflatten(1, (-1, self.block))).flatten(1, 2), state
+
+    def run_blocks(self, state: RunState, x: Tensor, read: Read) -> tuple[Tensor, Tensor, RunState]:
+        """Do the same, but return a block's parameters as they are before its sites move them."""
+        whole = torch.cat([state[0], x], 1)
         h = self._enter(whole, read)
         skips, after = [], [whole[:, x.shape[1] :].contiguous()]
         for layer, row, past in zip(self._layers, self._rows(read), state[1:], strict=True):
             h, skip, past = layer.run(h, row(), read.held, past)
             skips.append(skip)
             after.append(past)
-        return self._leave(h, skips, whole), tuple(after)
+        return *self._raw(h, skips), tuple(after)
+
+    def sweep(self, update: Update, like: Tensor, context: Context | None = None) -> BlockSweep:
+        """Return what updates windows of whole blocks, each from the state of those before it."""
+        return BlockSweep(self, update, like, context)
 
     def start(self, x: Tensor, context: Context | None = None) -> StepState:
         """Return the state before the first site."""

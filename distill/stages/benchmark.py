@@ -12,8 +12,9 @@ from omegaconf import DictConfig
 from distill.checks import check_number
 from distill.configure import build
 from distill.contract import Features
-from distill.evaluation.speed import benchmark, cut, rows, sites_of
+from distill.evaluation.speed import benchmark, cut, sites_of
 from distill.evaluation.speed_runs import write_runs, write_stream_runs
+from distill.evaluation.speed_samplers import rows
 from distill.evaluation.stream_speed import benchmark_streams
 from distill.export import Exported, format_of, load
 from distill.models import Flow
@@ -64,6 +65,7 @@ def run(config: DictConfig) -> dict[str, float]:
             seconds=settings.seconds,
             sites=sites,
             compiled=settings.compiled,
+            jacobi=build(settings.jacobi) if settings.jacobi else None,
         )
         write_runs(table, folder)
         streams = benchmark_streams(

@@ -21,6 +21,7 @@ READS: dict[str, tuple[str, ...]] = {
     "classifier": ("data", "evaluation", "classifier", "classifier_trainer"),
     "sample": (
         *("model", "input", "output", "count", "seconds", "speaker", "label", "temperature"),
+        "sampler",
     ),
     "evaluate": ("data", "evaluation", "part"),
     "export": ("exports",),

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from distill.bijectors import Autoregressive
+from distill.bijectors import Autoregressive, Jacobi
 from distill.contract import DataSpec, FeatureSpec
 from distill.evaluation import speed
-from distill.evaluation.speed import benchmark, rows, whole_passes
+from distill.evaluation.speed import benchmark
 from distill.evaluation.speed_runs import write_runs
+from distill.evaluation.speed_samplers import rows, whole_passes
 from distill.evaluation.speed_table import Row, SpeedTable
 from distill.evaluation.timing import Timing, environment, measure
 from distill.models import iaf, maf
@@ -95,9 +97,16 @@ def test_every_contestant_has_rows_and_every_student_two_baselines():
         repeats=2,
         seconds=0.5,
         compiled=False,
+        jacobi=Jacobi(),
     )
     runs = table.runs()
-    assert list(runs) == ["teacher-plain", "teacher-incremental", "student-eager", "student-onnx"]
+    assert list(runs) == [
+        "teacher-plain",
+        "teacher-incremental",
+        "teacher-jacobi",
+        "student-eager",
+        "student-onnx",
+    ]
     assert all([row.batch for row in rows] == [1, 4] for rows in runs.values())
     assert all(row.timing is not None and row.rate > 0 for row in table.rows)
     assert set(drawn) == {1, 4}
@@ -108,6 +117,25 @@ def test_every_contestant_has_rows_and_every_student_two_baselines():
         for backend in ("eager", "onnx")
         for baseline in ("plain", "incremental")
     }
+
+
+def test_sampling_by_rounds_says_how_many_it_took_and_how_far_off_it_is():
+    teacher, student = maf(DataSpec(sites=6), 2, [16]), iaf(DataSpec(sites=6), 1, [4])
+    for parameter in teacher.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    for module in teacher.modules():
+        if hasattr(module, "mask_"):
+            module.mask_()
+    table = benchmark(teacher, student, {}, [1, 5], repeats=1, compiled=False, jacobi=Jacobi(0.0))
+    for row in table.runs()["teacher-jacobi"]:
+        assert re.search(
+            r"^\d \+ \d rounds for 12 steps, exact; \S+ from the sequential sampler at batch 1$",
+            row.note,
+        )
+        assert float(row.note.split("; ")[1].split()[0]) < 1e-5
+    none = benchmark(student, student, {}, [1], repeats=1, compiled=False, jacobi=Jacobi())
+    (row,) = none.runs()["teacher-jacobi"]
+    assert "nothing in this Flow is sequential" in row.note
 
 
 def test_what_fails_has_a_row_with_the_reason(monkeypatch: pytest.MonkeyPatch):
