@@ -47,10 +47,18 @@ def student_contestants(
         megabytes: float = megabytes_of(student),
         prepare: bool = False,
     ) -> None:
-        contestant = Contestant(
-            "student", backend, run, device, inputs.sites, cost, None, prepare, None, megabytes
+        entries.append(
+            Contestant(
+                "student",
+                backend,
+                run,
+                device,
+                inputs.sites,
+                cost,
+                prepare=prepare,
+                megabytes=megabytes,
+            )
         )
-        entries.append(contestant)
 
     if "eager" in ways:
         enter("eager", partial(draw, student, inputs))

@@ -29,7 +29,7 @@ def a_speed_table() -> SpeedTable:
         Row("student", "onnx", 4, timing=times, **student),
         Row("student", "onnx", 8, timing=Timing((0.8,)), **student),
         Row("student", "compiled", 0, note="unavailable: no compiler"),
-        Row("vocos", "24 kHz", 4, sites=6, timing=Timing((1.0,)), extra={"rounds": 7.0}),
+        Row("vocos", "24kHz", 4, sites=6, timing=Timing((1.0,)), extra={"rounds": 7.0}),
     ]
     table.quality = {"student-onnx": {"STFT": 1.25}}
     return table

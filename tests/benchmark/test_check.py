@@ -66,7 +66,7 @@ def test_what_ran_and_does_not_run_now_counts_and_what_was_left_out_is_said():
     ]
     verdict = compare(a_record(), now)
     assert verdict.slower == [
-        "vocos-24 kHz, batch 4: ran in 1000 ms, and now does not: unavailable: gone"
+        "vocos-24kHz, batch 4: ran in 1000 ms, and now does not: unavailable: gone"
     ]
     assert verdict.unseen == ["teacher-plain, batch 4"]
 

@@ -33,7 +33,7 @@ def sizes(found: Growth) -> dict[tuple[str, str], list[tuple[int, int]]]:
 
 def test_signals_grow_over_length_batch_and_block():
     over = {"sites": [6, 16], "batch": [1, 3], "block": [1, 2]}
-    found = measure_growth(signals, over, sites=16, rounds=2)
+    found = measure_growth(signals, over, sites=16, rounds=2, seconds=60)
     own = {
         "sites": [(6, 8), (16, 16)],  # whole frames
         "batch": [(1, 16), (3, 48)],

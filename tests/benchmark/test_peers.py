@@ -45,7 +45,7 @@ def test_a_missing_library_has_one_line_that_says_how_to_get_it(monkeypatch, sma
     monkeypatch.setitem(peers.PEERS, "missing", Missing)
     entries = peer_contestants(["missing"], a_maf(), Inputs(None, 3))
     (row,), _ = race(entries, [1, 2], calibrator=small)
-    assert row.name == "nowhere--"
+    assert row.name == "nowhere-maf"
     assert row.note == (
         "No module named 'nowhere_to_be_found'. Install it with pip install 'distill[bench]'"
     )

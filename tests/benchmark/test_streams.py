@@ -39,7 +39,7 @@ def _opened(monkeypatch, tmp_path) -> list[str]:
 
 def test_every_file_and_the_eager_student_have_a_row_for_each_chunk(opened, tmp_path, small):
     flow, file = CASES["speakers"](), tmp_path / "student.pt2"
-    table = benchmark_streams(flow, [file], [0.001, 0.004], pushes=31, calibrator=small)
+    table = benchmark_streams(flow, [file], [0.001, 0.004], 31, seconds=60, calibrator=small)
     assert {name: [row.milliseconds for row in rows] for name, rows in table.runs().items()} == {
         "student-eager": [1, 4],
         "student-pt2": [1, 4],
@@ -59,7 +59,7 @@ def test_every_file_and_the_eager_student_have_a_row_for_each_chunk(opened, tmp_
 
 def test_streams_take_turns_chunk_by_chunk(opened, tmp_path, small):
     flow = CASES["unconditional"]()
-    benchmark_streams(flow, [tmp_path / "student.pt2"], [0.001], pushes=3, calibrator=small)
+    benchmark_streams(flow, [tmp_path / "student.pt2"], [0.001], 3, seconds=60, calibrator=small)
     assert opened[: 2 * (5 + 3)] == ["eager", "file"] * (5 + 3)
 
 
@@ -68,7 +68,7 @@ def test_features_may_be_given_and_what_is_off_has_a_large_error(monkeypatch, sm
     features = {name: value[None] for name, value in features_of(flow, 8).items()}
 
     def measured():
-        return benchmark_streams(flow, [], [0.001], 30, 9.0, "tiny", features, calibrator=small)
+        return benchmark_streams(flow, [], [0.001], 30, 60, "tiny", features, calibrator=small)
 
     (row,) = measured().rows
     assert row.name == "tiny-eager"

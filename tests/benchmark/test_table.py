@@ -35,7 +35,7 @@ def test_every_column_of_the_table_is_there():
         "STFT": "1.25",
         "rounds": "-",
     }
-    vocos = cells(table, "vocos", "24 kHz")
+    vocos = cells(table, "vocos", "24kHz")
     assert (vocos["rounds"], vocos["of GEMM"], vocos["STFT"]) == ("7", "-", "-")
     assert vocos["x teacher plain"] == "16"  # by sites: its values are twice as long
     assert len({line.count("|") for line in table.splitlines()[2:]}) == 1
@@ -55,7 +55,7 @@ def test_the_report_says_which_baseline_each_ratio_has():
     report = a_speed_table().report()
     assert report.scalars["speed/student-onnx/samples_per_second/batch_8"] == 10
     assert report.scalars["speed/student-onnx/gemm_share/batch_4"] == pytest.approx(0.08)
-    assert report.scalars["speed/vocos-24 kHz/rounds/batch_4"] == 7
+    assert report.scalars["speed/vocos-24kHz/rounds/batch_4"] == 7
     assert report.scalars["speedup/student-onnx/over_teacher_plain/batch_4"] == 16
     assert report.scalars["speedup/student-onnx/over_teacher_incremental/batch_4"] == 4
     assert not [name for name in report.scalars if "speedup" in name and "batch_8" in name]
@@ -101,7 +101,7 @@ def test_tensorboard_gets_one_run_per_model_and_backend(tmp_path):
         "speed/teacher-incremental",
         "speed/student-onnx",
         "speed/student-compiled",
-        "speed/vocos-24 kHz",
+        "speed/vocos-24kHz",
     ]
     events = EventAccumulator(str(tmp_path / "speed" / "student-onnx"))
     events.Reload()
@@ -127,7 +127,7 @@ def test_tensorboard_has_streams_over_the_length_of_a_chunk(tmp_path):
 
 def test_quality_stands_beside_full_precision_only():
     metrics = {"student/stft": 1.0, "teacher/held_out_nll": None, "teacher/stft": 2.0}
-    names = ["student-onnx", "student-int8.onnx", "teacher-plain", "vocos-24 kHz"]
+    names = ["student-onnx", "student-int8.onnx", "teacher-plain", "vocos-24kHz"]
     assert quality_of(names, metrics, reduced=["student-int8.onnx"]) == {
         "student-onnx": {"STFT": 1.0},
         "teacher-plain": {"STFT": 2.0},

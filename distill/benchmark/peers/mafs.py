@@ -61,6 +61,8 @@ class MAFPeer(Peer):
     It samples by one whole pass per site and layer, as the library does.
     """
 
+    backend = "maf"
+
     def build(self, sizes: Sizes) -> nn.Module:
         """Return the library's flow."""
         raise NotImplementedError(f"{type(self).__name__} does not define build.")
@@ -91,7 +93,7 @@ class MAFPeer(Peer):
 
         return Contestant(
             self.package,
-            "maf",
+            self.backend,
             draw,
             device,
             sizes.sites,

@@ -18,11 +18,13 @@ class Peer:
     Its models have random weights: how long a sampler takes does not depend on them.
 
     Attributes:
-        package: What to import, and its name in the package index.
+        package: Its name in the package index.
+        backend: What is sampled.
         modules: What is used of it.
     """
 
     package: ClassVar[str]
+    backend: ClassVar[str]
     modules: ClassVar[tuple[str, ...]]
 
     def entries(self, teacher: Density, inputs: Inputs) -> list[Contestant | Row]:
@@ -33,10 +35,10 @@ class Peer:
             told = f"{self.package} {version(self.package)}"
         except ImportError as error:
             missing = f"{error}. Install it with pip install 'distill[bench]'"
-            return [Row(self.package, "-", note=missing)]
+            return [Row(self.package, self.backend, note=missing)]
         refused = self.refuses(teacher)
         if refused is not None:
-            return [Row(self.package, "-", note=refused)]
+            return [Row(self.package, self.backend, note=refused)]
         return [self.contestant(teacher, inputs, told)]
 
     def refuses(self, teacher: Density) -> str | None:

@@ -27,6 +27,7 @@ class Vocos(Peer):
     """
 
     package = "vocos"
+    backend = "24kHz"
     modules = ("vocos", "vocos.heads", "vocos.models")
 
     def refuses(self, teacher: Density) -> str | None:
@@ -56,7 +57,7 @@ class Vocos(Peer):
 
         return Contestant(
             self.package,
-            "24 kHz",
+            self.backend,
             draw,
             device,
             (frames - 1) * _HOP,
