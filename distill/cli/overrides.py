@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from distill.cli.conf import config_dir, groups
 from distill.cli.types import accepts, hints_of, type_name
 from distill.errors import suggest
+from distill.stages.reads import REPLACED
 
 
 class Common(NamedTuple):
@@ -99,6 +100,8 @@ def _check(
     multirun: bool,
 ) -> str:
     key = override.key_or_group
+    if key in REPLACED:
+        raise ValueError(f"{key}: {REPLACED[key]}")
     path, _, name = key.rpartition(".")
     node = OmegaConf.select(config, path) if path else config
     if not isinstance(node, DictConfig):

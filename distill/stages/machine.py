@@ -18,7 +18,7 @@ PARTS = {
     "serve": (("starlette", "uvicorn", "websockets"), "distill serve"),
     "sound": (("sounddevice",), "distill stream output=device"),
     "audio-metrics": (("pesq", "pystoi"), "PESQ and STOI in distill evaluate"),
-    "bench": (("nflows", "zuko"), "scripts/compare_flows.py"),
+    "bench": (("nflows", "vocos", "zuko"), "benchmark.peers and scripts/compare_flows.py"),
 }
 """Extras of the package: the modules that they bring, and what wants them."""
 

@@ -30,7 +30,7 @@ QUICK = [
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "banana"
-    assert main(["pipeline", f"run={folder}", "benchmark.compiled=false", *QUICK]) == 0
+    assert main(["pipeline", f"run={folder}", "benchmark.student=[eager,exports]", *QUICK]) == 0
     return folder
 
 
@@ -87,7 +87,7 @@ def test_resuming_a_finished_pipeline_keeps_it(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (run / "student" / "checkpoint.pt").read_bytes()
-    words = ["pipeline", f"run={run}", "resume=true", "benchmark.compiled=false", *QUICK]
+    words = ["pipeline", f"run={run}", "resume=true", "benchmark.student=[eager,exports]", *QUICK]
     assert main(words) == 0
     out = capsys.readouterr().out
     assert out.count("finished, kept") == 4
