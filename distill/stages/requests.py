@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
@@ -27,12 +28,14 @@ class Request:
         count: Number of values.
         features: For as many rows.
         sites: Length of each, `None` where the model fixes it.
+        path: The file that the features came from.
     """
 
     name: str
     count: int
     features: Features = None
     sites: int | None = None
+    path: Path | None = None
 
 
 def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
@@ -56,7 +59,9 @@ def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
 
         inputs = read_inputs(config.input, spec, config.speaker, config.label)
         return [
-            Request(given.name, 1, given.features, _frames(given.features, spec) * spec.hop)
+            Request(
+                given.name, 1, given.features, _frames(given.features, spec) * spec.hop, given.path
+            )
             for given in inputs
         ]
     needed = [name for name, f in spec.features.items() if f.kind != "label"]
@@ -112,7 +117,8 @@ def _conditions(config: DictConfig, spec: DataSpec, role: str) -> Request:
     check_finite(str(config.input), "the conditions", table.values)
     values = torch.tensor(table.values, dtype=torch.get_default_dtype())
     features = dict(zip(vectors, values.split(list(vectors.values()), 1), strict=True))
-    return Request(role, len(values), features | (_labels(config, spec, len(values)) or {}))
+    features |= _labels(config, spec, len(values)) or {}
+    return Request(role, len(values), features, path=Path(config.input).expanduser())
 
 
 def _frames(features: Features, spec: DataSpec) -> int:

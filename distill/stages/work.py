@@ -12,8 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from distill.files import sweep, write_text
-from distill.interruption import Interrupted
-from distill.stages.manifest import COMPLETE, FAILED, STOPPED, Manifest, read_manifest
+from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.manifest import NAME as MANIFEST
 from distill.training.checkpoint import NAME as CHECKPOINT
 
@@ -86,14 +85,8 @@ def recorded(
     work = Work(folder, Manifest.begin(stage, config, made_from))
     work.manifest.write(folder)
     try:
-        yield work
-        work.manifest.end(COMPLETE)
-    except Interrupted as signal:
-        work.manifest.end(STOPPED, str(signal))
-        raise
-    except BaseException as error:
-        work.manifest.end(FAILED, " ".join(f"{type(error).__name__}: {error}".split())[:300])
-        raise
+        with work.manifest.ending():
+            yield work
     finally:
         replaced = _results(folder) != before or work.manifest.state == COMPLETE
         if not resumed:
