@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -24,6 +25,29 @@ def is_transformed() -> bool:
     return torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0
 
 
+def is_autocast(device: torch.device) -> bool:
+    """Return whether products on a device are in mixed precision now; `meta` does not know it.
+
+    Example:
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     is_autocast(torch.device("cpu")), is_autocast(torch.device("meta"))
+        (True, False)
+    """
+    # torch.amp.is_autocast_available says which devices know it, and can't be compiled.
+    return device.type != "meta" and torch.is_autocast_enabled(device.type)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """Return a context without mixed precision; none at all where there is nothing to switch off.
+
+    Example:
+        >>> with torch.autocast("cpu", torch.bfloat16), without_autocast(torch.device("cpu")):
+        ...     nn.Linear(1, 1)(torch.zeros(1)).dtype
+        torch.float32
+    """
+    return torch.autocast(device.type, enabled=False) if is_autocast(device) else nullcontext()
+
+
 def in_full(compute: Callable[[], Tensor], like: Tensor) -> Tensor:
     """Compute without autocast; an exported graph then has no region of autocast at all.
 
@@ -37,9 +61,7 @@ def in_full(compute: Callable[[], Tensor], like: Tensor) -> Tensor:
         ...     layer(x).dtype, in_full(lambda: layer(x), x).dtype
         (torch.bfloat16, torch.float32)
     """
-    if not torch.is_autocast_enabled(like.device.type):
-        return compute()
-    with torch.autocast(like.device.type, enabled=False):
+    with without_autocast(like.device):
         return compute()
 
 
