@@ -158,13 +158,14 @@ def _race(
 
         try:
             timing = measure(run, repeats, 1, seconds, device)
+            note = contestant.note(batch)
         except Exception as error:
             rows.append(Row(*who, batch, note=_line(error)))
             continue
         measured.append((batch, timing.median))
         few = timing.repeats < min(3, repeats)
-        notes = [contestant.note(batch), f"runs: {timing.repeats}" if few else ""]
-        rows.append(Row(*who, batch, timing, "; ".join(note for note in notes if note)))
+        notes = [note, f"runs: {timing.repeats}" if few else ""]
+        rows.append(Row(*who, batch, timing, "; ".join(filter(None, notes))))
     return rows
 
 
