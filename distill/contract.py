@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, replace
 from dataclasses import fields as fields_of
 from typing import Any
 
@@ -158,24 +158,31 @@ class Context:
         return Context(rows, self.hop, source, lag, said)
 
     def part(self, begin: int, end: int) -> Context:
-        """Return the context of the sites from `begin` to before `end`, of whole rows."""
+        """Return the context of the sites from `begin` to before `end`, of whole rows.
 
-        def rows(values: Tensor, hop: int) -> Tensor:
+        Example:
+            >>> import torch
+            >>> Context(torch.zeros(2, 5, 3), hop=4).part(4, 12).rows.shape
+            torch.Size([2, 2, 3])
+        """
+
+        def cut(values: Tensor, hop: int = 1) -> Tensor:
             return values[:, begin // hop : -(-end // hop)]
 
-        held = self.rows is None or self.rows.dim() == 2
-        prediction = self.prediction and Prediction(
-            rows(self.prediction.coefficients, self.prediction.hop),
-            rows(self.prediction.log_gain, self.prediction.hop),
-            self.prediction.hop,
-        )
-        return Context(
-            self.rows if self.rows is None or held else rows(self.rows, self.hop),
-            self.hop,
-            None if self.source is None else self.source[:, begin:end],
-            None if self.lag is None else self.lag[:, begin:end],
-            prediction,
-        )
+        parts: dict[str, Any] = {
+            name: cut(value)
+            for name in ("source", "lag")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.rows is not None and self.rows.dim() == 3:
+            parts["rows"] = cut(self.rows, self.hop)
+        if (found := self.prediction) is not None:
+            coefficients, log_gain = (
+                cut(found.coefficients, found.hop),
+                cut(found.log_gain, found.hop),
+            )
+            parts["prediction"] = Prediction(coefficients, log_gain, found.hop)
+        return replace(self, **parts)
 
     def need(self, name: str, owner: object, remedy: str) -> Any:
         """Return a field.

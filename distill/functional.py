@@ -27,14 +27,14 @@ def is_transformed() -> bool:
 
 
 def is_autocast(device: torch.device) -> bool:
-    """Return whether products on a device are in mixed precision now; not all devices know it.
+    """Return whether products on a device are in mixed precision now; `meta` does not know it.
 
     Example:
         >>> with torch.autocast("cpu", torch.bfloat16):
         ...     is_autocast(torch.device("cpu")), is_autocast(torch.device("meta"))
         (True, False)
     """
-    # Graph capture can't follow the question which devices know it.
+    # torch.amp.is_autocast_available says which devices know it, and can't be compiled.
     return device.type != "meta" and torch.is_autocast_enabled(device.type)
 
 

@@ -11,7 +11,7 @@ import torch
 from distill import Jacobi
 from distill.bijectors import Affine, Autoregressive, RationalQuadraticSpline
 from distill.bijectors.fixed_point import solve
-from distill.contract import DataSpec, Features, FeatureSpec
+from distill.contract import Context, DataSpec, Features, FeatureSpec, Prediction
 from distill.data.audio import Tones
 from distill.distributions import LogisticHead, MixtureOfLogistics, MuLaw
 from distill.models import Density, iaf, maf, wavenet, whitening
@@ -220,6 +220,15 @@ def test_a_context_can_be_cut_into_windows(name):
     mine, wanted = context.part(unit, 3 * unit), part_of(context, unit, 3 * unit)
     assert torch.equal(mine.rows, wanted.rows)
     assert torch.equal(mine.source, wanted.source)
+
+
+def test_a_context_that_filters_is_cut_by_frames():
+    lines = Prediction(torch.randn(2, 5, 3), torch.randn(2, 5), hop=4)
+    part = Context(torch.randn(2, 7), prediction=lines, lag=torch.arange(20.0)[None]).part(4, 16)
+    assert part.rows.shape == (2, 7)  # one row for all sites
+    assert part.lag.tolist() == [list(range(4, 16))]
+    assert torch.equal(part.prediction.coefficients, lines.coefficients[:, 1:4])
+    assert torch.equal(part.prediction.log_gain, lines.log_gain[:, 1:4])
 
 
 def test_a_wavenet_runs_each_window_alone(monkeypatch):
