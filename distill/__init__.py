@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from distill.bijectors import Autoregressive, Chain, Inverse, Jacobi
     from distill.contract import Batch, DataSpec, Draw
     from distill.data.given import as_data
+    from distill.export.vocoder import load_voice
     from distill.models import (
         Flow,
         coupling_flow,
@@ -45,6 +46,7 @@ __all__ = [
     "fit",
     "iaf",
     "load",
+    "load_voice",
     "maf",
     "nice",
     "register",
@@ -58,6 +60,7 @@ _HOMES = {
     "distill.bijectors": ("Autoregressive", "Chain", "Inverse", "Jacobi"),
     "distill.contract": ("Batch", "DataSpec", "Draw"),
     "distill.data.given": ("as_data",),
+    "distill.export.vocoder": ("load_voice",),
     "distill.models": (
         *("Flow", "coupling_flow", "iaf", "maf", "nice", "register"),
         *("wavenet", "wavenet_iaf", "whitening"),
