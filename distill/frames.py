@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.arrays import as_floats, scalar
 from distill.contract import DataSpec
 from distill.errors import suggest
-from distill.floats import as_floats, scalar
 from distill.labels import label_index
 
 _LOWEST = 20.0  # Hz
@@ -236,14 +236,14 @@ class FrameLayout:
         if lacking:
             raise ValueError(
                 f"{name}: the model wants {', '.join(needed)}, got "
-                f"{', '.join(map(str, entries)) or 'nothing'}. Give "
+                f"{', '.join(_short(entry) for entry in list(entries)[:8]) or 'nothing'}. Give "
                 f"{', '.join(lacking)} too, by name."
             )
         for entry in entries:
             if entry not in known:
                 raise ValueError(
                     f"{name}: wanted {', '.join(self.sizes)}, and settings of the mel, got also "
-                    f"{str(entry)[:40]!r}.{suggest(str(entry), known)} Leave out what the model "
+                    f"{_short(entry)!r}.{suggest(_short(entry), known)} Leave out what the model "
                     "does not take; labels, seed and temperature are given apart."
                 )
 
@@ -257,8 +257,12 @@ class FrameLayout:
             if got != wanted:
                 raise ValueError(
                     f"{name}: wanted a mel with {key}={wanted}, as the model was trained with, got "
-                    f"{key}={str(got)[:40]}. Make it again with the model's settings."
+                    f"{key}={_short(got)}. Make it again with the model's settings."
                 )
+
+
+def _short(value: Any) -> str:
+    return " ".join(str(value).split())[:40]
 
 
 def _turned(array: np.ndarray, widths: Iterable[int]) -> np.ndarray:

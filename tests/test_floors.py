@@ -19,7 +19,7 @@ FLOORS = {
     "configs": 0,
     "configure": 0,
     "trust": 0,
-    "floats": 0,
+    "arrays": 0,
     "frames": 0,
     "functional": 0,
     "labels": 0,

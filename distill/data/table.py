@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.arrays import read_npy
+
 _TEXT = (".csv", ".tsv", ".txt")
 _SHOWN = 8
 _LOOKED = 100
@@ -97,16 +99,14 @@ def read_table(path: str | Path, header: bool | None = None) -> Table:
 def _read_npy(file: Path) -> np.ndarray:
     way_out = "Save plain numbers with numpy.save(path, array.astype(float))."
     try:
-        # Mapped, so that a header which promises more than the file holds costs no memory.
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError) as error:
-        reason = " ".join(str(error).split())
+        with file.open("rb") as opened:
+            array = read_npy(opened, file.stat().st_size)
+    except (ValueError, OSError) as error:
         raise ValueError(
-            f"{file}: this is no readable .npy of numbers ({reason}). {way_out}"
+            f"{file}: this is no readable .npy of numbers ({error}). {way_out}"
         ) from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-        kind = array.dtype if isinstance(array, np.ndarray) else "an archive of several"
-        raise ValueError(f"{file}: wanted an array of real numbers, got {kind}. {way_out}")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{file}: wanted an array of real numbers, got {array.dtype}. {way_out}")
     if array.ndim not in (1, 2) or not array.size:
         raise ValueError(
             f"{file}: wanted an array of shape (N,) or (N, T) that is not empty, got "

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from distill.data.audio import frame_files as frames
+from distill.arrays import read_npy
+from distill.data.audio.frame_files import rows_of as rows_of_frames
 from distill.frames import FrameLayout
-from distill.serving.refusal import Refusal, one_line
+from distill.serving.refusal import Refusal
 from distill.serving.sources import read_rows
 
 _SAMPLES = 2**26
@@ -43,7 +44,7 @@ def rows_of(path: Path, layout: FrameLayout, seconds: float) -> np.ndarray:
     if is_audio(path):
         rows = _audio(path, layout, seconds)
     else:
-        rows = frames.rows_of(_content(path.read_bytes()), layout, "body")
+        rows = rows_of_frames(_content(path.read_bytes()), layout, "body")
     _check_length(layout.seconds(len(rows)), seconds)
     return rows
 
@@ -96,9 +97,9 @@ def _head(path: Path) -> bytes:
 
 def _npy(body: bytes) -> np.ndarray:
     try:
-        return frames.read_npy(io.BytesIO(body), len(body))
-    except Exception as error:  # a header may hold anything
-        raise ValueError(f"body: can't be read as .npy ({one_line(error)}).") from None
+        return read_npy(io.BytesIO(body), len(body))
+    except ValueError as error:
+        raise ValueError(f"body: can't be read as .npy ({error}).") from None
 
 
 def _json(body: bytes) -> dict[str, Any]:

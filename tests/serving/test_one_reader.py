@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from distill.contract import DataSpec, FeatureSpec
@@ -233,6 +235,32 @@ def test_tensors_that_are_not_plain_are_refused(entrance, tmp_path):
         torch.save(value, tmp_path / f"{name}.pt")
         with pytest.raises(ValueError, match=r"wanted (a plain tensor|real numbers)|never run"):
             ENTRANCES[entrance](tmp_path / f"{name}.pt", SPECS["mel"])
+
+
+LEAF = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5)
+TREE = st.recursive(
+    LEAF, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner)
+)
+KEYS = st.sampled_from(["mel", "f0", "phase", "hop", "log", "sample_rate", "F0", "\n"])
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(content=st.dictionaries(KEYS, TREE | st.just([[0.5] * BANDS]) | st.just([[5.0, 1.0]])))
+def test_any_json_is_frames_or_refused_in_words(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(content))
+    said, rows = "body: ", np.zeros((0, BANDS + 4))
+    try:
+        rows = rows_of(path, FrameLayout(SPECS["f0 and phase optional"], whole=True), 60.0)
+    except ValueError as error:
+        said = str(error)
+    assert said.startswith("body: ")
+    assert "\n" not in said
+    assert len(said) < 500
+    assert said != "body: " or rows.shape == (len(content["mel"]), BANDS + 4)
+    assert np.isfinite(rows[:, :BANDS]).all()
 
 
 def test_an_array_that_promises_more_than_it_holds_is_refused_before_memory_is_asked_for(tmp_path):

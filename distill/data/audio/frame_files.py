@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from distill.arrays import read_npy
 from distill.contract import DataSpec
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
@@ -74,32 +74,6 @@ def features_of(rows: np.ndarray, layout: FrameLayout) -> dict[str, Tensor]:
     """Cut rows into features `(1, F, size)` by name."""
     parts = layout.parts(rows).items()
     return {name: torch.from_numpy(np.ascontiguousarray(part))[None] for name, part in parts}
-
-
-def read_npy(file: BinaryIO, size: int) -> np.ndarray:
-    """Read an array, without pickles.
-
-    Arguments:
-        file: At its beginning.
-        size: Bytes that it has.
-
-    Errors:
-        ValueError: No such file, or one that promises more than it holds.
-    """
-    # The header is read first: it may promise any size, and NumPy would ask for that memory.
-    version = np.lib.format.read_magic(file)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if read is None:
-        raise ValueError(f"its version is {version}")
-    shape, _, dtype = read(file)
-    promised, there = math.prod(shape) * dtype.itemsize, size - file.tell()
-    if dtype.hasobject or promised != there:
-        raise ValueError(f"it promises {promised} bytes of {dtype} and holds {there}")
-    file.seek(0)
-    return np.load(file, allow_pickle=False)
 
 
 def _content(path: Path) -> Any:
