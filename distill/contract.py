@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+__all__ = ["Batch", "Context", "DataSpec", "Draw", "FeatureSpec", "Features", "Prediction"]
+
 Features = Mapping[str, Tensor] | None
 """Raw conditioning by name, each with the batch as its first axis; `None` without any."""
 

@@ -73,6 +73,8 @@ class Envelope(nn.Module):
             ("bias", torch.tensor(entry["bias"], dtype=torch.float64)),
             ("interpolation", torch.from_numpy(tents)),
             ("cosines", torch.from_numpy(cosines)),
+            # A vector: ONNX optimizers take a scalar as small as this for 0, and drop it.
+            ("floor", torch.from_numpy(np.where(lags == 0, 1e-10, 0.0))),
         ):
             self.register_buffer(name, value, persistent=False)
 
@@ -94,8 +96,7 @@ class Envelope(nn.Module):
         r"""Return $r_0, \dots, r_p$ of each frame, `(B, F, p + 1)`, the added noise included."""
         knots = mel.double() @ self.weight + self.bias
         power = (knots.clamp(_LOWEST, _HIGHEST) @ self.interpolation).exp()
-        r = power @ self.cosines
-        return torch.cat([r[..., :1] + 1e-10, r[..., 1:]], -1)
+        return power @ self.cosines + self.floor
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Envelope:
         """Follow the module to another device, and stay in float64."""

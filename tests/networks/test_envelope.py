@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -20,6 +21,7 @@ from distill.contract import Context, DataSpec
 from distill.data.audio import LogMel
 from distill.data.audio.envelope import envelope_of
 from distill.data.audio.preparation import STEP, Clip, Loaded
+from distill.export.quiet import quiet
 from distill.networks import Envelope
 from distill.networks.levinson import levinson
 
@@ -187,22 +189,36 @@ def test_a_spec_that_went_through_json_gives_the_same_numbers():
         assert torch.equal(Envelope(spec, 8)(mel).coefficients, Envelope(back, 8)(mel).coefficients)
 
 
+class Plain(torch.nn.Module):
+    """An envelope that gives tensors, as exporters want them."""
+
+    def __init__(self, order: int) -> None:
+        super().__init__()
+        self.envelope = Envelope(spec_of(SMALL, 8000), order)
+
+    def forward(self, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        prediction = self.envelope(mel)
+        return prediction.coefficients, prediction.log_gain
+
+
 def test_an_exported_envelope_equals_eager_for_any_number_of_frames():
-    class Plain(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.envelope = Envelope(spec_of(SMALL, 8000), 16)
-
-        def forward(self, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            prediction = self.envelope(mel)
-            return prediction.coefficients, prediction.log_gain
-
-    plain = Plain()
+    plain = Plain(16)
     dims = {0: torch.export.Dim("batch"), 1: torch.export.Dim("frames")}
     program = torch.export.export(plain, (torch.randn(2, 8, 20),), dynamic_shapes=(dims,))
     mel = torch.randn(3, 5, 20)
     for got, wanted in zip(program.module()(mel), plain(mel), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_silence_keeps_its_floor_in_onnx(tmp_path):
+    plain, silent = Plain(2), torch.full((1, 3, 20), -11.5)
+    with quiet():
+        program = torch.onnx.export(plain, (silent,), dynamo=True, verbose=False)
+        program.save(tmp_path / "envelope.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "envelope.onnx")
+    got = session.run(None, {session.get_inputs()[0].name: silent.numpy()})
+    for value, wanted in zip(got, plain(silent), strict=True):
+        torch.testing.assert_close(torch.from_numpy(value), wanted, rtol=1e-9, atol=1e-9)
 
 
 def test_gradients_reach_the_mel():

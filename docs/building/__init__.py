@@ -1,0 +1,1 @@
+"""What makes a site of the pages: docstrings, formulas, and the pages that are generated."""
