@@ -63,8 +63,8 @@ def benchmark(
         >>> teacher, student = (make(DataSpec(sites=2), 1, [4]) for make in (maf, iaf))
         >>> small = lambda device, dtype: Calibrator(device, dtype, side=8, copied=64)
         >>> table = benchmark(teacher, student, {}, [1], student_ways=["eager"], calibrator=small)
-        >>> list(table.runs())
-        ['teacher-plain', 'teacher-incremental', 'teacher-compiled', 'student-eager']
+        >>> [run for run in table.runs() if run.startswith("student")]
+        ['student-eager']
     """
     if not batch_sizes or min(batch_sizes) < 1 or seconds <= 0:
         raise ValueError(
