@@ -52,6 +52,7 @@ class Envelope(nn.Module):
     bias: Tensor
     interpolation: Tensor
     cosines: Tensor
+    floor: Tensor
 
     def __init__(self, spec: DataSpec, order: int) -> None:
         super().__init__()
