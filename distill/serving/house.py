@@ -47,7 +47,7 @@ class House:
         self.held = 0
         self.folder = new_folder()
         self._numbers = count()
-        self._layout = FrameLayout(metadata.spec)
+        self._layout = FrameLayout(metadata.spec, whole=True)
         self._workers = ThreadPoolExecutor(limits.workers, "distill-worker")
         self._arrays = ThreadPoolExecutor(1, "distill-arrays")
         self._lanes = [

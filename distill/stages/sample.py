@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 from distill.bijectors import Jacobi
 from distill.configure import build
 from distill.evaluation.placing import move, place_of
-from distill.files import sha256_of
+from distill.files import FullDiskError, second_name, sha256_of
 from distill.models.in_rounds import Rounds
 from distill.stages.comparing import config_of, fingerprint
 from distill.stages.folders import (
@@ -33,7 +33,7 @@ from distill.stages.folders import (
     saved_model,
     weights_of,
 )
-from distill.stages.manifest import Manifest, read_manifest
+from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.outputs import Output, output_for
 from distill.stages.requests import requests_of
 
@@ -135,9 +135,16 @@ def _recorded(
     record = Manifest.begin("sample", config_of(config, "sample"), made_from)
     kept = old.made.items() if old else ()
     record.made = {file: entry for file, entry in kept if (folder / file).is_file()}
-    record.write(folder, name)
-    try:
-        with record.ending():
-            yield record.made
-    finally:
+    before = dict(record.made)
+    with second_name(output.record) as second:
         record.write(folder, name)
+        try:
+            with record.ending():
+                yield record.made
+        finally:
+            if second is not None and record.state != COMPLETE and record.made == before:
+                second.replace(output.record)
+            else:
+                # What filled the disk is to be told, and not that this fails as well.
+                with nullcontext() if record.state == COMPLETE else suppress(FullDiskError):
+                    record.write(folder, name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ import soundfile
 
 from distill.export import Exported
 from distill.serving.examples import KINDS, find_examples
+from distill.serving.house import House
 from distill.serving.limits import Limits
 from distill.serving.run import serve
 from distill.serving.sinks import pcm
@@ -75,6 +78,20 @@ def test_audio_becomes_the_sound_of_its_mel(address, kind):
     assert np.array_equal(
         wave_of(post(address, body, seed=1)), wave_of(post(address, npy(frames), seed=1))
     )
+
+
+def test_a_full_disk_of_the_server_is_told_and_the_next_request_is_served(
+    address, mel, monkeypatch
+):
+    def full(house: House) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(House, "room", full)
+        refused = post(address, npy(mel))
+    assert refused.status_code == 507
+    assert "disk is full" in refused.json()["error"]
+    assert len(wave_of(post(address, npy(mel)))) == 30 * HOP
 
 
 def test_a_seed_is_drawn_and_told_where_none_is_given(address, mel):

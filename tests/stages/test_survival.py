@@ -152,7 +152,7 @@ def test_a_failure_before_anything_is_replaced_leaves_the_old_record(run, capsys
     high = ["overwrite=true", "teacher_trainer.learning_rate=1e30", "teacher_trainer.steps=200"]
     line = refused(capsys, "teacher", *words(run, *STEPS, *high))
     assert "learning_rate" in line
-    kept = ("checkpoint.pt", "metrics.json", "manifest.json")
+    kept = ("checkpoint.pt", "metrics.json", "manifest.json", "config.yaml", "overrides.json")
     assert all((run / "teacher" / n).read_bytes() == before[run / "teacher" / n] for n in kept)
     events = sorted(p for p in before if p.name.startswith("events"))
     assert sorted((run / "teacher").glob("events*")) == events
