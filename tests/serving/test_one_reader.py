@@ -32,6 +32,7 @@ SPECS = {
     "mel and f0": spec(f0=F0),
     "a phase that f0 adds up to": spec(f0=F0, phase=F0),
     "f0 and phase optional": spec(f0=FREE, phase=FREE),
+    "f0 optional": spec(f0=FREE, phase=F0),
 }
 MEL = torch.randn(FRAMES, BANDS, generator=torch.Generator().manual_seed(0))
 LINE = torch.stack([torch.linspace(4.7, 5.3, FRAMES), torch.ones(FRAMES)], 1)
@@ -191,6 +192,7 @@ BAD: dict[str, tuple[str, str, Callable[[Path], None], str]] = {
         "20 to 2000 Hz in voiced frames, got 2981 Hz in frame 0",
     ),
     "f0 too low": ("mel and f0", "a.pt", pt({"mel": MEL, "f0": pitched(1.0)}), "logarithm of Hz"),
+    "neither f0 nor phase": ("f0 optional", "a.npy", npy(MEL), "only an f0 in every frame"),
     "half a NaN": (
         "f0 and phase optional",
         "a.npy",

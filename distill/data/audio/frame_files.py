@@ -66,6 +66,11 @@ def rows_of(content: Any, layout: FrameLayout, name: str) -> np.ndarray:
     if phase is None or spec.features["phase"].optional or not phase.isnan().any():
         return rows
     contour, mel = features["f0"][0], LogMel.of(spec)
+    if contour.isnan().any():
+        raise ValueError(
+            f"{name}: the model wants a phase, and only an f0 in every frame adds up to one. Give "
+            "either."
+        )
     features["phase"] = Pitch.of(spec).integrate(contour, layout.rate, mel)[None]
     return np.concatenate([value[0].numpy() for value in features.values()], axis=1)
 
