@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 from distill._version import __version__
 
 if TYPE_CHECKING:
-    from distill.bijectors import Autoregressive, Chain, Inverse
+    from distill.bijectors import Autoregressive, Chain, Inverse, Jacobi
     from distill.contract import Batch, DataSpec, Draw
     from distill.data.given import as_data
+    from distill.export.vocoder import load_voice
     from distill.models import (
         Flow,
         coupling_flow,
@@ -36,6 +37,7 @@ __all__ = [
     "FlowDistribution",
     "ForeignDensity",
     "Inverse",
+    "Jacobi",
     "MADE",
     "__version__",
     "as_data",
@@ -44,6 +46,7 @@ __all__ = [
     "fit",
     "iaf",
     "load",
+    "load_voice",
     "maf",
     "nice",
     "register",
@@ -54,9 +57,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "distill.bijectors": ("Autoregressive", "Chain", "Inverse"),
+    "distill.bijectors": ("Autoregressive", "Chain", "Inverse", "Jacobi"),
     "distill.contract": ("Batch", "DataSpec", "Draw"),
     "distill.data.given": ("as_data",),
+    "distill.export.vocoder": ("load_voice",),
     "distill.models": (
         *("Flow", "coupling_flow", "iaf", "maf", "nice", "register"),
         *("wavenet", "wavenet_iaf", "whitening"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import hydra.utils
@@ -56,21 +55,6 @@ def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> An
         if isinstance(cause, (ValueError, OSError)):
             raise cause from None
         raise ValueError(str(error).replace("\n", " ")) from error
-
-
-def config_dir() -> Path:
-    """Return the folder of configs: inside an installed package, beside it in a working tree.
-
-    Errors:
-        FileNotFoundError: Neither is there.
-    """
-    package = Path(__file__).parent
-    for folder in (package / "conf", package.parent / "conf"):
-        if folder.is_dir():
-            return folder
-    raise FileNotFoundError(
-        f"{package / 'conf'}: the configs are missing. Install distill again; pip carries them."
-    )
 
 
 def _plain(trusted: Any) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, replace
 from dataclasses import fields as fields_of
 from typing import Any
 
@@ -143,6 +143,49 @@ class Context:
     lag: Tensor | None = None
     prediction: Prediction | None = None
 
+    def each(self, change: Callable[[Tensor], Tensor]) -> Context:
+        """Return the context with every tensor changed alike.
+
+        Example:
+            >>> import torch
+            >>> Context(torch.zeros(4, 2)).each(lambda value: value[:3]).rows.shape
+            torch.Size([3, 2])
+        """
+        rows, source, lag = (
+            None if value is None else change(value) for value in (self.rows, self.source, self.lag)
+        )
+        said = self.prediction
+        if said is not None:
+            said = Prediction(change(said.coefficients), change(said.log_gain), said.hop)
+        return Context(rows, self.hop, source, lag, said)
+
+    def part(self, begin: int, end: int) -> Context:
+        """Return the context of the sites from `begin` to before `end`, of whole rows.
+
+        Example:
+            >>> import torch
+            >>> Context(torch.zeros(2, 5, 3), hop=4).part(4, 12).rows.shape
+            torch.Size([2, 2, 3])
+        """
+
+        def cut(values: Tensor, hop: int = 1) -> Tensor:
+            return values[:, begin // hop : -(-end // hop)]
+
+        parts: dict[str, Any] = {
+            name: cut(value)
+            for name in ("source", "lag")
+            if (value := getattr(self, name)) is not None
+        }
+        if self.rows is not None and self.rows.dim() == 3:
+            parts["rows"] = cut(self.rows, self.hop)
+        if (found := self.prediction) is not None:
+            coefficients, log_gain = (
+                cut(found.coefficients, found.hop),
+                cut(found.log_gain, found.hop),
+            )
+            parts["prediction"] = Prediction(coefficients, log_gain, found.hop)
+        return replace(self, **parts)
+
     def need(self, name: str, owner: object, remedy: str) -> Any:
         """Return a field.
 
@@ -159,11 +202,24 @@ class Context:
 
 @dataclass(frozen=True)
 class Batch:
-    """Values `x` `(B, T)`, their features, and a mask `(B, T)` that is 0 at padded sites."""
+    """Values `x` `(B, T)`, their features, and a mask `(B, T)` that is 0 at padded sites.
+
+    Arguments:
+        x: Values.
+        features: Raw.
+        mask: Or `None` where nothing is padded.
+        contexts: What the models of a step have made of the features already, `student` and
+            `teacher`: each is encoded once.
+    """
 
     x: Tensor
     features: Features = None
     mask: Tensor | None = None
+    contexts: Mapping[str, Context | None] = field(default_factory=dict)
+
+    def given(self, role: str) -> Features | Context:
+        """Return what a model is to be given: its context where it was encoded, or raw features."""
+        return self.contexts.get(role, self.features)
 
     def to(self, device: Any) -> Batch:
         """Return the batch on another device."""

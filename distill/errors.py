@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from hydra.errors import (
@@ -20,10 +20,15 @@ from distill.interruption import Interrupted
 
 USER_ERROR = 2
 BUG = 1
+FAILED = 1
 INTERRUPTED = 130
 TERMINATED = 143
 
 _OUT_OF_MEMORY = "out of memory. Use a smaller batch, a smaller model, less data, or device=cpu."
+
+
+class CheckError(Exception):
+    """A check that was asked for has found what it looks for; its text is one line."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,14 @@ class Description:
 
     Arguments:
         text: One line.
-        code: Exit code: 2 for what the user can change, 1 for a bug, 130 and 143 for an
-            interruption by SIGINT and SIGTERM.
+        code: Exit code: 2 for what the user can change, 1 for a bug and for a check that fails,
+            130 and 143 for an interruption by SIGINT and SIGTERM.
+        label: What stands before the line.
     """
 
     text: str
     code: int = USER_ERROR
+    label: str = field(default="error: ", repr=False)
 
 
 def describe(error: BaseException) -> Description:
@@ -52,9 +59,11 @@ def describe(error: BaseException) -> Description:
         1
     """
     if isinstance(error, Interrupted):
-        return Description(" ".join(str(error).split()), error.code)
+        return Description(" ".join(str(error).split()), error.code, "")
     if isinstance(error, KeyboardInterrupt):
-        return Description("interrupted", INTERRUPTED)
+        return Description("interrupted", INTERRUPTED, "")
+    if isinstance(error, CheckError):
+        return Description(" ".join(str(error).split()), FAILED, "")
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
         inner = describe(error.__cause__)
         if inner.code == USER_ERROR:
@@ -66,6 +75,7 @@ def describe(error: BaseException) -> Description:
     return Description(
         f"{what} (this is a bug in distill, not in what you asked for; --traceback shows where)",
         BUG,
+        "bug: ",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import os
@@ -50,9 +51,7 @@ def atomic_write(path: str | Path, durable: bool = True) -> Iterator[Path]:
         >>> folder.cleanup()
     """
     target = Path(os.path.realpath(path))
-    draft = target.with_name(
-        f".{target.stem[:80]}.{os.getpid()}-{next(_number)}.part{target.suffix}"
-    )
+    draft = _draft_of(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
@@ -78,6 +77,38 @@ def atomic_write(path: str | Path, durable: bool = True) -> Iterator[Path]:
             _sync(target.parent)
 
 
+@contextmanager
+def second_name(path: Path) -> Iterator[Path | None]:
+    """Lend a second name of a file: whoever replaces the first can put it back without any room.
+
+    It is `None` where there is no file, and gone afterwards.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> file = Path(folder.name) / "a.txt"
+        >>> write_text(file, "old")
+        >>> with second_name(file) as old:
+        ...     write_text(file, "new")
+        ...     _ = old.replace(file)
+        >>> file.read_text()
+        'old'
+        >>> folder.cleanup()
+    """
+    if not path.is_file():
+        yield None
+        return
+    second = _draft_of(path)
+    try:
+        try:
+            os.link(path, second)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, second)
+        yield second
+    finally:
+        second.unlink(missing_ok=True)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a text in UTF-8, whole or not at all."""
     with atomic_write(path) as draft:
@@ -87,6 +118,12 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, values: Any) -> None:
     """Write JSON in UTF-8, whole or not at all."""
     write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_full(error: BaseException | None) -> bool:
@@ -119,6 +156,12 @@ def _refuse(error: Exception, target: Path, draft: Path | None) -> None:
             f"{_megabytes(_free(target.parent) + size)} are free there. Free some, or name another "
             "folder; what stood there before is whole."
         ) from error
+
+
+def _draft_of(target: Path) -> Path:
+    return target.with_name(
+        f".{target.stem[:80]}.{os.getpid()}-{next(_number)}.part{target.suffix}"
+    )
 
 
 def _no_room(folder: Path) -> bool:

@@ -1,13 +1,15 @@
-"""What a layer asks about the computation around it: transforms, mixed precision."""
+"""What a layer asks of the computation around it: transforms, mixed precision, memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.utils.checkpoint import checkpoint
 
 
 def is_transformed() -> bool:
@@ -24,6 +26,29 @@ def is_transformed() -> bool:
     return torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0
 
 
+def is_autocast(device: torch.device) -> bool:
+    """Return whether products on a device are in mixed precision now; `meta` does not know it.
+
+    Example:
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     is_autocast(torch.device("cpu")), is_autocast(torch.device("meta"))
+        (True, False)
+    """
+    # torch.amp.is_autocast_available says which devices know it, and can't be compiled.
+    return device.type != "meta" and torch.is_autocast_enabled(device.type)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """Return a context without mixed precision; none at all where there is nothing to switch off.
+
+    Example:
+        >>> with torch.autocast("cpu", torch.bfloat16), without_autocast(torch.device("cpu")):
+        ...     nn.Linear(1, 1)(torch.zeros(1)).dtype
+        torch.float32
+    """
+    return torch.autocast(device.type, enabled=False) if is_autocast(device) else nullcontext()
+
+
 def in_full(compute: Callable[[], Tensor], like: Tensor) -> Tensor:
     """Compute without autocast; an exported graph then has no region of autocast at all.
 
@@ -37,9 +62,7 @@ def in_full(compute: Callable[[], Tensor], like: Tensor) -> Tensor:
         ...     layer(x).dtype, in_full(lambda: layer(x), x).dtype
         (torch.bfloat16, torch.float32)
     """
-    if not torch.is_autocast_enabled(like.device.type):
-        return compute()
-    with torch.autocast(like.device.type, enabled=False):
+    with without_autocast(like.device):
         return compute()
 
 
@@ -55,6 +78,35 @@ def in_full_precision(layer: nn.Module, h: Tensor) -> Tensor:
     """
     weight: Any = layer.weight
     return in_full(lambda: layer(h.to(weight.dtype)), h)
+
+
+def passes_gradient(module: nn.Module, *values: Tensor) -> bool:
+    """Return whether a backward pass will go through what a module makes of values.
+
+    Inside a functional transform or a trace there is none to prepare for.
+
+    Example:
+        >>> layer, x = nn.Linear(1, 1).requires_grad_(False), torch.zeros(1)
+        >>> passes_gradient(layer, x), passes_gradient(layer, x.requires_grad_())
+        (False, True)
+    """
+    if not torch.is_grad_enabled() or is_transformed() or torch.compiler.is_compiling():
+        return False
+    return any(value.requires_grad for value in (*values, *module.parameters()))
+
+
+def recomputed(compute: Callable[..., Any], *given: Any) -> Any:
+    """Compute, keep the arguments alone, and compute again in the backward pass.
+
+    Networks draw nothing, so no state of a random generator is kept.
+
+    Example:
+        >>> x = torch.ones(1, requires_grad=True)
+        >>> recomputed(torch.exp, x).backward()
+        >>> round(x.grad.item(), 3)
+        2.718
+    """
+    return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=False)
 
 
 def at_least_single(value: Tensor) -> Tensor:

@@ -23,36 +23,24 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from distill.benchmark.environment import environment
+from distill.benchmark.peers.mafs import Sizes
+from distill.benchmark.peers.nflows import NFlows
+from distill.benchmark.peers.zuko import Zuko
+from distill.benchmark.timing import Timing, Turn, measure, take_turns
 from distill.contract import DataSpec
-from distill.evaluation.timing import environment, measure
 from distill.models import maf
 
 Losses = dict[str, tuple[nn.Module, Callable[[], Tensor]]]
-Times = dict[str, list[float]]
 
 
 def build(sites: int, hidden: list[int], layers: int, x: Tensor) -> Losses:
     """Return each library's model and its negative log-likelihood of a batch."""
+    sizes, ours = Sizes(sites, layers, hidden), maf(DataSpec(sites=sites), layers, hidden)
     try:
-        import zuko
-        from nflows.distributions import StandardNormal
-        from nflows.flows import Flow
-        from nflows.transforms import (
-            CompositeTransform,
-            MaskedAffineAutoregressiveTransform,
-            ReversePermutation,
-        )
+        theirs, other = Zuko().build(sizes), NFlows().build(sizes)
     except ImportError as error:
         raise SystemExit(f"{error}. Install the peers: pip install -e '.[bench]'") from None
-    ours = maf(DataSpec(sites=sites), layers, hidden)
-    theirs = zuko.flows.MAF(sites, transforms=layers, hidden_features=hidden)
-    steps = []
-    for _ in range(layers):
-        made = MaskedAffineAutoregressiveTransform(
-            sites, hidden[0], num_blocks=len(hidden), use_residual_blocks=False
-        )
-        steps += [ReversePermutation(sites), made]
-    other = Flow(CompositeTransform(steps), StandardNormal([sites]))
     return {
         "distill": (ours, lambda: -ours.log_prob(x).sum(-1).mean()),
         "zuko": (theirs, lambda: -theirs().log_prob(x).mean()),
@@ -82,20 +70,9 @@ def training_step(model: nn.Module, loss: Callable[[], Tensor], fused: bool) -> 
     return step
 
 
-def take_turns(contestants: dict[str, Callable[[], None]], rounds: int) -> Times:
-    """Run the contestants round by round after two rounds of warm-up."""
-    times: Times = {name: [] for name in contestants}
-    for i in range(rounds + 2):
-        for name, run in contestants.items():
-            seconds = measure(run, repeats=1, warmup=0).median
-            if i >= 2:
-                times[name].append(seconds)
-    return times
-
-
-def ratio(a: list[float], b: list[float]) -> float:
+def ratio(a: Timing, b: Timing) -> float:
     """Median of the ratios of neighbors."""
-    return statistics.median(x / y for x, y in zip(a, b, strict=True))
+    return statistics.median(x / y for x, y in zip(a.times, b.times, strict=True))
 
 
 def main() -> None:
@@ -126,13 +103,17 @@ def main() -> None:
         for kind in ("default", "fused")
         for name, (model, loss) in flows.items()
     }
-    times = take_turns(contestants, args.rounds)
+    turns = [Turn(step) for step in contestants.values()]
+    found = dict(zip(contestants, take_turns(turns, args.rounds, warmup=2), strict=True))
+    if failed := next((one for one in found.values() if isinstance(one, Exception)), None):
+        raise failed
+    times = {name: one for name, one in found.items() if isinstance(one, Timing)}
     for name in flows:
         cells = []
         for kind in ("default", "fused"):
             mine, base = times[f"{name}/{kind}"], times[f"zuko/{kind}"]
-            cells.append(f"{statistics.median(mine) * 1e3:10.1f}{ratio(mine, base):8.2f}")
-            results[f"training/{name}/{kind}/ms"] = statistics.median(mine) * 1e3
+            cells.append(f"{mine.median * 1e3:10.1f}{ratio(mine, base):8.2f}")
+            results[f"training/{name}/{kind}/ms"] = mine.median * 1e3
             results[f"training/{name}/{kind}/over_zuko"] = ratio(mine, base)
         crossed = ratio(times[f"{name}/fused"], times["zuko/default"])
         results[f"training/{name}/fused_over_zuko_default"] = crossed
@@ -145,9 +126,9 @@ def main() -> None:
     for name, sample in samplers(build(args.sites, args.hidden, layers, x)).items():
         with torch.no_grad():
             sample(1) if name == "distill" else None
-            repeats = 5 if name == "distill" else 1
+            rounds = 5 if name == "distill" else 1
             start = time.perf_counter()
-            median = measure(lambda sample=sample: sample(args.rows), repeats, 0, 60).median
+            median = measure(lambda sample=sample: sample(args.rows), rounds, 0, 60).median
         seconds[name] = median * args.layers / layers
         results[f"sampling/{name}/seconds"] = seconds[name]
         print(f"{name:10}{seconds[name]:10.2f} s   ({time.perf_counter() - start:.0f} s spent)")

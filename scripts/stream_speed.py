@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
+from distill.benchmark.environment import environment
+from distill.benchmark.stream_table import StreamTable
+from distill.benchmark.streams import benchmark_streams
 from distill.contract import DataSpec, FeatureSpec
-from distill.evaluation.stream_speed import benchmark_streams
-from distill.evaluation.stream_table import StreamTable
-from distill.evaluation.timing import environment
 from distill.export import AOTI, ONNX, PT2, Backend, ONNXInt8
 from distill.models import Flow, wavenet_iaf
 from distill.networks import FrameEncoder
@@ -59,7 +59,8 @@ def main() -> None:
     parser.add_argument("--sizes", default=SIZES)
     parser.add_argument("--backends", default="onnx,onnx_int8,pt2")
     parser.add_argument("--chunks", default="0.01,0.02,0.05,0.1", help="seconds")
-    parser.add_argument("--seconds", type=float, default=2.0, help="for a row")
+    parser.add_argument("--pushes", type=int, default=200, help="chunks of each stream")
+    parser.add_argument("--seconds", type=float, default=5.0, help="most for a row")
     parser.add_argument("--kernel", type=int, default=2)
     parser.add_argument("--rate", type=int, default=22050)
     parser.add_argument("--hop", type=int, default=256)
@@ -79,7 +80,9 @@ def main() -> None:
         files = [written(backend, flow, folder) for backend in backends]
         if not given.write_only:
             chunks = [float(chunk) for chunk in given.chunks.split(",")]
-            table.rows += benchmark_streams(flow, files, chunks, given.seconds, model=size).rows
+            found = benchmark_streams(flow, files, chunks, given.pushes, given.seconds, size)
+            table.rows += found.rows
+            table.calibrations |= found.calibrations
     print(", ".join(f"{name} {value}" for name, value in table.environment.items()))
     print(table.to_markdown())
 

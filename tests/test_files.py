@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import signal
@@ -76,6 +77,25 @@ def test_a_writer_that_hides_the_reason_is_asked_by_a_probe(tmp_path, monkeypatc
     with pytest.raises(FullDiskError), atomic_write(tmp_path / "a.wav"):
         raise soundfile.SoundFileRuntimeError("System error.")
     assert names(tmp_path) == []
+
+
+def names_its_encoding(call: ast.Call) -> bool:
+    """Whether a call opens bytes, or a text in an encoding that it names, or opens nothing."""
+    function = ast.unparse(call.func)
+    said = [ast.unparse(part) for part in (*call.args, *(k.value for k in call.keywords))]
+    if function.rpartition(".")[2] not in ("open", "read_text", "write_text"):
+        return True
+    if function in ("os.open", "write_text"):  # the second is ours
+        return True
+    return any(text.lower().startswith(("'utf-8", "'rb'", "'wb'", "'xb'")) for text in said)
+
+
+def test_every_text_is_opened_in_a_named_encoding():
+    for path in Path(distill.files.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        assert [ast.unparse(call) for call in calls if not names_its_encoding(call)] == [], path
+    assert not names_its_encoding(ast.parse("file.open('w')", mode="eval").body)
 
 
 def test_an_ordinary_error_stays_itself(tmp_path):

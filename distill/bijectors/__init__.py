@@ -6,6 +6,7 @@ from distill.bijectors.batch_norm import BatchNorm
 from distill.bijectors.compose import Chain, Inverse
 from distill.bijectors.coupling import Coupling
 from distill.bijectors.elementwise import Affine, Shift, Transform
+from distill.bijectors.fixed_point import Jacobi, Solution
 from distill.bijectors.linear_prediction import LinearPrediction
 from distill.bijectors.permute import Flip, Permute
 from distill.bijectors.spline import RationalQuadraticSpline
@@ -21,10 +22,12 @@ __all__ = [
     "Coupling",
     "Flip",
     "Inverse",
+    "Jacobi",
     "LinearPrediction",
     "Permute",
     "RationalQuadraticSpline",
     "Shift",
+    "Solution",
     "Standardize",
     "State",
     "Transform",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from distill.bijectors.base import Bijector, State, needs_whole_values
 from distill.bijectors.elementwise import Affine, Transform
+from distill.bijectors.fixed_point import Jacobi, Solution, solve
 from distill.contract import Context
 from distill.networks.conditioner import Conditioner
 
@@ -110,6 +111,17 @@ class Autoregressive(Bijector):
         if torch.is_grad_enabled() or not self.incremental:
             return self.inverse_by_passes(x, context)
         return self.inverse_by_steps(x, context)
+
+    def inverse_in_rounds(
+        self, x: Tensor, context: Context | None, jacobi: Jacobi
+    ) -> tuple[Tensor, list[Solution]]:
+        """Map data to noise by rounds of all sites at once, starting at the data."""
+
+        def update(raw: Tensor, sites: slice | Tensor) -> Tensor:
+            return self.transform.inverse(x[:, sites], raw)[0]
+
+        solution = solve(self.conditioner.sweep(update, x, context), x, jacobi)
+        return solution.x, [solution]
 
     def inverse_by_passes(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Invert with one whole pass of the conditioner per site: plain and differentiable."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from distill.bijectors.fixed_point import Jacobi, Solution
 from distill.contract import Context
 
 State = tuple[Tensor, ...]
@@ -40,6 +42,24 @@ class Bijector(nn.Module):
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Map data `(B, T)` to noise."""
         raise NotImplementedError(f"{type(self).__name__} does not define inverse.")
+
+    def forward_in_rounds(
+        self, u: Tensor, context: Context | None, jacobi: Jacobi
+    ) -> tuple[Tensor, list[Solution]]:
+        """Map noise to data, without gradients, what is sequential by rounds of all sites at once.
+
+        Returns:
+            The data, and a record of each layer that took rounds.
+        """
+        with torch.no_grad():
+            return self(u, context)[0], []
+
+    def inverse_in_rounds(
+        self, x: Tensor, context: Context | None, jacobi: Jacobi
+    ) -> tuple[Tensor, list[Solution]]:
+        """Map data to noise likewise."""
+        with torch.no_grad():
+            return self.inverse(x, context)[0], []
 
     def zero_state(self, u: Tensor, context: Context | None = None) -> State:
         """Return the state before the first site.

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from distill.bijectors.base import Bijector, State
+from distill.bijectors.fixed_point import Jacobi, Solution
 from distill.contract import Context
+from distill.functional import passes_gradient, recomputed
 
 
 class Chain(Bijector):
@@ -17,8 +18,8 @@ class Chain(Bijector):
 
     Arguments:
         layers: The bijectors, from noise to data.
-        recompute: Keep only the values between layers during training and compute what is inside
-            them again in the backward pass: less memory, one more pass of time.
+        recompute: Where a gradient passes, keep only the values between layers and compute what is
+            inside them again in the backward pass: less memory, one more pass of time.
 
     Example:
         >>> from distill.bijectors import Flip, Standardize
@@ -51,6 +52,19 @@ class Chain(Bijector):
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Undo the layers from last to first."""
         return self._run([layer.inverse for layer in reversed(self.layers)], x, context)
+
+    def forward_in_rounds(
+        self, u: Tensor, context: Context | None, jacobi: Jacobi
+    ) -> tuple[Tensor, list[Solution]]:
+        """Apply the layers from first to last, each by rounds of its own."""
+        return _in_rounds([layer.forward_in_rounds for layer in self._layers], u, context, jacobi)
+
+    def inverse_in_rounds(
+        self, x: Tensor, context: Context | None, jacobi: Jacobi
+    ) -> tuple[Tensor, list[Solution]]:
+        """Undo the layers from last to first, each by rounds of its own."""
+        maps = [layer.inverse_in_rounds for layer in reversed(self._layers)]
+        return _in_rounds(maps, x, context, jacobi)
 
     @property
     def state_size(self) -> int:  # type: ignore[override]
@@ -88,12 +102,9 @@ class Chain(Bijector):
 
     def _run(self, maps: list, value: Tensor, context: Context | None) -> tuple[Tensor, Tensor]:
         total = torch.zeros_like(value)
-        recompute = self.recompute and self.training and torch.is_grad_enabled()
+        again = self.recompute and passes_gradient(self, value)
         for apply in maps:
-            if recompute:
-                value, log_det = checkpoint(apply, value, context, use_reentrant=False)
-            else:
-                value, log_det = apply(value, context)
+            value, log_det = recomputed(apply, value, context) if again else apply(value, context)
             total = total + log_det
         return value, total
 
@@ -133,3 +144,25 @@ class Inverse(Bijector):
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Apply the inner bijector."""
         return self.bijector.forward(x, context)
+
+    def forward_in_rounds(
+        self, u: Tensor, context: Context | None, jacobi: Jacobi
+    ) -> tuple[Tensor, list[Solution]]:
+        """Apply the inverse of the inner bijector, by rounds."""
+        return self.bijector.inverse_in_rounds(u, context, jacobi)
+
+    def inverse_in_rounds(
+        self, x: Tensor, context: Context | None, jacobi: Jacobi
+    ) -> tuple[Tensor, list[Solution]]:
+        """Apply the inner bijector, by rounds where it takes any."""
+        return self.bijector.forward_in_rounds(x, context, jacobi)
+
+
+def _in_rounds(
+    maps: list, value: Tensor, context: Context | None, jacobi: Jacobi
+) -> tuple[Tensor, list[Solution]]:
+    solutions: list[Solution] = []
+    for apply in maps:
+        value, own = apply(value, context, jacobi)
+        solutions += own
+    return value, solutions

@@ -148,14 +148,14 @@ def _which(stage: str) -> str:
 
 
 def _report(error: BaseException, where: str | None, show: bool) -> int:
-    from distill.errors import BUG, INTERRUPTED, TERMINATED, describe
+    from distill.errors import INTERRUPTED, TERMINATED, describe
 
     described = describe(error)
     if show and described.code not in (INTERRUPTED, TERMINATED):
         traceback.print_exception(error)
-    label = {BUG: "bug: ", INTERRUPTED: "", TERMINATED: ""}.get(described.code, "error: ")
     sys.stdout.flush()
-    print(f"distill{' ' + where if where else ''}: {label}{described.text}", file=sys.stderr)
+    line = f"{described.label}{described.text}"
+    print(f"distill{' ' + where if where else ''}: {line}", file=sys.stderr)
     return described.code
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from distill.configure import config_dir
+from distill.configs import config_dir
 
 
 def groups(folders: Sequence[Path]) -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from distill.cli.conf import config_dir, groups
 from distill.cli.types import accepts, hints_of, type_name
 from distill.errors import suggest
+from distill.stages.reads import REPLACED
 
 
 class Common(NamedTuple):
@@ -32,7 +33,7 @@ class Common(NamedTuple):
 COMMON = {
     "run": Common(str | None, "the run folder; runs/<experiment> by default"),
     "seed": Common(int, "makes a run reproducible; 0 by default"),
-    "device": Common(str, "auto (default), cpu or cuda"),
+    "device": Common(str, "auto (default), cpu, cuda, cuda:1 (of several) or mps"),
     "threads": Common(int | None, "CPU threads, all by default; small networks want 1"),
     "resume": Common(bool, "true: continue what the run folder holds"),
     "overwrite": Common(bool, "true: replace it"),
@@ -99,6 +100,8 @@ def _check(
     multirun: bool,
 ) -> str:
     key = override.key_or_group
+    if key in REPLACED:
+        raise ValueError(f"{key}: {REPLACED[key]}")
     path, _, name = key.rpartition(".")
     node = OmegaConf.select(config, path) if path else config
     if not isinstance(node, DictConfig):

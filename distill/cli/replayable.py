@@ -19,6 +19,7 @@ _ROOTS = (
     "evaluation",
     "experiment",
     "likelihood",
+    "min_log_scale",
     "name",
     "objective",
     "student",

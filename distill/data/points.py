@@ -9,6 +9,7 @@ import numpy as np
 
 from distill.data.array import ArrayData, check_finite
 from distill.data.edges import edges_at_gaps, modes_between
+from distill.data.steps import kind_of, note, spread
 from distill.data.table import read_table
 
 _FEWEST_ROWS = 10
@@ -30,8 +31,8 @@ class Points(ArrayData):
         mode_gap: Without edges: put them where the first value column has gaps wider than this
             share of its range, with at least a hundredth of the rows on either side.
         header: Whether a text's first line names the columns; `None` finds out.
-        dequantize: Add noise that is uniform over a step to columns of whole numbers, whose
-            density is infinite otherwise.
+        dequantize: Add noise that is uniform over a step to columns of booleans, whole numbers or
+            few values, whose density is infinite otherwise.
         center: Take the mean of each value column off (the edges move along).
         seed: Of the split.
         held_out: Share of the rows to hold out.
@@ -72,18 +73,15 @@ class Points(ArrayData):
             )
         check_finite(str(path), "the rows", table.values)
         values = table.values[:, kept]
-        whole = [k for k in range(len(kept)) if (values[:, k] == np.rint(values[:, k])).all()]
+        kinds = {k: kind for k in range(len(kept)) if (kind := kind_of(values[:, k]))}
         print(table.summary(path), flush=True)
-        if whole and dequantize:
-            noise = np.random.default_rng([_NOISE, seed]).random((rows, len(whole)))
-            values[:, whole] += noise - 0.5
-        elif whole:
-            named = ", ".join(str(table.names[kept[k]] if table.names else kept[k]) for k in whole)
-            print(
-                f"note: {path}: whole numbers only in column {named}: a density of steps has no "
-                "bound, and falls into them. +data.dequantize=true spreads each over its step.",
-                flush=True,
-            )
+        if kinds and dequantize:
+            noise = np.random.default_rng([_NOISE, seed]).random((rows, len(kinds)))
+            for number, k in enumerate(kinds):
+                values[:, k] = spread(values[:, k], noise[:, number])
+        elif kinds:
+            names = table.names or tuple(map(str, range(columns)))
+            print(note(path, {names[kept[k]]: kind for k, kind in kinds.items()}), flush=True)
         shift = values.mean(0) if center else np.zeros(len(kept))
         features = {"condition": table.values[:, given]} if given else None
         super().__init__(values - shift, features, seed=seed, held_out=held_out)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from distill.arrays import read_npy
+
 _TEXT = (".csv", ".tsv", ".txt")
 _SHOWN = 8
 _LOOKED = 100
@@ -62,7 +64,7 @@ def read_table(path: str | Path, header: bool | None = None) -> Table:
     A one-dimensional array is one column. Lines that are empty or start with `#` are skipped.
     Without `header` the first line is one if no cell of it is a number, or if all are whole
     numbers in a row (0,1,2 or 2023,2024) above columns that have fractions. Between semicolons,
-    tabs or spaces numbers may have decimal commas.
+    tabs or spaces numbers may have decimal commas. A column of true and false becomes 1 and 0.
 
     Arguments:
         path: File to read; `~` is the home folder.
@@ -97,16 +99,14 @@ def read_table(path: str | Path, header: bool | None = None) -> Table:
 def _read_npy(file: Path) -> np.ndarray:
     way_out = "Save plain numbers with numpy.save(path, array.astype(float))."
     try:
-        # Mapped, so that a header which promises more than the file holds costs no memory.
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError) as error:
-        reason = " ".join(str(error).split())
+        with file.open("rb") as opened:
+            array = read_npy(opened, file.stat().st_size)
+    except (ValueError, OSError) as error:
         raise ValueError(
-            f"{file}: this is no readable .npy of numbers ({reason}). {way_out}"
+            f"{file}: this is no readable .npy of numbers ({error}). {way_out}"
         ) from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
-        kind = array.dtype if isinstance(array, np.ndarray) else "an archive of several"
-        raise ValueError(f"{file}: wanted an array of real numbers, got {kind}. {way_out}")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{file}: wanted an array of real numbers, got {array.dtype}. {way_out}")
     if array.ndim not in (1, 2) or not array.size:
         raise ValueError(
             f"{file}: wanted an array of shape (N,) or (N, T) that is not empty, got "
@@ -170,7 +170,7 @@ def _read_text(file: Path, header: bool | None) -> Table:
     if not rows:
         raise ValueError(f"{file}: there is a header and no rows below it. Add the numbers.")
     width = len(names or rows[0][1])
-    values = np.empty((len(rows), width))
+    values, booleans = np.empty((len(rows), width)), np.zeros(width, int)
     for i, (number, cells) in enumerate(rows):
         if len(cells) != width:
             raise ValueError(
@@ -180,7 +180,17 @@ def _read_text(file: Path, header: bool | None) -> Table:
         try:
             values[i] = cells
         except ValueError:
-            raise ValueError(_not_a_number(file, number, cells, names)) from None
+            if not all(_is_number(cell) for cell in cells):
+                raise ValueError(_not_a_number(file, number, cells, names)) from None
+            booleans += [_boolean(cell) is not None for cell in cells]
+            values[i] = [_boolean(cell) or cell for cell in cells]
+    for column in np.flatnonzero(booleans).tolist():
+        if booleans[column] < len(rows):
+            raise ValueError(
+                f"{file}: column {_name(column, names)} holds numbers and true or false. Write "
+                "numbers alone."
+            )
+        remarks = (*remarks, f"true and false as 1 and 0 in column {_name(column, names)}")
     return Table(values, names, remarks)
 
 
@@ -226,9 +236,13 @@ def _not_a_number(file: Path, number: int, cells: list[str], names: tuple[str, .
     )
 
 
+def _boolean(cell: str) -> str | None:
+    return {"true": "1", "false": "0"}.get(cell.lower())
+
+
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
     except ValueError:
-        return False
+        return _boolean(cell) is not None
     return True

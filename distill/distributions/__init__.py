@@ -1,7 +1,7 @@
 """Distributions per site: bases and output heads."""
 
 from distill.distributions.base import Base, Logistic, Normal
-from distill.distributions.conditional import Conditional
+from distill.distributions.conditional import Conditional, Units
 from distill.distributions.head import Head, Recipe
 from distill.distributions.location_scale import GaussianHead, LocationScaleHead, LogisticHead
 from distill.distributions.mixture import Mixture, MixtureOfGaussians, MixtureOfLogistics
@@ -21,4 +21,5 @@ __all__ = [
     "MuLaw",
     "Normal",
     "Recipe",
+    "Units",
 ]

@@ -43,12 +43,15 @@ class Head(nn.Module):
         noise_per_site: N.
         locations: Which of the P move a site as they move.
         differentiable: Whether `log_prob` has a gradient in x, as distilling from it needs.
+        sees_levels: Whether it sees the levels of a quantizer of [-1, 1], whatever the data's
+            scale; other heads work near unit scale, and their model carries that to data.
     """
 
     parameters_per_site: int
     noise_per_site: int = 1
     locations: tuple[int, ...] = ()
     differentiable: bool = True
+    sees_levels: bool = False
 
     def log_prob(self, x: Tensor, raw: Tensor) -> Tensor:
         """Return the log-density of each site, in nats."""
@@ -83,7 +86,14 @@ class Head(nn.Module):
         )
 
     def start_at(self, scale: float) -> None:
-        """Let raw parameters of zero stand for data of this standard deviation."""
+        """Let a head of levels start at data of this standard deviation."""
+
+    def bounded(self, min_log_scale: float) -> Head:
+        """Return the head with no log-scale below this, in units of the data's scale.
+
+        It is the same module where that changes nothing, and else one of the same parameters.
+        """
+        return self
 
     def recipe(self) -> Recipe | None:
         """Return how to sample in a compiled loop, `None` where only `sample_from` can."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -62,9 +62,13 @@ class LocationScaleHead(Head):
         loc, log_scale, _ = self.location_scale(raw)
         return loc + temperature * noise[..., 0] * log_scale.exp()
 
-    def start_at(self, scale: float) -> None:
-        """Move the starting log-scale."""
-        self.log_scale += math.log(scale)
+    def bounded(self, min_log_scale: float) -> LocationScaleHead:
+        """Return the head with no log-scale below this."""
+        if min_log_scale <= self.min_log_scale:
+            return self
+        head = copy.copy(self)
+        head.min_log_scale = min_log_scale
+        return head
 
     def recipe(self) -> Recipe:
         """Return how to sample in a compiled loop."""
@@ -75,7 +79,7 @@ class GaussianHead(LocationScaleHead):
     r"""One Gaussian per site, $N(x; m, e^{2s})$.
 
     Arguments:
-        min_log_scale: Lower bound of the log-scale; -9 in likelihoods, -7 in distillation.
+        min_log_scale: Lower bound of the log-scale, in units of the data's scale.
         log_scale: Log-scale at raw parameters of zero.
 
     Source: Ping et al., ClariNet, 2018, arXiv 1807.07281.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 
@@ -39,6 +40,7 @@ class Mixture(Head):
         self.components = components
         self.min_log_scale = min_log_scale
         self.log_scale = log_scale
+        self.unit = 0.0  # log of the data's scale, for heads of levels
         self.parameters_per_site = 3 * components
         self.locations = tuple(range(components, 2 * components))
         start = torch.linspace(-spread, spread, components) if components > 1 else torch.zeros(1)
@@ -48,11 +50,14 @@ class Mixture(Head):
         """Show the settings."""
         return f"components={self.components}, min_log_scale={self.min_log_scale}"
 
-    def start_at(self, scale: float) -> None:
-        """Move the starting log-scales and spread the starting locations accordingly."""
-        self.log_scale += math.log(scale)
-        with torch.no_grad():
-            self.start.mul_(scale)
+    def bounded(self, min_log_scale: float) -> Mixture:
+        """Return the head with no log-scale below this, in units of the data's scale."""
+        lowest = min_log_scale + self.unit
+        if lowest <= self.min_log_scale:
+            return self
+        head = copy.copy(self)
+        head.min_log_scale = lowest
+        return head
 
     def parts(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return logits, locations, log-scales, and those before their clip, each `S + (K,)`."""
@@ -164,6 +169,19 @@ class MixtureOfLogistics(Mixture):
         if bins == 1 or bins < 0:
             raise ValueError(f"MixtureOfLogistics: wanted bins >= 2, or 0 for none; got {bins}.")
         self.bins = bins
+
+    @property
+    def sees_levels(self) -> bool:  # type: ignore[override]
+        """Whether it has bins."""
+        return self.bins > 0
+
+    def start_at(self, scale: float) -> None:
+        """Move the starting log-scales, their bound, and the starting locations."""
+        self.unit += math.log(scale)
+        self.log_scale += math.log(scale)
+        self.min_log_scale += math.log(scale)
+        with torch.no_grad():
+            self.start.mul_(scale)
 
     def component_log_prob(self, distance: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
         """Return each component's log-density of `x` at `distance` x - loc."""

@@ -35,6 +35,7 @@ class MuLaw(Head):
 
     table: Tensor
     differentiable = False
+    sees_levels = True
 
     def __init__(self, bins: int = 256) -> None:
         super().__init__()

@@ -7,10 +7,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors import Bijector
+from distill.bijectors import Bijector, Jacobi, Standardize
+from distill.bijectors.fixed_point import solve
 from distill.contract import Context, DataSpec, Features
-from distill.distributions import Conditional, Head
+from distill.distributions import Conditional, Head, Units
 from distill.models.density import Density, core_of
+from distill.models.in_rounds import Rounds
 from distill.models.random import generator_for
 from distill.networks import Conditioner
 
@@ -25,7 +27,9 @@ class AutoregressiveDensity(Density):
         head: Its output distribution.
         spec: What the model knows of its data.
         encoder: Turns raw features into context.
-        outer: Carries the values e that the network reads to data, or `None`.
+        outer: Carries the density's values e to data, or `None`.
+        units: Carries the values z that network and head work with, of unit scale, to e; `None`
+            where they are the same.
 
     Errors:
         ValueError: The conditioner gives another number of parameters than the head takes.
@@ -45,6 +49,7 @@ class AutoregressiveDensity(Density):
         spec: DataSpec,
         encoder: nn.Module | None = None,
         outer: Bijector | None = None,
+        units: Standardize | None = None,
     ) -> None:
         super().__init__()
         if conditioner.parameters_per_site != head.parameters_per_site:
@@ -58,20 +63,41 @@ class AutoregressiveDensity(Density):
         self.conditioner = conditioner
         self.head = head
         self.outer = outer
+        self.units = units
 
     @property
     def core(self) -> AutoregressiveDensity:
         """The density of e, of the same modules."""
         if self.outer is None:
             return self
-        core = AutoregressiveDensity(self.conditioner, self.head, self.spec, self.encoder)
-        return core_of(self, core)
+        return core_of(self, self._with(self.head, None))
+
+    def bounded(self, min_log_scale: float) -> AutoregressiveDensity:
+        """Return the density whose head has no log-scale below this, of the same parameters."""
+        head = self.head.bounded(min_log_scale)
+        if head is self.head:
+            return self
+        density = self._with(head, self.outer)
+        density.training = self.training
+        return density
+
+    def _with(self, head: Head, outer: Bijector | None) -> AutoregressiveDensity:
+        return AutoregressiveDensity(
+            self.conditioner, head, self.spec, self.encoder, outer, self.units
+        )
+
+    def _to_units(self, e: Tensor) -> tuple[Tensor, Tensor]:
+        return (e, torch.zeros_like(e)) if self.units is None else self.units.inverse(e)
+
+    def _from_units(self, z: Tensor) -> Tensor:
+        return z if self.units is None else self.units(z)[0]
 
     def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Score all sites in one parallel pass."""
         context = self.context(features)
         e, log_det = self.inward(x, context)
-        return self.head.log_prob(e, self.conditioner(e, context)) + log_det
+        z, more = self._to_units(e)
+        return self.head.log_prob(z, self.conditioner(z, context)) + log_det + more
 
     def log_prob_from_noisy_past(
         self, x: Tensor, noise: float, features: Features | Context = None
@@ -95,12 +121,13 @@ class AutoregressiveDensity(Density):
         """
         context = self.context(features)
         e, log_det = self.inward(x, context)
+        z, more = self._to_units(e)
         with torch.no_grad():
-            raw = self.conditioner(e, context)
-            draws = (self.head.noise(tuple(e.shape), None, e.device, e.dtype) for _ in range(2))
-            y, z = (self.head.sample_from(raw, draw) for draw in draws)
-            past = e + noise / math.sqrt(2) * (y - z)
-        return self.head.log_prob(e, self.conditioner(past, context)) + log_det
+            raw = self.conditioner(z, context)
+            draws = (self.head.noise(tuple(z.shape), None, z.device, z.dtype) for _ in range(2))
+            one, other = (self.head.sample_from(raw, draw) for draw in draws)
+            past = z + noise / math.sqrt(2) * (one - other)
+        return self.head.log_prob(z, self.conditioner(past, context)) + log_det + more
 
     def conditional(self, x: Tensor, features: Features | Context = None) -> Conditional:
         """Return the distribution of each site given the sites of `x` before it.
@@ -113,7 +140,9 @@ class AutoregressiveDensity(Density):
                 f"{type(self).__name__}.conditional: the head speaks of values before the outer "
                 f"{type(self.outer).__name__}. Ask `model.core`, with `model.inward(x, context)`."
             )
-        return Conditional(self.head, self.conditioner(x, self.context(features)))
+        z, _ = self._to_units(x)
+        units = None if self.units is None else Units(self.units.loc, self.units.scale)
+        return Conditional(self.head, self.conditioner(z, self.context(features)), units)
 
     @torch.no_grad()
     def sample(
@@ -124,12 +153,40 @@ class AutoregressiveDensity(Density):
         sites: int | None = None,
         seed: int | None = None,
         temperature: float = 1.0,
+        jacobi: Jacobi | None = None,
     ) -> Tensor:
-        """Draw `(count, T)` site after site."""
+        """Draw `(count, T)` site after site, or by rounds."""
+        if jacobi is not None:
+            return self.sample_in_rounds(
+                count, features, sites=sites, seed=seed, temperature=temperature, jacobi=jacobi
+            ).checked()
+        noise, context = self._noise(count, sites, seed), self.context(features)
+        z = self.conditioner.generate(self.head, noise, context, temperature)
+        return self.outward(self._from_units(z), context)
+
+    @torch.no_grad()
+    def sample_in_rounds(
+        self,
+        count: int,
+        features: Features | Context = None,
+        *,
+        sites: int | None = None,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        jacobi: Jacobi,
+    ) -> Rounds:
+        """Draw `(count, T)` by rounds of all sites at once, starting at zeros."""
+        noise, context = self._noise(count, sites, seed), self.context(features)
+
+        def update(raw: Tensor, index: slice | Tensor) -> Tensor:
+            return self.head.sample_from(raw, noise[:, index], temperature)
+
+        start = torch.zeros_like(noise[..., 0])
+        solution = solve(self.conditioner.sweep(update, start, context), start, jacobi)
+        return Rounds(self.outward(self._from_units(solution.x), context), (solution,))
+
+    def _noise(self, count: int, sites: int | None, seed: int | None) -> Tensor:
         like = next(self.parameters())
         generator = generator_for(like.device, seed)
         shape = (count, self._sites(sites))
-        noise = self.head.noise(shape, generator, like.device, like.dtype)
-        context = self.context(features)
-        e = self.conditioner.generate(self.head, noise, context, temperature)
-        return self.outward(e, context)
+        return self.head.noise(shape, generator, like.device, like.dtype)

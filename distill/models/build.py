@@ -56,7 +56,7 @@ def iaf(
         between: `flip`, `none`, or a permutation of sites, between layers.
         norm: `none`, `batch` or `act`: normalization after each layer.
         base: Distribution of the noise; normal by default.
-        recompute: Trade time for memory in training.
+        recompute: Trade time for memory where a gradient passes.
         outer: Factory of the teacher's outer bijector, taking the spec (`standardization`, say):
             it carries values of unit scale to data, in place of a standardization inside. The
             student is then distilled before it.
@@ -98,7 +98,7 @@ def maf(
         norm: `none`, `batch` or `act`: normalization after each layer.
         base: Distribution of the noise; normal by default.
         mixture: Components of a trained autoregressive mixture base (MAF MoG), 0 for none.
-        recompute: Trade time for memory in training.
+        recompute: Trade time for memory where a gradient passes.
         outer: Factory of a bijector that students may share, taking the spec (`standardization`,
             say): it carries values of unit scale to data, in place of a standardization inside.
 
@@ -146,7 +146,7 @@ def coupling_flow(
         mask: `half` or `even`.
         norm: `none`, `batch` or `act`.
         base: Distribution of the noise.
-        recompute: Trade time for memory in training.
+        recompute: Trade time for memory where a gradient passes.
         outer: Factory of a bijector that teacher and student share, taking the spec
             (`standardization`, say): it carries values of unit scale to data, in place of a
             standardization inside.

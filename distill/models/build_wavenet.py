@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -12,6 +13,7 @@ from distill.contract import DataSpec
 from distill.distributions import Base, GaussianHead, Head
 from distill.models.autoregressive import AutoregressiveDensity
 from distill.models.flow import Flow
+from distill.models.outer import standardization
 from distill.models.recipe import builder
 from distill.networks import FrameEncoder, VectorEncoder, WaveNet
 
@@ -33,11 +35,13 @@ def wavenet(
     pitch_taps: int = 0,
     outer: Callable[[DataSpec], Bijector] | None = None,
     last_scale: float = 0.1,
+    recompute: bool = False,
 ) -> AutoregressiveDensity:
     """Build a WaveNet teacher: parallel likelihood, sequential sampling.
 
     Arguments:
-        spec: The data's scale, features, rate and hop.
+        spec: The data's location and scale, features, rate and hop. Network and head work with
+            standardized values; a head of levels sees those of [-1, 1].
         head: Factory of the output distribution.
         encoder: Factory of the encoder of frame features, taking the spec.
         layers: Number of gated layers.
@@ -53,6 +57,10 @@ def wavenet(
             `LinearPrediction`, say. It carries values of unit scale to data.
         last_scale: Factor of the initial last layer: near 0, an untrained teacher is the head's
             own start, carried to data by the outer bijector.
+        recompute: Trade time for memory where a gradient passes: keep what is between layers alone.
+
+    Errors:
+        ValueError: A head of levels beside data of several scales.
 
     Source: van den Oord et al., WaveNet, 2016, arXiv 1609.03499.
 
@@ -63,7 +71,7 @@ def wavenet(
     """
     made_head, made_outer = head(), outer(spec) if outer else None
     made_encoder = _encoder(spec, encoder, made_outer)
-    scale = 1.0 if made_outer else spec.scale[0]
+    units, scale = (None, 1.0) if made_outer else _units(spec, made_head)
     made_head.start_at(scale)
     conditioner = WaveNet(
         made_head.parameters_per_site,
@@ -80,8 +88,9 @@ def wavenet(
         locations=made_head.locations,
         pitch_taps=pitch_taps,
         longest_lag=_longest_lag(spec) if pitch_taps else 0,
+        recompute=recompute,
     )
-    return AutoregressiveDensity(conditioner, made_head, spec, made_encoder, made_outer)
+    return AutoregressiveDensity(conditioner, made_head, spec, made_encoder, made_outer, units)
 
 
 @builder
@@ -122,7 +131,7 @@ def wavenet_iaf(
         gate_channels: Channels after the gate, `channels` by default.
         skip_channels: Channels of the skips, 0 for none, as in the paper; `None` for `channels`.
         last_scale: Factor of the initial last layer of each flow: 0 starts it at its identity.
-        recompute: Trade time for memory in training.
+        recompute: Trade time for memory where a gradient passes: keep what is between flows alone.
         block: Sites that the networks compute at once; it need not be the teacher's.
         pitch_taps: Sites of each flow's input read around the one a pitch period ago, 0 for none.
         outer: Factory of the teacher's outer bijector, taking the spec; the student is then
@@ -155,9 +164,24 @@ def wavenet_iaf(
             longest_lag=_longest_lag(spec) if pitch_taps else 0,
         )
         layers.append(Autoregressive(net, Affine(bound)))
-    loc, scale = (0.0, 1.0) if made_outer else (spec.loc[0], spec.scale[0])
-    layers.append(Standardize([loc], [scale if start_scale is None else start_scale]))
+    loc, scale = ((0.0,), (1.0,)) if made_outer else (spec.loc, spec.scale)
+    start = scale if start_scale is None else (start_scale,) * len(scale)
+    layers.append(Standardize(loc, start))
     return Flow(Chain(layers, recompute), spec, base, made_encoder, made_outer)
+
+
+def _units(spec: DataSpec, head: Head) -> tuple[Standardize | None, float]:
+    """Return what standardizes the data, or else the scale that a head of levels starts at."""
+    if not head.sees_levels:
+        plain = set(spec.loc) == {0.0} and set(spec.scale) == {1.0}
+        return (None if plain else standardization(spec)), 1.0
+    if len(spec.scale) > 1:
+        raise ValueError(
+            f"wavenet: wanted data of one scale beside {type(head).__name__}, whose levels are "
+            f"those of [-1, 1], got one for each of {len(spec.scale)} sites. Choose a head without "
+            "levels (GaussianHead, LogisticHead, a mixture without bins)."
+        )
+    return None, spec.scale[0]
 
 
 def _encoder(
@@ -173,7 +197,7 @@ def _encoder(
     return frame_encoder(spec, prediction=order) if order else frame_encoder(spec)
 
 
-def _context_of(encoder: nn.Module | None) -> dict[str, int]:
+def _context_of(encoder: nn.Module | None) -> dict[str, Any]:
     if encoder is None:
         return {}
     return {

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.contract import DataSpec
+from distill.functional import in_full_precision
 
 
 class Classifier(nn.Module):
@@ -25,6 +26,9 @@ class Classifier(nn.Module):
         kernel: Taps of each.
         reduction: Factor of the front end, a power of 2 from 4 on.
         dropout: Share of the pooled channels left out in training.
+
+    Attributes:
+        gains_from_bfloat16: Whether training it in mixed precision pays.
 
     Errors:
         ValueError: The data has no such label; settings out of range.
@@ -69,6 +73,7 @@ class Classifier(nn.Module):
             )
         self.spec, self.target, self.classes = spec, target, feature.size
         self.reduction = reduction
+        self.gains_from_bfloat16 = channels >= 48
         strides = [4, *[2] * (reduction.bit_length() - 3)]
         widths = [1, *[channels] * len(strides)]
         self.front = nn.ModuleList(
@@ -91,7 +96,8 @@ class Classifier(nn.Module):
         heard = self._heard(x, mask, h.shape[-1])
         mean = (h * heard).sum(-1) / heard.sum(-1).clamp_min(1)
         peak = h.masked_fill(heard == 0, -torch.inf).amax(-1)
-        return self.last(self.dropout(torch.cat([mean, torch.nan_to_num(peak, neginf=0.0)], -1)))
+        pooled = self.dropout(torch.cat([mean, torch.nan_to_num(peak, neginf=0.0)], -1))
+        return in_full_precision(self.last, pooled)
 
     def activations(self, x: Tensor, mask: Tensor | None = None) -> list[Tensor]:
         """Return what each gated layer gives, `(B, channels, T / reduction)`."""

@@ -7,11 +7,13 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors import Bijector
+from distill.bijectors import Bijector, Jacobi
 from distill.contract import Context, DataSpec, Features
+from distill.models.in_rounds import Rounds
 from distill.models.recipe import Recipe
 
 D = TypeVar("D", bound="Density")
+M = TypeVar("M", bound=nn.Module)
 
 
 class Density(nn.Module):
@@ -64,6 +66,13 @@ class Density(nn.Module):
         outer = getattr(self, "outer", None)
         return value if outer is None else outer(value, context)[0]
 
+    def bounded(self, min_log_scale: float) -> Density:
+        """Return the density with no site sharper than a log-scale, in units of the data's scale.
+
+        What bounds its scales by itself stays as it is.
+        """
+        return self
+
     def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Return the log-density `(B, T)` of each site; its sum over sites is the true one."""
         raise NotImplementedError(f"{type(self).__name__} does not define log_prob.")
@@ -80,6 +89,7 @@ class Density(nn.Module):
         sites: int | None = None,
         seed: int | None = None,
         temperature: float = 1.0,
+        jacobi: Jacobi | None = None,
     ) -> Tensor:
         """Draw `(count, T)`, without gradients.
 
@@ -89,8 +99,26 @@ class Density(nn.Module):
             sites: T, where the data does not fix it.
             seed: Makes the samples reproducible.
             temperature: Scales the noise.
+            jacobi: Samples what is sequential by rounds of all sites at once, to its tolerance;
+                `None` for site after site.
+
+        Errors:
+            ValueError: Values of no fixed length without `sites`; rounds that do not converge.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define sample.")
+
+    def sample_in_rounds(
+        self,
+        count: int,
+        features: Features | Context = None,
+        *,
+        sites: int | None = None,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        jacobi: Jacobi,
+    ) -> Rounds:
+        """Draw as `sample` with `jacobi` does, and return what its rounds came to as well."""
+        raise NotImplementedError(f"{type(self).__name__} does not define sample_in_rounds.")
 
     def _sites(self, sites: int | None) -> int:
         if sites is None and self.spec.sites is None:
@@ -108,6 +136,6 @@ def core_of(whole: D, core: D) -> D:
     return core
 
 
-def freeze(model: nn.Module) -> nn.Module:
+def freeze(model: M) -> M:
     """Freeze a teacher: no gradient for its weights, evaluation mode; x keeps its graph."""
     return model.requires_grad_(False).eval()

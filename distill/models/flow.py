@@ -7,10 +7,11 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors import Bijector, Chain, State
+from distill.bijectors import Bijector, Chain, Jacobi, Solution, State
 from distill.contract import Context, DataSpec, Draw, Features
 from distill.distributions import Base, Normal
 from distill.models.density import Density, core_of
+from distill.models.in_rounds import Rounds
 from distill.models.random import generator_for
 
 
@@ -158,10 +159,40 @@ class Flow(Density):
         sites: int | None = None,
         seed: int | None = None,
         temperature: float = 1.0,
+        jacobi: Jacobi | None = None,
     ) -> Tensor:
-        """Draw `(count, T)`; parallel for an IAF, T incremental steps a layer for a MAF."""
+        """Draw `(count, T)`; parallel for an IAF, T steps a layer, or rounds, for a MAF."""
+        if jacobi is not None:
+            return self.sample_in_rounds(
+                count, features, sites=sites, seed=seed, temperature=temperature, jacobi=jacobi
+            ).checked()
         noise = self.noise(count, sites=sites, seed=seed)
         return self.bijector(noise * temperature, self.context(features))[0]
+
+    @torch.no_grad()
+    def sample_in_rounds(
+        self,
+        count: int,
+        features: Features | Context = None,
+        *,
+        sites: int | None = None,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        jacobi: Jacobi,
+    ) -> Rounds:
+        """Draw `(count, T)`, the sequential layers by rounds of all sites at once."""
+        before: tuple[Solution, ...] = ()
+        if isinstance(self.base, Density):
+            drawn = self.base.sample_in_rounds(
+                count, sites=self._sites(sites), seed=seed, jacobi=jacobi
+            )
+            noise, before = drawn.x, drawn.layers
+        else:
+            noise = self.noise(count, sites=sites, seed=seed)
+        x, layers = self.bijector.forward_in_rounds(
+            noise * temperature, self.context(features), jacobi
+        )
+        return Rounds(x, (*before, *layers))
 
     def noise(self, count: int, *, sites: int | None = None, seed: int | None = None) -> Tensor:
         """Draw base noise `(count, T)` on the model's device, in its precision."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from distill.bijectors import Jacobi
 from distill.contract import Context, DataSpec, Features
 from distill.models.density import Density
 
@@ -77,12 +78,13 @@ class ForeignDensity(Density):
         sites: int | None = None,
         seed: int | None = None,
         temperature: float = 1.0,
+        jacobi: Jacobi | None = None,
     ) -> Tensor:
         """Draw `(count, T)` by the library's own sampler."""
-        if temperature != 1:
+        if temperature != 1 or jacobi is not None:
             raise ValueError(
-                f"ForeignDensity: wanted temperature 1, got {temperature}: another library's noise "
-                "can't be scaled."
+                f"ForeignDensity: wanted temperature 1 and no jacobi, got {temperature} and "
+                f"{jacobi}: another library's noise and layers can't be reached."
             )
         given = self._given(features)
         with torch.random.fork_rng(enabled=seed is not None):

@@ -1,9 +1,13 @@
-"""Outer bijectors that a teacher and its students share, made from a spec."""
+"""Outer bijectors that a teacher and its students share: made from a spec, and compared."""
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor, nn
+
 from distill.bijectors import LinearPrediction, Standardize
 from distill.contract import DataSpec
+from distill.models.density import Density
 
 
 def whitening(spec: DataSpec, order: int = 24) -> LinearPrediction:
@@ -42,3 +46,36 @@ def standardization(spec: DataSpec) -> Standardize:
         [2.0]
     """
     return Standardize(spec.loc, spec.scale)
+
+
+def outer_difference(student: Density, teacher: Density) -> str | None:
+    """Return how the outer bijectors of two models differ, `None` where they are the same.
+
+    Example:
+        >>> from distill.models import iaf, maf
+        >>> spec = DataSpec(sites=2)
+        >>> outer_difference(iaf(spec), maf(spec, outer=standardization))
+        'Standardize, got none'
+    """
+    mine, theirs = (getattr(model, "outer", None) for model in (student, teacher))
+    if mine is None and theirs is None:
+        return None
+    wanted, got = ("none" if o is None else type(o).__name__ for o in (theirs, mine))
+    if mine is not None and theirs is not None and type(mine) is type(theirs):
+        others = _differences(mine, theirs)
+        if not others:
+            return None
+        got = f"one of other {', '.join(others)}"
+    return f"{wanted}, got {got}"
+
+
+def _differences(one: nn.Module, other: nn.Module) -> list[str]:
+    """Return the names of what differs: settings, as they show, and numbers."""
+    a, b = one.state_dict(), other.state_dict()
+    names = [k for k in a | b if not (k in a and k in b and _equal(a[k], b[k]))]
+    return names if repr(one) == repr(other) else ["settings", *names]
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers, wherever they lie and in whatever precision."""
+    return torch.equal(one.cpu().double(), other.cpu().double())

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from distill.functional import in_full
+
 
 class InnerBlock(nn.Module):
     r"""Moves each site's location by a linear function of the block's earlier sites.
@@ -69,8 +71,12 @@ class InnerBlock(nn.Module):
         """
         if not self.coefficients:
             return raw
-        shift = ((values @ self.pick) * coefficients) @ self.gather
-        return raw + shift[..., None] * self.moved
+
+        def shift() -> Tensor:
+            return ((values @ self.pick) * coefficients) @ self.gather
+
+        # It moves locations: half precision would blur them as it would blur the last layer.
+        return raw + in_full(shift, values)[..., None] * self.moved
 
 
 def whole_periods(lag: Tensor, block: int, around: int, longest: int) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from distill.contract import Context
 from distill.distributions.head import Head
+from distill.networks.sweep import Sweep, Update
 
 
 class Conditioner(nn.Module):
@@ -27,10 +28,13 @@ class Conditioner(nn.Module):
     Attributes:
         parameters_per_site: P.
         order: The sites in the order they are read, or `None` for 0, 1, 2, ...
+        gains_from_bfloat16: Whether training in mixed precision pays where the hardware has units
+            for it, at no loss: small products cost more to cast than they save.
     """
 
     parameters_per_site: int
     order: Sequence[int] | None = None
+    gains_from_bfloat16: bool = False
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
         """Compute the parameters of all sites."""
@@ -43,6 +47,10 @@ class Conditioner(nn.Module):
     def step(self, state: Any, x_t: Tensor) -> tuple[Tensor, Any]:
         """Take in the site last completed; return the next one's parameters `(B, P)`."""
         raise NotImplementedError(f"{type(self).__name__} does not define step.")
+
+    def sweep(self, update: Update, like: Tensor, context: Context | None = None) -> Sweep:
+        """Return what updates many sites at once, for sampling by rounds (`Jacobi`)."""
+        return Sweep(self, update, like, context)
 
     @torch.no_grad()
     def generate(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distill.functional import is_transformed
+from distill.functional import is_autocast, is_transformed
 
 _BLOCK_ENTRIES = 65_536
 _MAX_BLOCKS = 4
@@ -75,7 +75,7 @@ class StaircaseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, inputs)` to `(B, outputs)`."""
-        if torch.is_autocast_enabled(x.device.type) or is_transformed():
+        if is_autocast(x.device) or is_transformed():
             return nn.functional.linear(x, self.weight * self.mask, self.bias)
         blocks = self._blocks(x.device)
         if torch.is_grad_enabled():

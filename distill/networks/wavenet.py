@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +11,16 @@ from torch.nn import functional as F
 
 from distill.contract import Context
 from distill.distributions.head import Head
-from distill.functional import in_full
+from distill.functional import in_full, passes_gradient, recomputed
 from distill.networks.blocks import InnerBlock, sites_ago
 from distill.networks.conditioner import Conditioner
 from distill.networks.read import Read, Reader
-from distill.networks.wavenet_layer import WaveNetLayer
+from distill.networks.sweep import BlockSweep, Update
+from distill.networks.wavenet_layer import Rows, WaveNetLayer, rows_of_layers
 from distill.networks.wavenet_sampling import generate_fast, has_fast_path
 from distill.networks.wavenet_state import RunState, StepState
+
+_WIDE = 48  # channels from which products in bfloat16 save more than their casts cost
 
 
 class WaveNet(Conditioner):
@@ -58,6 +62,7 @@ class WaveNet(Conditioner):
         locations: Which of the P parameters are locations, moved by earlier sites of the block.
         pitch_taps: Sites read around the one a pitch period ago, an odd number; 0 for none.
         longest_lag: Largest distance of these sites.
+        recompute: Where a gradient passes, keep what is between layers and compute the rest again.
 
     Errors:
         ValueError: Settings out of range, or a context that does not fit the sites.
@@ -90,6 +95,7 @@ class WaveNet(Conditioner):
         locations: Sequence[int] = (0,),
         pitch_taps: int = 0,
         longest_lag: int = 0,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         if layers < 1 or cycles < 1 or layers % cycles or kernel < 2 or channels < 1 or block < 1:
@@ -114,7 +120,7 @@ class WaveNet(Conditioner):
         self.parameters_per_site = parameters_per_site
         self.channels, self.gate_channels, self.skip_channels = channels, gate, skip
         self.reader = Reader(context_channels, source_channels, block, pitch_taps, longest_lag)
-        self.input_scale = input_scale
+        self.input_scale, self.recompute = input_scale, recompute
         self.block, self.pitch_taps, self.longest_lag = block, pitch_taps, longest_lag
         self.inner = InnerBlock(block, parameters_per_site, locations)
         self.first = nn.Linear(block + (block + pitch_taps - 1 if pitch_taps else 0), channels)
@@ -146,6 +152,11 @@ class WaveNet(Conditioner):
             self.from_source = nn.Linear(block * source_channels, channels, bias=False)
 
     @property
+    def gains_from_bfloat16(self) -> bool:  # type: ignore[override]
+        """Whether its products are large enough."""
+        return self.channels >= _WIDE
+
+    @property
     def receptive_field(self) -> int:
         """How many sites before t its parameters may depend on, those a period ago left out."""
         # The last site of a block also sees the others.
@@ -169,9 +180,10 @@ class WaveNet(Conditioner):
         sites, read = x.shape[1], self.reader(context, x)
         whole = F.pad(x, (self.history, -sites % self.block))
         h = self._enter(whole, read)
-        skips = []
-        for layer, row in zip(self._layers, self._project(read), strict=True):
-            h, skip = layer(h, row, read.held)
+        skips, again = [], self.recompute and passes_gradient(self, x)
+        for layer, row in zip(self._layers, self._rows(read), strict=True):
+            compute = partial(layer.projecting, row, read.held)
+            h, skip = recomputed(compute, h) if again else compute(h)
             skips.append(skip)
         return self._leave(h, skips, whole)[:, :sites]
 
@@ -195,14 +207,23 @@ class WaveNet(Conditioner):
                 f"WaveNet.run: wanted chunks of whole blocks of {self.block} sites, got "
                 f"{x.shape[1]} sites. Pass whole frames, of a hop that the block divides."
             )
-        read, whole = self.reader(context, x), torch.cat([state[0], x], 1)
+        raw, coefficients, state = self.run_blocks(state, x, self.reader(context, x))
+        return self.inner(raw, coefficients, x.unflatten(1, (-1, self.block))).flatten(1, 2), state
+
+    def run_blocks(self, state: RunState, x: Tensor, read: Read) -> tuple[Tensor, Tensor, RunState]:
+        """Do the same, but return a block's parameters as they are before its sites move them."""
+        whole = torch.cat([state[0], x], 1)
         h = self._enter(whole, read)
         skips, after = [], [whole[:, x.shape[1] :].contiguous()]
-        for layer, row, past in zip(self._layers, self._project(read), state[1:], strict=True):
-            h, skip, past = layer.run(h, row, read.held, past)
+        for layer, row, past in zip(self._layers, self._rows(read), state[1:], strict=True):
+            h, skip, past = layer.run(h, row(), read.held, past)
             skips.append(skip)
             after.append(past)
-        return self._leave(h, skips, whole), tuple(after)
+        return *self._raw(h, skips), tuple(after)
+
+    def sweep(self, update: Update, like: Tensor, context: Context | None = None) -> BlockSweep:
+        """Return what updates windows of whole blocks, each from the state of those before it."""
+        return BlockSweep(self, update, like, context)
 
     def start(self, x: Tensor, context: Context | None = None) -> StepState:
         """Return the state before the first site."""
@@ -228,8 +249,9 @@ class WaveNet(Conditioner):
         own = state.read.at(n)
         h = self._enter(state.sites[:, n * self.block :][:, : self.history + self.block], own)[:, 0]
         skips = []
-        for layer, row, ring in zip(self._layers, self._project(own), state.rings, strict=True):
-            h, skip = layer.step(h, None if row is None else row[:, 0], ring, n)
+        for layer, row, ring in zip(self._layers, self._rows(own), state.rings, strict=True):
+            here = row()
+            h, skip = layer.step(h, None if here is None else here[:, 0], ring, n)
             skips.append(skip)
         return self._raw(h, skips)
 
@@ -278,13 +300,5 @@ class WaveNet(Conditioner):
         each = self.block * self.parameters_per_site
         return last[..., :each].unflatten(-1, (self.block, -1)), last[..., each:]
 
-    def _project(self, read: Read) -> Iterable[Tensor | None]:
-        if self.from_context is None or read.rows is None:
-            return [None] * len(self.layers)
-        if read.held == 1:
-            # At the rate of blocks all layers at once would take layers times their memory.
-            project, count = self.from_context, len(self.layers)
-            biases = [None] * count if project.bias is None else project.bias.chunk(count)
-            pairs = zip(project.weight.chunk(count), biases, strict=True)
-            return (F.linear(read.rows, weight, bias) for weight, bias in pairs)
-        return self.from_context(read.rows).chunk(len(self.layers), -1)
+    def _rows(self, read: Read) -> Sequence[Rows]:
+        return rows_of_layers(self.from_context, read.rows, read.held, len(self.layers))

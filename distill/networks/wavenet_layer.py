@@ -1,10 +1,16 @@
-"""One gated dilated causal layer of a WaveNet."""
+"""One gated dilated causal layer of a WaveNet, and what each reads of the context."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Rows = Callable[[], Tensor | None]
+"""Gives the projected context of one layer."""
 
 
 class WaveNetLayer(nn.Module):
@@ -48,6 +54,10 @@ class WaveNetLayer(nn.Module):
         taps = [F.pad(h, (0, 0, shift, -shift)) for shift in shifts]
         return self._finish(h, self.taps(torch.cat([*taps, h], -1)), context, hop)
 
+    def projecting(self, row: Rows, hop: int, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Map a whole sequence, and project its context only now."""
+        return self(h, row(), hop)
+
     def run(
         self, h: Tensor, context: Tensor | None, hop: int, past: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -77,3 +87,28 @@ class WaveNetLayer(nn.Module):
         a, b = torch.sigmoid(z).chunk(2, -1)
         residual, skip = self.out((2 * a - 1) * b).split(self.sizes, -1)
         return (h + residual if self.sizes[0] else h), skip
+
+
+def rows_of_layers(
+    project: nn.Linear | None, rows: Tensor | None, held: int, layers: int
+) -> Sequence[Rows]:
+    """Return what projects rows `(B, R, C)` for each layer.
+
+    Arguments:
+        project: For all layers at once.
+        rows: Of the context, `None` for none.
+        held: Blocks that each row is held for.
+        layers: Their number.
+    """
+    if project is None or rows is None:
+        return [lambda: None] * layers
+    if held > 1:
+        return [partial(_given, part) for part in project(rows).chunk(layers, -1)]
+    # At the rate of blocks all layers at once would take layers times their memory.
+    biases = [None] * layers if project.bias is None else project.bias.chunk(layers)
+    pairs = zip(project.weight.chunk(layers), biases, strict=True)
+    return [partial(F.linear, rows, weight, bias) for weight, bias in pairs]
+
+
+def _given(row: Tensor) -> Tensor:
+    return row

@@ -31,6 +31,7 @@ def has_fast_path(head: Head, noise: Tensor) -> bool:
     """
     return (
         noise.dtype != torch.float64
+        and not noise.is_meta
         and head.recipe() is not None
         and find_spec("numba") is not None
     )

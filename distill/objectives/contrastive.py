@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distill.contract import Batch, Draw, Features
+from distill.contract import Batch, Context, Draw, Features
 from distill.models import Density, Flow
 from distill.objectives.kl import check_gradient
 from distill.objectives.objective import Loss, Objective, per_site
@@ -49,13 +49,15 @@ class Contrastive(Objective):
                 "Contrastive: wanted batches of at least 2 values, to exchange their features; got "
                 "1, which would be compared with itself. Set student_trainer.batch_size=2 or more."
             )
-        wrong = rolled(batch.features)
+        wrong = rolled(batch.given("teacher"))
         log_p = teacher.log_prob(draw.x, wrong)
         kl = per_site(draw.log_prob - log_p, batch.mask)
         value = -self.gamma * kl.clamp_max(self.limit)
         return Loss(value, {"wrong_kl_per_site": kl.detach()})
 
 
-def rolled(features: Features) -> Features:
-    """Give each value of a batch the features of the next one."""
-    return None if features is None else {k: v.roll(-1, 0) for k, v in features.items()}
+def rolled(given: Features | Context) -> Features | Context:
+    """Give each value of a batch the features, or the context, of the next one."""
+    if isinstance(given, Context):
+        return given.each(lambda value: value.roll(-1, 0))
+    return None if given is None else {k: v.roll(-1, 0) for k, v in given.items()}

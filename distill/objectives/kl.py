@@ -48,7 +48,7 @@ class ReverseKL(Objective):
     ) -> Loss:
         """Average the (tempered) log-ratio; `parts` hold the plain KL in nats."""
         beta = at(self.beta, progress)
-        log_p = teacher.log_prob(draw.x, batch.features)
+        log_p = teacher.log_prob(draw.x, batch.given("teacher"))
         loss = per_site(draw.log_prob - beta * log_p, batch.mask)
         ratio = (draw.log_prob - log_p).detach()
         parts = {
@@ -86,12 +86,16 @@ class ForwardKL(Objective):
         """Refuse a teacher of levels, whose log-prob is no density to compare with."""
         check_gradient(self, teacher)
 
+    def wants_draw(self, progress: float) -> bool:
+        """Return that it does not: the student scores, and never draws."""
+        return False
+
     def forward(
-        self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
+        self, draw: Draw | None, student: Flow, teacher: Density, batch: Batch, progress: float
     ) -> Loss:
         """Average the log-ratio on teacher samples."""
         x, log_p = self._teacher_samples(teacher, batch)
-        ratio = log_p - student.log_prob(x, batch.features)
+        ratio = log_p - student.log_prob(x, batch.given("student"))
         return Loss(
             per_site(ratio), {"kl": total(ratio.detach()), "kl_per_site": per_site(ratio.detach())}
         )
@@ -100,8 +104,9 @@ class ForwardKL(Objective):
     def _teacher_samples(self, teacher: Density, batch: Batch) -> tuple[Tensor, Tensor]:
         count, sites = batch.x.shape
         if not self.pool or batch.features:
-            x = teacher.sample(count, batch.features, sites=sites)
-            return x, teacher.log_prob(x, batch.features)
+            given = batch.given("teacher")
+            x = teacher.sample(count, given, sites=sites)
+            return x, teacher.log_prob(x, given)
         if self._samples is None:
             # A seed of its own: the pool is then the same after a resume.
             x = teacher.sample(self.pool, sites=sites, seed=self.pool)
@@ -122,13 +127,19 @@ class JensenShannon(ForwardKL):
     Source: Lin, Divergence measures based on the Shannon entropy, 1991.
     """
 
+    def wants_draw(self, progress: float) -> bool:
+        """Return that it does, for the half of the student."""
+        return True
+
     def forward(
-        self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
+        self, draw: Draw | None, student: Flow, teacher: Density, batch: Batch, progress: float
     ) -> Loss:
         """Average both halves; densities of whole values enter the mixture, not those of sites."""
+        assert draw is not None
         x, log_p = self._teacher_samples(teacher, batch)
-        from_teacher = _log_ratio_to_mean(log_p.sum(1), student.log_prob(x, batch.features).sum(1))
-        own_log_p = teacher.log_prob(draw.x, batch.features).sum(1)
+        log_q = student.log_prob(x, batch.given("student"))
+        from_teacher = _log_ratio_to_mean(log_p.sum(1), log_q.sum(1))
+        own_log_p = teacher.log_prob(draw.x, batch.given("teacher")).sum(1)
         from_student = _log_ratio_to_mean(draw.log_prob.sum(1), own_log_p)
         value = 0.5 * (from_teacher.mean() + from_student.mean())
         return Loss(value / draw.x.shape[1], {"js": value.detach()})

@@ -27,7 +27,8 @@ class Objective(nn.Module):
     """Turns a draw and a teacher into one number: here sites are summed and the batch averaged.
 
     `forward(draw, student, teacher, batch, progress)` gives a `Loss`. `check(student, teacher)` is
-    called once before training and refuses a pair that the objective can't serve.
+    called once before training and refuses a pair that the objective can't serve. Models are given
+    `batch.given("student")` and `batch.given("teacher")`, which are encoded once a step.
     """
 
     def forward(
@@ -38,6 +39,10 @@ class Objective(nn.Module):
 
     def check(self, student: Flow, teacher: Density) -> None:
         """Raise a `ValueError` with the remedy if the pair is unsuitable."""
+
+    def wants_draw(self, progress: float) -> bool:
+        """Return whether `forward` reads the draw now; where it does not, it is given `None`."""
+        return True
 
 
 class WeightedSum(Objective):
@@ -86,15 +91,23 @@ class WeightedSum(Objective):
         for _, term in self.named_terms():
             term.check(student, teacher)
 
-    def forward(
-        self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
-    ) -> Loss:
-        """Add up the terms; one whose weight is zero now is not computed."""
-        total, parts = torch.zeros((), device=draw.x.device), {}
+    def wants_draw(self, progress: float) -> bool:
+        """Return whether a term that counts now does."""
+        return any(term.wants_draw(progress) for _, term, _ in self._weighed(progress))
+
+    def _weighed(self, progress: float) -> Iterator[tuple[str, Objective, float]]:
+        """Yield the terms that count now, with names and weights."""
         for name, term in self.named_terms():
             weight = at(self.weights[name], progress)
-            if weight == 0:
-                continue
+            if weight:
+                yield name, term, weight
+
+    def forward(
+        self, draw: Draw | None, student: Flow, teacher: Density, batch: Batch, progress: float
+    ) -> Loss:
+        """Add up the terms; one whose weight is zero now is not computed."""
+        total, parts = torch.zeros((), device=batch.x.device), {}
+        for name, term, weight in self._weighed(progress):
             loss = term(draw, student, teacher, batch, progress)
             total = total + weight * loss.value
             parts.update({f"{name}/{key}": value for key, value in loss.parts.items()})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from distill.contract import Batch, Draw
@@ -47,20 +49,26 @@ class OnSignal(Objective):
         assert isinstance(whole, Flow)
         self.objective.check(whole, teacher.whole)
 
+    def wants_draw(self, progress: float) -> bool:
+        """Return whether the objective does."""
+        return self.objective.wants_draw(progress)
+
     def forward(
-        self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
+        self, draw: Draw | None, student: Flow, teacher: Density, batch: Batch, progress: float
     ) -> Loss:
         """Take everything outward, and evaluate."""
         whole = student.whole
         assert isinstance(whole, Flow)
         if whole.outer is None or whole is student:
             return self.objective(draw, student, teacher, batch, progress)
-        context = whole.context(batch.features)
-        x, log_det = whole.outer(draw.x, context)
-        signal = Draw(
-            x, draw.noise, draw.log_det + log_det, draw.log_prob - log_det, whole.locatable
-        )
+        context = whole.context(batch.given("student"))
+        signal = None
+        if draw is not None:
+            x, log_det = whole.outer(draw.x, context)
+            signal = Draw(
+                x, draw.noise, draw.log_det + log_det, draw.log_prob - log_det, whole.locatable
+            )
         with torch.no_grad():
             recording = whole.outward(batch.x, context)
-        heard = Batch(recording, batch.features, batch.mask)
+        heard = replace(batch, x=recording)
         return self.objective(signal, whole, teacher.whole, heard, progress)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.contract import Batch, Draw
+from distill.functional import without_autocast
 from distill.models import Density, Flow, freeze
 from distill.models.classifier import Classifier
 from distill.objectives.objective import Loss, Objective
@@ -73,7 +74,7 @@ class Perceptual(Objective):
     ) -> Loss:
         """Average the relative distance over layers and batch."""
         classifier = self._loaded()
-        with torch.autocast(draw.x.device.type, enabled=False):
+        with without_autocast(draw.x.device):
             dtype = next(classifier.parameters()).dtype
             mask = None if batch.mask is None else batch.mask.to(dtype)
             mine = classifier.activations(draw.x.to(dtype), mask)

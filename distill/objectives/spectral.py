@@ -12,7 +12,7 @@ from auraloss.freq import MultiResolutionSTFTLoss
 from torch import Tensor
 
 from distill.contract import Batch, Draw
-from distill.functional import at_least_single
+from distill.functional import at_least_single, without_autocast
 from distill.models import Density, Flow
 from distill.objectives.objective import Loss, Objective
 
@@ -72,7 +72,7 @@ class PowerLoss(Objective):
         self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
     ) -> Loss:
         """Average the squared distance."""
-        with torch.autocast(draw.x.device.type, enabled=False):
+        with without_autocast(draw.x.device):
             x, y = at_least_single(draw.x), at_least_single(batch.x)
             mine, wanted = self.spectrum(x), self.spectrum(y)
             distance = (mine - wanted).square().mean()
@@ -103,7 +103,7 @@ class MultiResolutionSTFT(Objective):
     ) -> Loss:
         """Average the distance of draw and recording."""
         check_length(self, draw.x, self.longest)
-        with torch.autocast(draw.x.device.type, enabled=False):
+        with without_autocast(draw.x.device):
             x, y = at_least_single(draw.x), at_least_single(batch.x)
             distance = self.distance(x[:, None], y[:, None])
         return Loss(distance, {"distance": distance.detach()})

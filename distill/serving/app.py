@@ -25,6 +25,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from distill.export import Exported
+from distill.files import is_full
 from distill.serving.examples import Example
 from distill.serving.guard import LOOPBACK, Guard
 from distill.serving.house import House
@@ -238,6 +239,8 @@ def _answering(endpoint: Endpoint) -> Endpoint:
         except (ClientDisconnect, _GoneError):
             return Response(status_code=499)  # to nobody
         except Exception as error:
+            if is_full(error):
+                return _error(507, Refusal(507, "the server's disk is full; come again later."))
             _LOG.exception("%s %s", request.method, request.url.path)
             return await _bug(request, error)
 

@@ -14,8 +14,8 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 
 from distill.export import Metadata
+from distill.frames import FrameLayout
 from distill.serving.bodies import is_audio, rows_of
-from distill.serving.frames import FrameLayout
 from distill.serving.lane import Lane
 from distill.serving.limits import Limits
 from distill.serving.reader import Reader, new_folder
@@ -47,7 +47,7 @@ class House:
         self.held = 0
         self.folder = new_folder()
         self._numbers = count()
-        self._layout = FrameLayout(metadata)
+        self._layout = FrameLayout(metadata.spec, whole=True)
         self._workers = ThreadPoolExecutor(limits.workers, "distill-worker")
         self._arrays = ThreadPoolExecutor(1, "distill-arrays")
         self._lanes = [

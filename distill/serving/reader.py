@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from distill.export import Metadata
+from distill.frames import FrameLayout
 from distill.serving.bodies import rows_of
-from distill.serving.frames import FrameLayout
 from distill.serving.refusal import Refusal
 
 
@@ -95,7 +95,7 @@ def answer(line: Connection, metadata: str, folder: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(5)
     tempfile.tempdir = folder
-    layout = FrameLayout(Metadata.from_json(metadata, "sampler"))
+    layout = FrameLayout(Metadata.from_json(metadata, "sampler").spec, whole=True)
     while True:
         try:
             request, content = json.loads(line.recv_bytes()), b""

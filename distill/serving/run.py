@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import uvicorn
 
 from distill.export import Exported
+from distill.frames import FrameLayout
 from distill.serving.app import application
 from distill.serving.connection import connections
 from distill.serving.examples import Example
-from distill.serving.frames import FrameLayout
 from distill.serving.guard import LOOPBACK
 from distill.serving.limits import Limits
 
@@ -62,7 +62,7 @@ def serve(
         # An end as any other: what was sent and the processes go with it.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with listening:
-        uvicorn.Server(config(app, limits, FrameLayout(exported.metadata))).run([listening])
+        uvicorn.Server(config(app, limits, FrameLayout(exported.metadata.spec))).run([listening])
 
 
 def config(app: object, limits: Limits, layout: FrameLayout) -> uvicorn.Config:

@@ -10,21 +10,21 @@ from typing import BinaryIO
 
 import numpy as np
 
-from distill.data.audio.files import SUFFIXES
-from distill.data.audio.inputs import read_inputs
-from distill.serving.frames import FrameLayout
+from distill.data.audio.inputs import INPUT_SUFFIXES, read_input
+from distill.frames import FrameLayout
 
-_MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac"}
+_MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"\x93NUM": ".npy", b"PK\x03\x04": ".pt"}
 
 
 def open_source(name: str, layout: FrameLayout, chunk: int, pipe: BinaryIO) -> Iterator[np.ndarray]:
-    """Yield rows `(chunk, width)` of frames, the last ones perhaps fewer.
+    """Yield full rows `(chunk, width)` of a model's frames, the last ones perhaps fewer.
 
-    A `.npy` file of rows and raw frames on the pipe are read as they are needed; audio, whose mel
-    and F0 are computed, and `.pt` files are read whole.
+    Raw frames on the pipe are read as they are needed, files whole, with what rows lack filled in
+    as `FrameLayout.complete` does.
 
     Arguments:
-        name: A file, or `-` for the pipe: raw little-endian float32 rows, or a wav or flac file.
+        name: A file, or `-` for the pipe: raw little-endian float32 rows, or the content of a wav,
+            flac, `.npy` or `.pt` file.
         layout: Of the model's frames.
         chunk: Frames at a time.
         pipe: What `-` reads from.
@@ -42,52 +42,35 @@ def open_source(name: str, layout: FrameLayout, chunk: int, pipe: BinaryIO) -> I
                     file.write(head)
                     while block := pipe.read(2**20):
                         file.write(block)
-                rows = _without(f"{folder}/", path, layout)
-            return _cut(rows, layout, chunk, "stdin")
+                return _cut(read_rows(path, layout, "stdin"), chunk)
         return _raw(head, pipe, layout, chunk)
     path = Path(name).expanduser()
-    if path.suffix.lower() == ".npy":
-        return _cut(_mapped(path, layout), layout, chunk, str(path))
-    if path.is_dir() or path.suffix.lower() not in (".pt", *SUFFIXES):
-        known = ", ".join((".npy", ".pt", *SUFFIXES))
+    if path.is_dir() or path.suffix.lower() not in INPUT_SUFFIXES:
+        known = ", ".join(INPUT_SUFFIXES)
         raise ValueError(f"{path}: wanted one file among {known}, or - for stdin.")
-    return _cut(read_rows(path, layout), layout, chunk, str(path))
+    return _cut(read_rows(path, layout), chunk)
 
 
-def read_rows(path: Path, layout: FrameLayout) -> np.ndarray:
-    """Read audio or a `.pt` file whole, as rows `(F, width)` of the model's frames."""
+def read_rows(path: Path, layout: FrameLayout, name: str | None = None) -> np.ndarray:
+    """Read a file whole, as full rows `(F, width)` of the model's frames.
+
+    Arguments:
+        path: Of audio or frames.
+        layout: Of the model.
+        name: What to call it in an error, if its path would tell a user nothing.
+    """
     kinds = layout.spec.features
-    framed = {name: kinds[name] for name in layout.sizes}
-    (given,) = read_inputs(path, replace(layout.spec, features=framed))
-    return layout.join(given.features)
-
-
-def _without(folder: str, path: Path, layout: FrameLayout) -> np.ndarray:
-    """Read a temporary file, whose folder tells a user nothing."""
+    framed = {feature: kinds[feature] for feature in layout.sizes}
     try:
-        return read_rows(path, layout)
+        features, _ = read_input(path, replace(layout.spec, features=framed))
     except ValueError as error:
-        raise ValueError(str(error).replace(folder, "")) from None
+        raise ValueError(str(error).replace(str(path), name or str(path))) from None
+    return layout.complete(layout.join(features))
 
 
-def _mapped(path: Path, layout: FrameLayout) -> np.ndarray:
-    """Open an array without reading it, turned into rows."""
-    try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(f"{path}: can't read it as an array ({reason}).") from None
-    values = layout.turned(values)
-    good = values.ndim == 2 and values.shape[1] in layout.widths
-    layout.rows(values[:1] if good else values, str(path))
-    return values
-
-
-def _cut(rows: np.ndarray, layout: FrameLayout, chunk: int, name: str) -> Iterator[np.ndarray]:
+def _cut(rows: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
     for start in range(0, len(rows), chunk):
-        yield layout.rows(rows[start : start + chunk], name)
+        yield rows[start : start + chunk]
 
 
 def _raw(head: bytes, pipe: BinaryIO, layout: FrameLayout, chunk: int) -> Iterator[np.ndarray]:
@@ -102,7 +85,8 @@ def _raw(head: bytes, pipe: BinaryIO, layout: FrameLayout, chunk: int) -> Iterat
                 f"{layout.width} float32 numbers: {layout})."
             )
         if block:
-            yield layout.rows(np.frombuffer(block, "<f4").reshape(-1, layout.width), "stdin")
+            rows = np.frombuffer(block, "<f4").reshape(-1, layout.width)
+            yield layout.complete(layout.rows(rows, "stdin"))
         elif not begun:
             raise ValueError("stdin: no frames.")
         begun = True

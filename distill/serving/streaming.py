@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from distill.serving.frames import FrameLayout
+from distill.frames import FrameLayout
 from distill.serving.house import House
 from distill.serving.limits import Limits
 from distill.serving.meter import Meter
@@ -133,7 +133,8 @@ def _rows(message: bytes, layout: FrameLayout) -> np.ndarray:
             f"message: wanted whole frames of {size} bytes ({layout.width} float32 numbers: "
             f"{layout}), got {len(message)} bytes."
         )
-    return layout.rows(np.frombuffer(message, "<f4").reshape(-1, layout.width), "message")
+    rows = np.frombuffer(message, "<f4").reshape(-1, layout.width)
+    return layout.complete(layout.rows(rows, "message"))
 
 
 def _object(message: str | bytes) -> dict[str, Any]:

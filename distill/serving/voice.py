@@ -13,7 +13,7 @@ from torch import Tensor
 
 from distill.errors import suggest
 from distill.export import Exported
-from distill.serving.frames import FrameLayout
+from distill.frames import FrameLayout
 from distill.serving.house import House
 
 PIECE = 0.25  # seconds of sound that a worker computes at a time
@@ -88,7 +88,7 @@ class Voice:
 
     def __init__(self, exported: Exported, house: House) -> None:
         self.exported = exported
-        self.layout = FrameLayout(exported.metadata)
+        self.layout = FrameLayout(exported.metadata.spec)
         self._house = house
         self._frames = max(1, round(PIECE * self.layout.rate / self.layout.hop))
 

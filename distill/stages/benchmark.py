@@ -1,98 +1,151 @@
 """Compare the speed of teacher, student and exported files, into RUN/benchmark.
 
 Whole values are drawn in batches; signals are also streamed in chunks, through every exported file.
+All take turns. check=true compares with what RUN/benchmark holds instead, or check=PATH with
+another record, says what takes more than 10 % longer, and then ends with exit code 1;
+benchmark.growth=true also draws how the cost grows; benchmark.peers=[vocos,zuko,nflows] lets other
+libraries take part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from distill.checks import check_number
-from distill.configure import build
-from distill.contract import Features
-from distill.evaluation.speed import benchmark, cut, rows, sites_of
-from distill.evaluation.speed_runs import write_runs, write_stream_runs
-from distill.evaluation.stream_speed import benchmark_streams
-from distill.export import Exported, format_of, load
-from distill.models import Flow
+from distill.benchmark.batches import benchmark
+from distill.benchmark.check import LIMIT, check_machine, compare
+from distill.benchmark.environment import environment
+from distill.benchmark.growth import measure_growth
+from distill.benchmark.quality import quality_of
+from distill.benchmark.record import Record, read_record
+from distill.benchmark.settings import Settings
+from distill.benchmark.streams import benchmark_streams
+from distill.benchmark.tensorboard import write_runs, write_stream_runs
+from distill.errors import CheckError
+from distill.evaluation.placing import place_of
+from distill.stages.compared import Compared
 from distill.stages.comparing import config_of
-from distill.stages.export import FILES
-from distill.stages.exported import check_current
 from distill.stages.finished import measure
-from distill.stages.folders import device_of, root_of, saved_model, saved_node, weights_of
+from distill.stages.folders import root_of
+from distill.stages.reads import REPLACED
+from distill.stages.said import place_of as place_said
+from distill.stages.said import said
 from distill.stages.work import Work
 from distill.training import Tracker
 
 
 def run(config: DictConfig) -> dict[str, float]:
-    """Measure medians of repeated runs, noise included, and say which baseline a ratio is to.
+    """Measure medians of runs that take turns, noise included, beside what the machine can do.
 
     Errors:
         FileExistsError: It is finished, and neither `resume` nor `overwrite` is set.
-        ValueError: Settings out of range, or an export of another student.
+        ValueError: Settings out of range, an export of another student, or a record of another
+            machine.
+        CheckError: A check finds a sampler slower than recorded.
     """
-    device = device_of(config)
-    _check(config.benchmark)
-    saved, of_teacher = saved_model(config, "student"), saved_model(config, "teacher")
-    teacher = of_teacher.model(config.trusted).to(device)
-    student = saved.model(config.trusted).to(device)
-    assert isinstance(student, Flow)
-    settings = config.benchmark
-    largest = max(settings.batch_sizes)
-    sites, features = sites_of(student.spec, settings.sites), None
-    if student.spec.features:
-        data = build(saved_node(config, saved, "data"), trusted=config.trusted)
-        features = cut(next(iter(data.held_out(largest))).features, student.spec, sites)
-    root = root_of(config)
-    folder, made_from = root / "benchmark", {"student": weights_of(saved)}
-    files = sorted(path for path in (root / "export").glob(FILES) if path.suffix != ".json")
-    exports = {format_of(path): load(path) for path in files}
-    for exported in exports.values():
-        check_current(exported, made_from["student"], root)
-    made_from |= {"teacher": weights_of(of_teacher), "exports": ", ".join(exports)}
+    old = _recorded(config)
+    settings = _settings(config, old)
+    things = Compared.of(config, settings)
+    if old is not None:
+        check_machine(old.speed.environment, environment(*place_of(things.student)))
+        return _check(old, _measured(things, settings))
+    folder = root_of(config) / "benchmark"
 
     def work(_: Work) -> dict[str, float]:
-        table = benchmark(
-            teacher,
-            student,
-            {name: _sampler(exported, features, sites) for name, exported in exports.items()},
-            settings.batch_sizes,
-            features,
-            repeats=settings.repeats,
-            seconds=settings.seconds,
-            sites=sites,
-            compiled=settings.compiled,
-        )
-        write_runs(table, folder)
-        streams = benchmark_streams(
-            student.cpu(), files, settings.chunks, settings.seconds, features=rows(features, 1)
-        )
-        write_stream_runs(streams, folder)
+        record = _measured(things, settings)
+        write_runs(record.speed, folder)
+        write_stream_runs(record.stream, folder)
+        reports = [record.speed.report(), record.stream.report()]
+        if settings.growth:
+            grown = measure_growth(
+                things.make,
+                settings.growth_over,
+                things.features,
+                settings.sites,
+                settings.repeats,
+                settings.seconds,
+            )
+            reports.append(grown.report())
         scalars: dict[str, float] = {}
         with Tracker(folder) as tracker:
-            for report in (table.report(), streams.report()):
+            for report in reports:
                 tracker.report(report, 0)
                 print("\n\n".join(report.tables.values()))
                 scalars |= report.scalars
+            record.write(folder)
             return tracker.metrics(scalars)  # type: ignore[return-value]
 
-    return measure(config, "benchmark", folder, config_of(config, "benchmark"), made_from, work)
+    mine = config_of(config, "benchmark")
+    mine.pop("check", None)
+    return measure(config, "benchmark", folder, mine, things.made_from, work)
 
 
-def _check(settings: DictConfig) -> None:
-    check_number("benchmark.repeats", settings.repeats, low=1, whole=True)
-    check_number("benchmark.seconds", settings.seconds, above=0)
-    if settings.sites is not None:
-        check_number("benchmark.sites", settings.sites, low=1, whole=True)
-    if not settings.batch_sizes:
-        raise ValueError("benchmark.batch_sizes: wanted one or more, got none.")
-    for size in settings.batch_sizes:
-        check_number("benchmark.batch_sizes", size, low=1, whole=True)
-    for seconds in settings.chunks:
-        check_number("benchmark.chunks", seconds, above=0)
+def _measured(things: Compared, settings: Settings) -> Record:
+    speed = benchmark(
+        things.teacher,
+        things.student,
+        things.exports,
+        settings.batch_sizes,
+        things.features,
+        settings.repeats,
+        settings.seconds,
+        settings.sites,
+        settings.teacher,
+        settings.student,
+        settings.peers,
+    )
+    stream = benchmark_streams(
+        things.student,
+        things.files if "exports" in settings.student else [],
+        settings.chunks,
+        settings.pushes,
+        settings.seconds,
+        features=things.first_features,
+        eager="eager" in settings.student,
+    )
+    for table in (speed, stream):
+        table.quality = quality_of(table.runs(), things.quality, things.reduced)
+    return Record(settings.plain(), speed, stream)
 
 
-def _sampler(file: Exported, features: Features, sites: int | None) -> Callable[[int], object]:
-    return lambda count: file.sample(count, rows(features, count), sites=sites)
+def _recorded(config: DictConfig) -> Record | None:
+    """Return the record that is to be compared with, `None` where nothing is."""
+    check = config.get("check")
+    if not check:
+        return None
+    return read_record(root_of(config) / "benchmark" if check is True else Path(str(check)))
+
+
+def _settings(config: DictConfig, old: Record | None) -> Settings:
+    """Return the settings; in a check those of the record, under what is typed now.
+
+    Errors:
+        ValueError: A key that has been replaced, with the new one.
+    """
+    values = OmegaConf.to_container(config.benchmark, resolve=True)
+    assert isinstance(values, dict)
+    given = {str(key): value for key, value in values.items()}
+    for name in given:
+        if f"benchmark.{name}" in REPLACED:
+            raise ValueError(f"benchmark.{name}: {REPLACED[f'benchmark.{name}']}")
+    if old is None:
+        return Settings.of(given)
+    typed = [place_said(override).split(".") for override in said()]
+    now = {place[1] for place in typed if place[0] == "benchmark" and len(place) > 1}
+    return Settings.of({**old.settings, **{name: given[name] for name in now}})
+
+
+def _check(old: Record, new: Record) -> dict[str, float]:
+    verdict = compare(old, new)
+    lines = [f"slower: {line}" for line in verdict.slower]
+    lines += [f"the machine is slower: {line}" for line in verdict.drifted]
+    lines += [f"not measured now: {name}" for name in verdict.unseen]
+    lines += [f"as fast as recorded: {verdict.good}"]
+    print("\n".join(lines))
+    if verdict.slower:
+        raise CheckError(
+            f"{len(verdict.slower)} samplers take more than {round(100 * LIMIT - 100)} % longer "
+            "than recorded, beyond what the machine itself does."
+        )
+    return {"slower": 0.0, "drifted": float(len(verdict.drifted)), "good": float(verdict.good)}

@@ -79,7 +79,9 @@ def check_resumable(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], ro
     Errors:
         ValueError: With the first setting that differs.
     """
-    other = training_difference(saved.config, mine, role)
+    key = f"{role}_trainer"
+    trainer = {**saved.config[key], "precision": precision_of(saved, role)}
+    other = training_difference({**saved.config, key: trainer}, mine, role)
     if other:
         raise ValueError(
             f"{folder}: holds another training: here {other}. Resume it as it was begun (more "
@@ -91,6 +93,13 @@ def check_resumable(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], ro
             f"{folder}: its training was begun with {role}_trainer.steps={before}, here {steps}. "
             "Resume it with as many or more."
         )
+
+
+def precision_of(saved: Checkpoint, role: str) -> str:
+    """Return the precision that a training was begun in."""
+    # Before it was chosen and recorded, it was float32 unless the config said otherwise.
+    asked = saved.config[f"{role}_trainer"].get("precision", "float32")
+    return saved.training.get("precision", asked)
 
 
 def is_finished(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], role: str) -> bool:

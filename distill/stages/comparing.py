@@ -49,7 +49,7 @@ def training_difference(old: Mapping[str, Any], new: Mapping[str, Any], role: st
     """Return the first difference that would bend a resumed curve.
 
     What may change: more steps, logging, checkpoints, where the data lies, and, where no patience
-    watches, the evaluation.
+    watches, the evaluation. A precision of `auto` goes on in what the training was begun in.
 
     Arguments:
         old: The config that a training was begun with.
@@ -62,6 +62,8 @@ def training_difference(old: Mapping[str, Any], new: Mapping[str, Any], role: st
     wanted = {"seed": new.get("seed"), **{name: new.get(name) for name in keys}}
     patient = (old.get(key) or {}).get("patience") or (new.get(key) or {}).get("patience")
     free = [*FREE, f"{key}.steps", *(f"{key}.{name}" for name in _FREE_OF_TRAINER[:4])]
+    if (new.get(key) or {}).get("precision", "auto") == "auto":
+        free.append(f"{key}.precision")
     if not patient:
         free += [f"{key}.watch_every", f"{key}.patience", f"{key}.monitor", "evaluation"]
     return difference(settings, wanted, free)

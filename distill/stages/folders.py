@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from distill.stages.said import place_of, said
 from distill.training.checkpoint import NAME, Checkpoint, read_checkpoint
 
 MODELS = ("teacher", "student")
+_DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
 
 
 def root_of(config: DictConfig) -> Path:
@@ -35,10 +37,10 @@ def root_of(config: DictConfig) -> Path:
 
 
 def device_of(config: DictConfig) -> torch.device:
-    """Choose the device, `auto` taking a GPU where there is one, and the number of CPU threads.
+    """Choose the device, `auto` taking CUDA's where there is one, and the number of CPU threads.
 
     Errors:
-        ValueError: An unknown device, a GPU where there is none, or no threads.
+        ValueError: An unknown device, one that is not there, or no threads.
     """
     if config.threads is not None:
         if config.threads < 1:
@@ -46,11 +48,24 @@ def device_of(config: DictConfig) -> torch.device:
         torch.set_num_threads(config.threads)
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if config.device not in ("cpu", "cuda"):
-        raise ValueError(f"device: wanted auto, cpu or cuda, got {config.device!r}.")
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device=cuda: no usable GPU here. Use device=auto or device=cpu.")
+    name, _, index = str(config.device).partition(":")
+    if not _DEVICE.fullmatch(str(config.device)):
+        raise ValueError(
+            f"device: wanted auto, cpu, cuda, cuda:N (the N-th GPU, from 0) or mps, got "
+            f"{config.device!r}."
+        )
+    here = {"cpu": 1, "cuda": _gpus(), "mps": int(torch.backends.mps.is_available())}[name]
+    if not here:
+        kind = "GPU that CUDA can use" if name == "cuda" else "Apple GPU"
+        raise ValueError(f"device={config.device}: no {kind} here. Use device=auto or device=cpu.")
+    if int(index or 0) >= here:
+        there = ", ".join(f"cuda:{i}" for i in range(here))
+        raise ValueError(f"device={config.device}: no such GPU here. Use one of {there}.")
     return torch.device(config.device)
+
+
+def _gpus() -> int:
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def check_ways(config: DictConfig) -> None:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import torch
 
+from distill.training.precision import has_bfloat16_units
+
 _VERSIONS = ("torch", "torchaudio", "hydra-core", "numpy", "onnx", "onnxruntime", "librosa")
 PARTS = {
     "serve": (("starlette", "uvicorn", "websockets"), "distill serve"),
     "sound": (("sounddevice",), "distill stream output=device"),
     "audio-metrics": (("pesq", "pystoi"), "PESQ and STOI in distill evaluate"),
-    "bench": (("nflows", "zuko"), "scripts/compare_flows.py"),
+    "bench": (("nflows", "vocos", "zuko"), "benchmark.peers and scripts/compare_flows.py"),
 }
 """Extras of the package: the modules that they bring, and what wants them."""
 
@@ -34,10 +36,7 @@ def processor() -> dict[str, str]:
         >>> processor()["threads"].isdecimal()
         True
     """
-    try:
-        fast = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    except (AttributeError, RuntimeError):
-        fast = False
+    fast = has_bfloat16_units()
     capability = torch.backends.cpu.get_cpu_capability()
     return {
         "machine": f"{platform.system()} {platform.machine()}",
@@ -45,7 +44,7 @@ def processor() -> dict[str, str]:
         "threads": str(torch.get_num_threads()),
         "vector units": capability,
         "AVX-512": "yes" if "AVX512" in capability else "no",
-        "bfloat16 units": "yes" if fast else "no: precision=float32 is several times faster here",
+        "bfloat16 units": "yes" if fast else "no: precision=auto trains in float32",
     }
 
 

@@ -6,7 +6,8 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.files import write_json
+from distill.interruption import Interrupted
 
 NAME = "manifest.json"
 RUNNING, COMPLETE, STOPPED, FAILED = "running", "complete", "stopped", "failed"
@@ -67,15 +69,28 @@ class Manifest:
         """Say how it ended."""
         self.state, self.why, self.ended = state, why, _now()
 
-    def write(self, folder: Path) -> None:
-        """Write `manifest.json` into the stage's folder."""
-        write_json(folder / NAME, {"format": _FORMAT, **asdict(self)})
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Say how the work inside ended, whichever way it does."""
+        try:
+            yield
+            self.end(COMPLETE)
+        except Interrupted as signal:
+            self.end(STOPPED, str(signal))
+            raise
+        except BaseException as error:
+            self.end(FAILED, " ".join(f"{type(error).__name__}: {error}".split())[:300])
+            raise
+
+    def write(self, folder: Path, name: str = NAME) -> None:
+        """Write `manifest.json` into the stage's folder, or a record of another name."""
+        write_json(folder / name, {"format": _FORMAT, **asdict(self)})
 
 
-def read_manifest(folder: Path) -> Manifest | None:
+def read_manifest(folder: Path, name: str = NAME) -> Manifest | None:
     """Read a stage's record; `None` where there is none that this version can read."""
     try:
-        values = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        values = json.loads((folder / name).read_text(encoding="utf-8"))
         if values.pop("format") != _FORMAT:
             return None
         return Manifest(**values)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from distill.contract import DataSpec
 from distill.files import atomic_write
+from distill.stages.manifest import NAME as MANIFEST
+from distill.stages.manifest import read_manifest
 
 
 class Output:
@@ -31,13 +33,26 @@ class Output:
         """Write values `(B, T)` and return the file."""
         raise NotImplementedError(f"{type(self).__name__} does not define write.")
 
+    @property
+    def record(self) -> Path:
+        """Where it is written what the files were made from."""
+        return self.path.with_name(f"{self.path.name}.{MANIFEST}")
+
     def claim(self, names: Sequence[str], overwrite: bool) -> None:
         """Make sure that nothing is lost, before anything is drawn.
 
         Errors:
-            FileExistsError: A file exists, and `overwrite` is not set.
+            FileExistsError: A file exists, and `overwrite` is not set; the record is another's.
         """
-        for file in self.files(names):
+        record = read_manifest(self.record.parent, self.record.name)
+        if self.record.exists() and (record is None or record.stage != "sample"):
+            raise FileExistsError(
+                f"{self.record}: is not of `distill sample`, which would replace it. Name another "
+                "output=."
+            )
+        files = self.files(names)
+        assert len(set(files)) == len(files), "two results for one file"
+        for file in files:
             if file.exists() and not overwrite:
                 raise FileExistsError(
                     f"{file}: exists. Name another output=, or set overwrite=true."
@@ -100,6 +115,11 @@ class Sounds(Output):
                 f"output: wanted a folder for wav files, got {str(path)!r}. Name its folder."
             )
         self.rate = rate
+
+    @property
+    def record(self) -> Path:
+        """The manifest of the folder."""
+        return self.path / MANIFEST
 
     def files(self, names: Sequence[str]) -> list[Path]:
         """Return a file for each name; names may hold folders."""

@@ -10,14 +10,22 @@ _TRAINS = ("data", "evaluation", "warmup")
 READS: dict[str, tuple[str, ...]] = {
     "prepare": ("data",),
     "teacher": (*_TRAINS, "teacher", "teacher_trainer", "likelihood"),
-    "student": (*_TRAINS, "student", "student_trainer", "student_encoder", "objective"),
+    "student": (
+        *_TRAINS,
+        "student",
+        "student_trainer",
+        "student_encoder",
+        "min_log_scale",
+        "objective",
+    ),
     "classifier": ("data", "evaluation", "classifier", "classifier_trainer"),
     "sample": (
         *("model", "input", "output", "count", "seconds", "speaker", "label", "temperature"),
+        "sampler",
     ),
     "evaluate": ("data", "evaluation", "part"),
     "export": ("exports",),
-    "benchmark": ("benchmark", "data"),
+    "benchmark": ("benchmark", "check", "data"),
     "stream": (
         *("file", "input", "output", "chunk", "pace", "speaker", "label", "without", "temperature"),
     ),
@@ -31,6 +39,14 @@ COMPARED = {"student": ("teacher",)}
 
 BEGINS = ("prepare", "teacher", "classifier")
 """Stages that begin a run: what they are told of other stages is recorded for these."""
+
+REPLACED = {
+    "benchmark.compiled": (
+        "has become part of benchmark.student, a list of ways to run: "
+        "benchmark.student=[eager,exports] leaves torch.compile out."
+    ),
+}
+"""Keys of earlier versions, and what to say now."""
 
 PIPELINE = ("teacher", "student", "evaluate", "export", "benchmark")
 """What `pipeline` runs, in order."""

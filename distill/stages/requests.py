@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
@@ -13,6 +14,7 @@ from distill.checks import check_number
 from distill.contract import DataSpec, Features
 from distill.data.array import check_finite
 from distill.data.table import read_table
+from distill.labels import label_index
 
 _VALUES = 10_000
 
@@ -26,12 +28,14 @@ class Request:
         count: Number of values.
         features: For as many rows.
         sites: Length of each, `None` where the model fixes it.
+        path: The file that the features came from.
     """
 
     name: str
     count: int
     features: Features = None
     sites: int | None = None
+    path: Path | None = None
 
 
 def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
@@ -55,7 +59,9 @@ def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
 
         inputs = read_inputs(config.input, spec, config.speaker, config.label)
         return [
-            Request(given.name, 1, given.features, _frames(given.features, spec) * spec.hop)
+            Request(
+                given.name, 1, given.features, _frames(given.features, spec) * spec.hop, given.path
+            )
             for given in inputs
         ]
     needed = [name for name, f in spec.features.items() if f.kind != "label"]
@@ -111,7 +117,8 @@ def _conditions(config: DictConfig, spec: DataSpec, role: str) -> Request:
     check_finite(str(config.input), "the conditions", table.values)
     values = torch.tensor(table.values, dtype=torch.get_default_dtype())
     features = dict(zip(vectors, values.split(list(vectors.values()), 1), strict=True))
-    return Request(role, len(values), features | (_labels(config, spec, len(values)) or {}))
+    features |= _labels(config, spec, len(values)) or {}
+    return Request(role, len(values), features, path=Path(config.input).expanduser())
 
 
 def _frames(features: Features, spec: DataSpec) -> int:
@@ -121,14 +128,6 @@ def _frames(features: Features, spec: DataSpec) -> int:
 
 def _labels(config: DictConfig, spec: DataSpec, count: int) -> dict[str, Tensor] | None:
     found = {}
-    labels = {name: f for name, f in spec.features.items() if f.kind == "label"}
-    for name, feature in labels.items():
-        known = [str(entry) for entry in spec.settings.get(f"{name}s", range(feature.size))]
-        given = config.get(name)
-        if str(given) not in known:
-            raise ValueError(
-                f"{name}: the model wants one of {', '.join(known)}, got "
-                f"{'none' if given is None else given}. Give it with {name}=."
-            )
-        found[name] = torch.full((count,), known.index(str(given)))
+    for name in (name for name, f in spec.features.items() if f.kind == "label"):
+        found[name] = torch.full((count,), label_index(spec, name, config.get(name)))
     return found or None

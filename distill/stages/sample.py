@@ -1,20 +1,40 @@
 """Draw from RUN's student (or teacher): values into a table, sounds into a folder.
 
 A model of sound copies what `input` names, file by file: audio that it has never seen, or mels
-(.npy, .pt). Without an input it draws freely, where it needs no features.
+(.npy, .pt). Without an input it draws freely, where it needs no features. What is sequential is
+drawn site after site, or with sampler=jacobi by rounds of all sites at once (sampler.window=,
+sampler.tolerance=). A manifest beside what is written (in a folder of sounds, or
+FILE.manifest.json) says what each was made from, by hash.
 """
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
+from distill.bijectors import Jacobi
+from distill.configure import build
 from distill.evaluation.placing import move, place_of
-from distill.stages.folders import MODELS, check_seed, device_of, root_of, saved_model
-from distill.stages.outputs import output_for
+from distill.files import FullDiskError, second_name, sha256_of
+from distill.models.in_rounds import Rounds
+from distill.stages.comparing import config_of, fingerprint
+from distill.stages.folders import (
+    MODELS,
+    check_seed,
+    device_of,
+    root_of,
+    saved_model,
+    weights_of,
+)
+from distill.stages.manifest import COMPLETE, Manifest, read_manifest
+from distill.stages.outputs import Output, output_for
 from distill.stages.requests import requests_of
 
 
@@ -32,6 +52,17 @@ def _check_apart(given: str | None, files: Sequence[Path]) -> None:
             )
 
 
+def _sampler(config: DictConfig) -> Jacobi | None:
+    """Return how to draw by rounds, `None` for site after site."""
+    sampler = build(config.sampler) if config.get("sampler") else None
+    if sampler is not None and not isinstance(sampler, Jacobi):
+        raise ValueError(
+            f"sampler: wanted a Jacobi, got {type(sampler).__name__}. Choose sampler=jacobi, or "
+            "leave it out."
+        )
+    return sampler
+
+
 def run(config: DictConfig) -> dict[str, float]:
     """Draw what the config asks for, into `output` or RUN/sample/.
 
@@ -43,29 +74,77 @@ def run(config: DictConfig) -> dict[str, float]:
     if role not in MODELS:
         raise ValueError(f"model: wanted teacher or student, got {role!r}.")
     check_seed(config.seed)
-    model = saved_model(config, role).model(config.trusted).to(device_of(config))
+    jacobi = _sampler(config)
+    saved = saved_model(config, role)
+    model = saved.model(config.trusted).to(device_of(config))
     output = output_for(model.spec, config.output, root_of(config) / "sample", role)
     requests = requests_of(config, model.spec, role)
     names = [request.name for request in requests]
     _check_apart(config.input, output.files(names))
     output.claim(names, config.overwrite)
-    count = sites = 0
+    inputs = {r.name: sha256_of(r.path) for r in requests if r.path is not None}
+    made_from = {role: weights_of(saved), "input": fingerprint(inputs) if inputs else None}
+    draw = model.sample if jacobi is None else partial(model.sample_in_rounds, jacobi=jacobi)
+    count = sites = rounds = 0
     seconds = 0.0
-    for number, request in enumerate(requests):
-        began = time.monotonic()
-        x = model.sample(
-            request.count,
-            move(request.features, *place_of(model)),
-            sites=request.sites,
-            seed=config.seed + number,
-            temperature=config.temperature,
-        ).cpu()
-        seconds += time.monotonic() - began
-        count, sites = count + len(x), sites + x.numel()
-        print(f"{output.write(request.name, x)}: {len(x)} x {x.shape[1]} sites")
+    with _recorded(output, config, made_from) as made:
+        for number, request in enumerate(requests):
+            began = time.monotonic()
+            drawn = draw(
+                request.count,
+                move(request.features, *place_of(model)),
+                sites=request.sites,
+                seed=config.seed + number,
+                temperature=config.temperature,
+            )
+            if isinstance(drawn, Rounds):
+                rounds += drawn.taken
+                print(f"{request.name}: {drawn}", file=None if drawn.converged else sys.stderr)
+                drawn = drawn.x
+            x = drawn.cpu()
+            seconds += time.monotonic() - began
+            count, sites = count + len(x), sites + x.numel()
+            file = output.write(request.name, x)
+            made[file.relative_to(output.record.parent).as_posix()] = {
+                role: made_from[role],
+                "input": inputs.get(request.name),
+                "seed": config.seed + number,
+                "temperature": config.temperature,
+                "sampler": repr(jacobi) if jacobi else None,
+                "count": len(x),
+                "sha256": sha256_of(file),
+            }
+            print(f"{file}: {len(x)} x {x.shape[1]} sites")
     numbers = {"count": float(count), "seconds": seconds}
+    if jacobi is not None:
+        numbers["rounds"] = float(rounds)
     if model.spec.sample_rate is not None:
         sound = sites / model.spec.sample_rate
         numbers["real_time_factor"] = sound / max(seconds, 1e-9)
         print(f"{sound:.1f} s of sound in {seconds:.1f} s: {sound / seconds:.2f} x real time")
     return numbers
+
+
+@contextmanager
+def _recorded(
+    output: Output, config: DictConfig, made_from: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Record what files are made from, beside those that earlier calls left there."""
+    folder, name = output.record.parent, output.record.name
+    old = read_manifest(folder, name)
+    record = Manifest.begin("sample", config_of(config, "sample"), made_from)
+    kept = old.made.items() if old else ()
+    record.made = {file: entry for file, entry in kept if (folder / file).is_file()}
+    before = dict(record.made)
+    with second_name(output.record) as second:
+        record.write(folder, name)
+        try:
+            with record.ending():
+                yield record.made
+        finally:
+            if second is not None and record.state != COMPLETE and record.made == before:
+                second.replace(output.record)
+            else:
+                # What filled the disk is to be told, and not that this fails as well.
+                with nullcontext() if record.state == COMPLETE else suppress(FullDiskError):
+                    record.write(folder, name)

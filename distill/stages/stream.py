@@ -1,10 +1,9 @@
 """Speak from an exported student as frames come in, chunk by chunk.
 
-`input` is a .npy file of mel frames (where the model wants F0 too, mel and F0 side by side), a .pt
-file, audio, or - for stdin: raw little-endian float32 frames, or wav. without=[f0,phase] says
-that raw frames lack these, which the model then finds in the mel. `output` is a .wav
-file, - for raw 16-bit samples on stdout, or device for the sound card. With pace=realtime frames
-come no faster than they are spoken.
+`input` is a .npy or .pt file of frames, audio, or - for stdin: raw little-endian float32 frames, or
+the content of such a file. without=[f0,phase] says that raw frames lack these, which the model then
+finds in the mel. `output` is a .wav file, - for raw 16-bit samples on stdout, or device for the
+sound card. With pace=realtime frames come no faster than they are spoken.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ from torch import Tensor
 
 from distill.checks import check_number
 from distill.export import Stream
-from distill.serving import FrameLayout, Meter, check_sink, open_sink, open_source, pcm
+from distill.frames import FrameLayout
+from distill.serving import Meter, check_sink, open_sink, open_source, pcm
 from distill.serving.sinks import Write
 from distill.stages.exported import exported_of
 from distill.stages.folders import check_seed, device_of
@@ -45,7 +45,7 @@ def run(config: DictConfig) -> dict[str, float]:
     # Where samples go to stdout, nothing else may.
     with contextlib.redirect_stdout(sys.stderr if config.output == "-" else sys.stdout):
         exported = exported_of(config)
-        layout = FrameLayout(exported.metadata, config.without)
+        layout = FrameLayout(exported.metadata.spec, config.without)
         chunk = config.chunk or max(1, round(_CHUNK * layout.rate / layout.hop))
         labels = layout.labels({"speaker": config.speaker, "label": config.label})
 

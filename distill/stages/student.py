@@ -51,7 +51,8 @@ def run(config: DictConfig) -> dict[str, float]:
                 f"student: wanted a flow, which draws in parallel, got {type(student).__name__}. "
                 "Choose one, as in student=iaf."
             )
-        return Distillation(student, teacher, objective, config.student_encoder, config.warmup)
+        settings = config.student_encoder, config.warmup, config.min_log_scale
+        return Distillation(student, teacher, objective, *settings)
 
     return train(
         config,

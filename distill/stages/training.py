@@ -19,7 +19,7 @@ from distill.evaluation import Evaluator, Report
 from distill.files import write_json, write_text
 from distill.models import Density
 from distill.objectives import Task
-from distill.stages.claims import check_data, claim, is_finished
+from distill.stages.claims import check_data, claim, is_finished, precision_of
 from distill.stages.comparing import config_of, fingerprint
 from distill.stages.folders import check_seed, device_of, root_of, weights_of
 from distill.stages.work import alone_in, numbers_of, recorded
@@ -62,8 +62,9 @@ def train(
         if resumed and is_finished(folder, resumed, mine, role):
             print(f"{role}: finished, kept", flush=True)
             return numbers_of(folder)
-        training = resumed.training if resumed else {}
+        training: dict[str, Any] = {}
         if resumed:
+            training = {**resumed.training, "precision": precision_of(resumed, role)}
             print(f"{role}: goes on from step {training['step']}", flush=True)
         checkpoint = Checkpoint(role, mine, data.spec, {}, training, made_from)
         hashes = {**made_from, "data": fingerprint(made_from["data"])}
@@ -86,7 +87,11 @@ def train(
             )
             numbers["parameters"] = sum(p.numel() for p in model.parameters())
             numbers["stage_seconds"] = time.monotonic() - began
-            work.made(weights=weights_of(checkpoint), steps=numbers["steps"])
+            work.made(
+                weights=weights_of(checkpoint),
+                steps=numbers["steps"],
+                precision=checkpoint.training["precision"],
+            )
             return tracker.metrics(numbers)  # type: ignore[return-value]
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from distill.files import sweep, write_text
-from distill.interruption import Interrupted
-from distill.stages.manifest import COMPLETE, FAILED, STOPPED, Manifest, read_manifest
+from distill.files import FullDiskError, second_name, sweep
+from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.manifest import NAME as MANIFEST
 from distill.training.checkpoint import NAME as CHECKPOINT
 
 _LOCK = ".lock"
+_RECORDS = (MANIFEST, "config.yaml", "overrides.json")
+"""Of a stage's folder: they belong to the results that stand there."""
 
 
 @contextmanager
@@ -71,8 +72,8 @@ def recorded(
     """Record a stage's work from beginning to end; the caller holds the folder's lock.
 
     While it runs, the record says so, and a killed stage is known by it. Where it fails before
-    it has replaced anything, the old record comes back. TensorBoard's old curves go once there are
-    new results, and new ones go where there are none.
+    it has replaced anything, the old record and config come back. TensorBoard's old curves go once
+    there are new results, and new ones go where there are none.
 
     Arguments:
         folder: The stage's.
@@ -81,27 +82,27 @@ def recorded(
         made_from: See `Manifest`.
         resumed: Whether it goes on with what is there.
     """
-    old = (folder / MANIFEST).read_text("utf-8") if (folder / MANIFEST).is_file() else None
     before, curves = _results(folder), _curves(folder)
     work = Work(folder, Manifest.begin(stage, config, made_from))
-    work.manifest.write(folder)
-    try:
-        yield work
-        work.manifest.end(COMPLETE)
-    except Interrupted as signal:
-        work.manifest.end(STOPPED, str(signal))
-        raise
-    except BaseException as error:
-        work.manifest.end(FAILED, " ".join(f"{type(error).__name__}: {error}".split())[:300])
-        raise
-    finally:
-        replaced = _results(folder) != before or work.manifest.state == COMPLETE
-        if not resumed:
-            _remove(curves if replaced else [p for p in _curves(folder) if p not in curves])
-        if replaced or old is None or resumed:
-            work.manifest.write(folder)
-        else:
-            write_text(folder / MANIFEST, old)
+    with ExitStack() as stack:
+        old = {name: stack.enter_context(second_name(folder / name)) for name in _RECORDS}
+        work.manifest.write(folder)
+        try:
+            with work.manifest.ending():
+                yield work
+        finally:
+            replaced = _results(folder) != before or work.manifest.state == COMPLETE
+            if not resumed:
+                _remove(curves if replaced else [p for p in _curves(folder) if p not in curves])
+            if old[MANIFEST] is not None and not (replaced or resumed):
+                for name, second in old.items():  # on a full disk, too
+                    if second is not None:
+                        second.replace(folder / name)
+            else:
+                # What filled the disk is to be told, and not that this fails as well.
+                failed = work.manifest.state != COMPLETE
+                with suppress(FullDiskError) if failed else nullcontext():
+                    work.manifest.write(folder)
 
 
 def numbers_of(folder: Path) -> dict[str, float]:

@@ -7,7 +7,8 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 
-from distill.configure import build, config_dir
+from distill.configs import config_dir
+from distill.configure import build
 from distill.data import Data
 from distill.data.given import as_data
 from distill.evaluation import Evaluator
@@ -53,6 +54,7 @@ def fit(
         >>> from distill import as_data, maf
         >>> data = as_data(torch.randn(200, 2))
         >>> model = fit(maf(data.spec, layers=1, hidden=[8]), data, steps=2, batch_size=16)
+        precision: float32...
     """
     data = as_data(data)
     data.check_matches(model.spec)
@@ -103,6 +105,7 @@ def distill(
         >>> normal = torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
         >>> student = iaf(data.spec, layers=1, hidden=[8])
         >>> student = distill(student, normal, data, steps=2, batch_size=16)
+        precision: float32...
     """
     data = as_data(data)
     data.check_matches(student.spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from distill.evaluation import Report
-from distill.files import atomic_write, write_json, write_text
+from distill.files import atomic_write, is_full, write_json, write_text
 
 
 class Tracker:
@@ -33,6 +34,7 @@ class Tracker:
         self.writer = None if folder is None else SummaryWriter(str(folder), purge_step=purge)
 
     def __enter__(self) -> Self:
+        self._hook, threading.excepthook = threading.excepthook, self._unless_full
         return self
 
     def __exit__(
@@ -41,8 +43,16 @@ class Tracker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.writer:
-            self.writer.close()
+        try:
+            if self.writer:
+                self.writer.close()
+        finally:
+            threading.excepthook = self._hook
+
+    def _unless_full(self, args: threading.ExceptHookArgs) -> None:
+        """Leave a full disk, which TensorBoard's thread meets, to the call that raises it next."""
+        if not is_full(args.exc_value):
+            self._hook(args)
 
     def scalars(self, numbers: Mapping[str, float], step: int, prefix: str = "") -> None:
         """Record numbers at a step."""

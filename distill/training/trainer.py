@@ -21,6 +21,7 @@ from distill.objectives import Task
 from distill.training.checkpoint import Checkpoint
 from distill.training.ema import EMA
 from distill.training.keeping import BEST, keep_last
+from distill.training.precision import PRECISIONS, choose
 from distill.training.progress import Progress
 from distill.training.state import TrainingState
 from distill.training.tracker import Tracker
@@ -57,7 +58,8 @@ class Trainer:
         patience: Stop after this many evaluations without a better `monitor`, and return to the
             best weights; 0 never stops.
         monitor: Name of the watched scalar that is to fall.
-        precision: `float32`, or `bfloat16` for mixed precision.
+        precision: `float32`, `bfloat16` for mixed precision, or `auto`: bfloat16 where the device
+            has units for it and the models gain from it.
 
     Errors:
         ValueError: An unknown schedule or precision, or numbers out of range.
@@ -79,16 +81,17 @@ class Trainer:
     keep_best: bool = False
     patience: int = 0
     monitor: str = "held_out_nll"
-    precision: str = "float32"
+    precision: str = "auto"
 
     def __post_init__(self) -> None:
         if self.schedule not in ("cosine", "step", "constant"):
             raise ValueError(
                 f"trainer.schedule: wanted cosine, step or constant, got {self.schedule!r}."
             )
-        if self.precision not in ("float32", "bfloat16"):
+        if self.precision not in PRECISIONS:
             raise ValueError(
-                f"trainer.precision: wanted float32 or bfloat16, got {self.precision!r}."
+                f"trainer.precision: wanted {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, got "
+                f"{self.precision!r}."
             )
         for name in ("steps", "batch_size", "halve_every", "log_every", "save_every", "keep"):
             check_number(f"trainer.{name}", getattr(self, name), low=1, whole=True)
@@ -167,10 +170,13 @@ class Trainer:
         state = TrainingState(model, optimizer, EMA(model, self.ema) if self.ema else None)
         if checkpoint.training:
             state.restore(checkpoint.training)
+        precision = choose(self.precision, task, device, checkpoint.training.get("precision"))
+        print(precision, flush=True)
 
         def save() -> None:
             state.check_finite(name)
-            checkpoint.weights, checkpoint.training = state.weights(), state.to_dict()
+            checkpoint.weights = state.weights()
+            checkpoint.training = {**state.to_dict(), "precision": precision.name}
             if folder is not None:
                 checkpoint.save(folder)
                 keep_last(folder, state.step, self.keep)
@@ -202,7 +208,7 @@ class Trainer:
                     task.train()
                     torch.manual_seed(hash((seed, step)) % 2**63)
                     batch = data.train_batch(step, self.batch_size, seed).to(device)
-                    with torch.autocast(device.type, torch.bfloat16, self.precision == "bfloat16"):
+                    with precision.autocast(device):
                         loss = task(batch, step / self.steps)
                     norm = state.apply(loss.value, rate, self.clip)
                     if state.skipped_in_a_row >= _MAX_SKIPS_IN_A_ROW:

@@ -81,6 +81,10 @@ def _key(stage: str, name: str) -> Key:
             if isinstance(value, Mapping):
                 return Key(name, "node", value["_target_"], text or summary_of(value["_target_"]))
             return Key(name, _type_name(name, value), plain(value), text)
+        for group in (entry for entry in content.get("defaults", []) if isinstance(entry, dict)):
+            if name in group:  # chosen by its group, and null by default
+                said = re.search(rf"- {name}: [^#]*# (.*)", path.read_text(encoding="utf-8"))
+                return Key(name, "node", plain(group[name]), said[1] if said else "")
     raise KeyError(f"{name}: no file of conf/ has it")
 
 

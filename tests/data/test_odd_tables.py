@@ -42,10 +42,59 @@ def test_what_was_read_is_said_and_whole_numbers_are_warned_of(tmp_path, capsys)
     data = Points(str(tmp_path / "a.csv"))
     out = capsys.readouterr().out
     assert "a.csv: 40 rows, 2 columns (header: x, n)" in out
-    assert "whole numbers only in column n" in out
+    assert "note: " in out
+    assert "whole numbers only in column n: " in out
     assert data.spec.settings["columns"] == ["x", "n"]
     spread = Points(str(tmp_path / "a.csv"), dequantize=True)
     assert "note" not in capsys.readouterr().out
     moved = spread.train_values[:, 1] - spread.train_values[:, 1].round()
     assert 0 < moved.abs().max() <= 0.5
     assert (spread.train_values[:, 0] == data.train_values[:, 0]).all()
+
+
+def written(path, names, columns) -> str:
+    rows = [",".join(map(str, row)) for row in zip(*columns, strict=True)]
+    path.write_text("\n".join([*([",".join(names)] if names else []), *rows]))
+    return str(path)
+
+
+def test_columns_of_true_and_false_and_of_few_values_are_said_and_spread(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    x, flag, rating = (
+        rng.normal(size=60),
+        rng.integers(2, size=60) > 0,
+        rng.integers(5, size=60) / 2,
+    )
+    count = 10 * rng.integers(4, size=60)
+    path = written(tmp_path / "a.csv", ["x", "ok", "stars", "n"], [x, flag, rating, count])
+    data = Points(path)
+    out = capsys.readouterr().out
+    assert "true and false as 1 and 0 in column 2 (ok)" in out
+    said = "booleans only in column ok, few values only in column stars, whole numbers only in "
+    assert f"note: {path}: {said}column n: " in out
+    assert sorted(set(data.train_values[:, 1].tolist())) == [0, 1]
+    wide = Points(path, dequantize=True)
+    assert "note" not in capsys.readouterr().out
+    moved = (wide.train_values - data.train_values).abs().max(0).values.tolist()
+    # As far as half of a step, which is 1, a half, and ten.
+    assert moved[0] == 0
+    assert moved[1:] == pytest.approx([0.5, 0.25, 5], rel=0.1)
+    steps = np.array([1, 0.5, 10])
+    again = np.rint(wide.train_values[:, 1:].numpy() / steps) * steps
+    assert np.array_equal(again, data.train_values[:, 1:].numpy())
+
+
+def test_booleans_need_no_header_and_are_not_mixed_with_numbers(tmp_path):
+    path = written(tmp_path / "a.csv", [], [["True", "False"], ["FALSE", "true"]])
+    table = read_table(path)
+    assert table.names is None
+    assert table.values.tolist() == [[1, 0], [0, 1]]
+    path = written(tmp_path / "b.csv", ["x"], [["true", "2.5", "false"]])
+    with pytest.raises(ValueError, match=r"column 1 \(x\) holds numbers and true or false"):
+        read_table(path)
+
+
+def test_booleans_in_arrays_are_said_too(tmp_path, capsys):
+    np.save(tmp_path / "a.npy", np.arange(40) % 3 == 0)
+    Points(str(tmp_path / "a.npy"))
+    assert "booleans only in column 0: " in capsys.readouterr().out

@@ -201,13 +201,31 @@ def test_bad_settings_are_refused():
         MuLaw(1)
 
 
-@pytest.mark.parametrize(
-    "head", [GaussianHead, LogisticHead, MixtureOfGaussians, MixtureOfLogistics]
-)
-def test_a_head_starts_at_the_scale_of_the_data(head) -> None:
-    plain, scaled = head(), head()
-    scaled.start_at(0.05)
-    x = torch.randn(7)
+def test_a_head_of_levels_starts_at_the_scale_of_the_data():
+    # As many levels in the data's spread.
+    plain, scaled = MixtureOfLogistics(bins=2**12 + 1), MixtureOfLogistics(bins=2**16 + 1)
+    scaled.start_at(2**-4)
+    x = torch.randn(7).clamp(-0.9, 0.9)
     raw = torch.zeros(7, plain.parameters_per_site)
-    wanted = plain.log_prob(x, raw) - math.log(0.05)
-    assert torch.allclose(scaled.log_prob(0.05 * x, raw), wanted, atol=1e-5)
+    wanted = plain.log_prob(x, raw) + 4 * math.log(2)
+    assert torch.allclose(scaled.log_prob(2**-4 * x, raw), wanted, atol=1e-4)
+    raw[:, 20:] = -30.0  # at the clip
+    wanted = plain.log_prob(x, raw) + 4 * math.log(2)
+    assert torch.allclose(scaled.log_prob(2**-4 * x, raw), wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("head", [GaussianHead, LogisticHead, MixtureOfGaussians, MuLaw])
+def test_a_bounded_head_is_never_sharper_and_shares_its_parameters(head):
+    plain = head()
+    bounded = plain.bounded(-3.0)
+    assert [id(p) for p in bounded.parameters()] == [id(p) for p in plain.parameters()]
+    assert plain.bounded(-30.0) is plain
+    if head is MuLaw:
+        assert bounded is plain
+        return
+    raw = torch.full((1, plain.parameters_per_site), -20.0)
+    at, far = (h.sample_from(raw, torch.ones(1, plain.noise_per_site)) for h in (plain, bounded))
+    loc = plain.sample_from(raw, torch.ones(1, plain.noise_per_site), temperature=0.0)
+    assert (far - loc).item() == pytest.approx(math.exp(-3), rel=1e-4)
+    assert (at - loc).abs().item() < 1e-2
+    assert plain.min_log_scale < -3

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import pytest
@@ -88,6 +90,20 @@ def test_export_matches_eager_at_other_batch_sizes(case: str, backend: Backend, 
     assert report.relative <= max(1e-6, 4 * max(report.rounding_x, report.rounding_log_prob))
     assert 1 in report.batch_sizes
     assert path.with_name(f"{path.name}.json").read_text().startswith("{")
+
+
+def test_a_file_is_run_by_many_threads_at_once(backend: Backend, files):
+    exported = load(files("affine IAF", backend)[0])
+    noise = [torch.randn(4, 3) for _ in range(300)]
+    alone = [exported(u)[0] for u in noise]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns within a call
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            together = [x for x, _ in pool.map(exported, noise)]
+    finally:
+        sys.setswitchinterval(before)
+    assert all(map(torch.equal, together, alone))
 
 
 def test_float64_is_exported_as_float64(backend: Backend, tmp_path):

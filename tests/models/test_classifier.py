@@ -85,3 +85,14 @@ def test_it_learns_to_tell_pitches_apart():
 )
 def test_every_yaml_builds(path):
     assert isinstance(build(OmegaConf.load(path), spec=SPEC), Classifier)
+
+
+def test_mixed_precision_gives_nearly_the_same_logits():
+    spec = DataSpec(sites=None, features={"label": FeatureSpec("label", 3)})
+    classifier = Classifier(spec, layers=3).eval()
+    x = torch.randn(8, 800)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = classifier(x)
+    full = classifier(x)
+    assert half.dtype == torch.float32
+    assert 0 < (half - full).abs().max() < 0.05 * full.std()

@@ -108,3 +108,11 @@ def test_sites_ago_are_those_at_the_distance_and_around_it(block, around):
             if not distance[b, n]:
                 wanted = torch.zeros_like(wanted)
             assert torch.equal(read[b, n], wanted)
+
+
+def test_autocast_moves_locations_in_full_precision():
+    inner = InnerBlock(4, 2, [0])
+    given = torch.randn(2, 5, 4, 2), torch.randn(2, 5, 6), 9 * torch.randn(2, 5, 4)
+    full = inner(*given)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(inner(*given), full)

@@ -82,7 +82,9 @@ def test_the_objective_sees_the_draw_and_the_recording_as_signals(outer):
     assert seen.checked == (student, teacher)
     loss = task(batch, 0.5)
     draw, *models, heard, progress = seen.given
-    assert models == [student, teacher]
+    assert models[0] is student
+    assert [id(p) for p in models[1].parameters()] == [id(p) for p in teacher.parameters()]
+    assert models[1].outer is teacher.outer
     assert progress == 0.5
     torch.testing.assert_close(heard.x, batch.x, rtol=0, atol=1e-12)
     assert heard.features is batch.features

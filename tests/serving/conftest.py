@@ -27,10 +27,10 @@ from distill.contract import DataSpec, FeatureSpec
 from distill.data.audio.mel import LogMel
 from distill.export import ONNX, Exported, load
 from distill.export.graph import SamplingGraph
+from distill.frames import FrameLayout
 from distill.models import Flow, wavenet_iaf
 from distill.networks import FrameEncoder
 from distill.serving.app import application
-from distill.serving.frames import FrameLayout
 from distill.serving.limits import Limits
 from distill.serving.reader import Reader
 from distill.serving.run import config
@@ -90,7 +90,7 @@ def serving(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Ser
     def serving(limits: Limits | None = None, **options: Any) -> Iterator[str]:
         limits, sampler = limits or Limits(), options.pop("sampler", exported)
         app = application(sampler, limits, **options)
-        server = uvicorn.Server(config(app, limits, FrameLayout(sampler.metadata)))
+        server = uvicorn.Server(config(app, limits, FrameLayout(sampler.metadata.spec)))
         with socket.socket() as listening:
             listening.bind(("127.0.0.1", 0))
             thread = threading.Thread(target=server.run, args=([listening],))

@@ -12,8 +12,9 @@ import torch
 from distill.contract import FeatureSpec
 from distill.export import Exported
 from distill.export.graph import SamplingGraph
+from distill.frames import FrameLayout
 from distill.networks import HarmonicEncoder
-from distill.serving import FrameLayout, open_source
+from distill.serving import open_source
 
 from .conftest import BANDS, CLIENT, HOP, connect, spec, talk, tiny
 
@@ -73,19 +74,25 @@ def test_a_model_of_the_mel_has_nothing_to_leave_out(address, exported):
         socket.send('{"without": []}')
         assert "unknown setting" in json.loads(socket.recv())["error"]
     with pytest.raises(ValueError, match=r"can do without \(nothing\), got 'phase'"):
-        FrameLayout(exported.metadata, ["phase"])
+        FrameLayout(exported.metadata.spec, ["phase"])
 
 
 def test_files_and_pipes_may_lack_it_too(voiced, short, tmp_path):
     np.save(tmp_path / "short.npy", short)
-    layout = FrameLayout(voiced.metadata)
+    layout = FrameLayout(voiced.metadata.spec)
+    full = np.pad(short, ((0, 0), (0, 2)), constant_values=np.nan)
     parts = open_source(str(tmp_path / "short.npy"), layout, 5, io.BytesIO())
-    assert np.array_equal(np.concatenate(list(parts)), short)
+    assert np.array_equal(np.concatenate(list(parts)), full, equal_nan=True)
     pipe = io.BytesIO(short.tobytes())
-    parts = open_source("-", FrameLayout(voiced.metadata, ["phase"]), 5, pipe)
-    assert np.array_equal(np.concatenate(list(parts)), short)
+    parts = open_source("-", FrameLayout(voiced.metadata.spec, ["phase"]), 5, pipe)
+    assert np.array_equal(np.concatenate(list(parts)), full, equal_nan=True)
+    # What is behind the feature that is left out stays what it is.
+    full[:, BANDS:] = np.roll(full[:, BANDS:], 2, 1)
+    pipe = io.BytesIO(short.tobytes())
+    parts = open_source("-", FrameLayout(voiced.metadata.spec, ["f0"]), 5, pipe)
+    assert np.array_equal(np.concatenate(list(parts)), full, equal_nan=True)
     with pytest.raises(ValueError, match="f0, phase may be left out"):
-        list(open_source("-", layout, 5, io.BytesIO(short.tobytes()[:-8])))
+        list(open_source("-", layout, 5, io.BytesIO(short[:1].tobytes())))
 
 
 def test_samples_of_the_hop_come_for_every_frame(voiced, short):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ import soundfile
 
 from distill.export import Exported
 from distill.serving.examples import KINDS, find_examples
+from distill.serving.house import House
 from distill.serving.limits import Limits
 from distill.serving.run import serve
 from distill.serving.sinks import pcm
@@ -77,6 +80,20 @@ def test_audio_becomes_the_sound_of_its_mel(address, kind):
     )
 
 
+def test_a_full_disk_of_the_server_is_told_and_the_next_request_is_served(
+    address, mel, monkeypatch
+):
+    def full(house: House) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(House, "room", full)
+        refused = post(address, npy(mel))
+    assert refused.status_code == 507
+    assert "disk is full" in refused.json()["error"]
+    assert len(wave_of(post(address, npy(mel)))) == 30 * HOP
+
+
 def test_a_seed_is_drawn_and_told_where_none_is_given(address, mel):
     first, second = (post(address, npy(mel)) for _ in range(2))
     assert first.headers["x-seed"] != second.headers["x-seed"]
@@ -86,6 +103,7 @@ def test_a_seed_is_drawn_and_told_where_none_is_given(address, mel):
 
 def test_speakers_go_by_name_or_number(serving, many_voices):
     both = np.random.default_rng(0).normal(size=(10, BANDS + 2)).astype(np.float32)
+    both[:, BANDS:] = np.log(200.0), 1.0
     with serving(sampler=many_voices) as address:
         anna = wave_of(post(address, npy(both), seed=0, speaker="anna"))
         assert np.array_equal(wave_of(post(address, npy(both), seed=0, speaker=0)), anna)
@@ -113,19 +131,20 @@ LYING = npy(np.zeros((10, BANDS), np.float32)).replace(b"(10,", b"(99,")
 NAN = np.full((5, BANDS), np.nan, np.float32)
 BAD = {
     "nothing": (b"", {}, 415, "empty"),
-    "a foreign file": (b"%PDF-1.4", {}, 415, "wanted a mel"),
+    "a foreign file": (b"%PDF-1.4", {}, 415, "wanted frames"),
     "a pickle": (npy(np.array([{}], dtype=object)), {}, 400, "object"),
-    "a .pt file": (b"PK\x03\x04", {}, 415, "wanted a mel"),
+    "a .pt file": (b"PK\x03\x04", {}, 415, "wanted frames"),
     "a cut .npy": (npy(np.zeros((10, BANDS), np.float32))[:-40], {}, 400, "promises"),
     "a lying .npy": (LYING, {}, 400, "promises"),
     "wrong bands": (npy(np.zeros((10, 7), np.float32)), {}, 400, "20 of mel"),
     "one axis": (npy(np.zeros(BANDS, np.float32)), {}, 400, "shape (frames, 20)"),
+    "whole numbers": (npy(np.zeros((10, BANDS), np.int8)), {}, 400, "got int8"),
     "wrong dtype": (npy(np.zeros((10, BANDS), np.complex64)), {}, 400, "complex64"),
     "texts": (npy(np.full((10, BANDS), "a")), {}, 400, "real numbers"),
     "NaN": (npy(NAN), {}, 400, "NaN"),
     "too large for float32": (npy(np.full((5, BANDS), 1e300)), {}, 400, "too large"),
     "no frames": (npy(np.zeros((0, BANDS), np.float32)), {}, 400, "no frames"),
-    "too many frames": (npy(np.zeros((18_000, BANDS), np.int8)), {}, 413, "144.0 s"),
+    "too many frames": (npy(np.zeros((12_000, BANDS), np.float16)), {}, 413, "96.0 s"),
     "ten minutes of audio": (sound(600, kind="FLAC", level=0), {}, 413, "600.0 s"),
     "a low rate": (sound(rate=4000), {}, 400, "low rate"),
     "cut audio": (sound()[:-500], {}, 400, "truncated"),

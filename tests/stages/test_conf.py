@@ -9,6 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 
+from distill.bijectors import Jacobi
 from distill.configure import build
 from distill.contract import DataSpec, FeatureSpec
 from distill.errors import describe
@@ -72,6 +73,11 @@ def test_every_optimizer_builds(name: str) -> None:
 def test_every_export_backend_builds(name: str) -> None:
     chosen = config(f"+export@exports.{name}={name}" if name not in config().exports else "seed=0")
     assert isinstance(build(chosen.exports[name]), Backend)
+
+
+@pytest.mark.parametrize("name", names("sampler"))
+def test_every_sampler_builds(name: str) -> None:
+    assert build(config(f"sampler={name}", stage="sample").sampler) == Jacobi()
 
 
 @pytest.mark.parametrize("name", names("experiment"))

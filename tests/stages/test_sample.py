@@ -12,7 +12,9 @@ import torch
 
 from distill.cli import main
 from distill.contract import DataSpec
+from distill.files import sha256_of
 from distill.models.classifier import Classifier
+from distill.stages.manifest import read_manifest
 from distill.stages.outputs import Sounds, Table, output_for
 from distill.training import load
 
@@ -85,11 +87,30 @@ def test_copies_of_a_folder_of_sounds(run, role, tmp_path, capsys):
     assert (out / "a.wav").read_bytes() != before
 
 
-def test_a_mel_becomes_a_sound(run, tmp_path):
-    np.save(tmp_path / "front_end.npy", np.full((10, 64), -5.0, np.float32))
-    words = ["sample", f"run={run}", f"input={tmp_path / 'front_end.npy'}"]
-    assert main([*words, f"output={tmp_path}"]) == 0
-    assert soundfile.info(tmp_path / "front_end.wav").frames == 10 * 64
+def test_a_mel_becomes_a_sound_and_a_manifest_says_of_what(run, tmp_path, capsys):
+    for name in ("front_end.npy", "other.npy"):
+        np.save(tmp_path / name, np.full((10, 64), -5.0, np.float32))
+        words = ["sample", f"run={run}", f"input={tmp_path / name}", f"output={tmp_path / 'out'}"]
+        assert main([*words, "seed=3"]) == 0
+    assert soundfile.info(tmp_path / "out" / "front_end.wav").frames == 10 * 64
+    record = read_manifest(tmp_path / "out")
+    assert (record.stage, record.state) == ("sample", "complete")
+    assert record.made_from["student"] == read_manifest(run / "student").made["weights"]
+    assert record.config["seed"] == 3
+    # What an earlier call left there is still recorded.
+    assert sorted(record.made) == ["front_end.wav", "other.wav"]
+    for name, entry in record.made.items():
+        assert entry["sha256"] == sha256_of(tmp_path / "out" / name)
+        assert entry["input"] == sha256_of((tmp_path / name).with_suffix(".npy"))
+        assert entry["student"] == record.made_from["student"]
+        assert (entry["seed"], entry["count"]) == (3, 1)
+    # A record of something else is not replaced.
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "manifest.json").write_text("{}")
+    capsys.readouterr()
+    assert main([*words[:-1], f"output={tmp_path / 'theirs'}", "overwrite=true"]) == 2
+    assert "is not of `distill sample`" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["manifest.json"]
 
 
 def test_a_temperature_of_zero_is_silent_before_training_has_moved_the_location(run, tmp_path):

@@ -30,7 +30,7 @@ QUICK = [
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "banana"
-    assert main(["pipeline", f"run={folder}", "benchmark.compiled=false", *QUICK]) == 0
+    assert main(["pipeline", f"run={folder}", "benchmark.student=[eager,exports]", *QUICK]) == 0
     return folder
 
 
@@ -87,12 +87,24 @@ def test_resuming_a_finished_pipeline_keeps_it(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (run / "student" / "checkpoint.pt").read_bytes()
-    words = ["pipeline", f"run={run}", "resume=true", "benchmark.compiled=false", *QUICK]
+    words = ["pipeline", f"run={run}", "resume=true", "benchmark.student=[eager,exports]", *QUICK]
     assert main(words) == 0
     out = capsys.readouterr().out
     assert out.count("finished, kept") == 4
     assert out.count("of this student, kept") == 2
     assert (run / "student" / "checkpoint.pt").read_bytes() == before
+
+
+def test_the_precision_is_recorded_and_holds_for_the_run(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = json.loads((run / "teacher" / "manifest.json").read_text())
+    assert record["made"]["precision"] == "float32"
+    words = ["teacher", f"run={run}", "resume=true", *QUICK]
+    assert main([*words, "teacher_trainer.precision=bfloat16"]) == 2
+    assert "teacher_trainer.precision=bfloat16 in place of float32" in capsys.readouterr().err
+    assert main([*words, "teacher_trainer.precision=float32"]) == 0
+    assert "finished, kept" in capsys.readouterr().out
 
 
 def test_samples_go_to_a_file_and_are_reproducible(run: Path, tmp_path: Path) -> None:
@@ -103,6 +115,23 @@ def test_samples_go_to_a_file_and_are_reproducible(run: Path, tmp_path: Path) ->
     assert first.shape == (7, 2)
     assert np.array_equal(first, second)
     assert np.loadtxt(tmp_path / "c.csv", delimiter=",").shape == (7, 2)
+
+
+def test_a_teacher_draws_the_same_by_rounds(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sample", f"run={run}/teacher", "count=9", "seed=5"]
+    rounds = ["sampler=jacobi", "sampler.tolerance=0"]
+    assert main([*words, f"output={tmp_path / 'steps.npy'}"]) == 0
+    assert main([*words, *rounds, f"output={tmp_path / 'rounds.npy'}"]) == 0
+    assert "rounds for 4 steps, exact" in capsys.readouterr().out
+    steps, rounds_ = (np.load(tmp_path / f"{name}.npy") for name in ("steps", "rounds"))
+    assert np.allclose(steps, rounds_, atol=1e-5)
+    few = [*words, *rounds, "sampler.rounds=1", f"output={tmp_path / 'few.npy'}"]
+    assert main(few) == 0
+    assert "not converged: layer 1 of 2" in capsys.readouterr().err
+    assert main([*words, *rounds, "sampler.window=0"]) == 2
+    assert "jacobi.window: wanted a whole number of 1 or more" in capsys.readouterr().err
 
 
 def test_evaluate_takes_the_data_of_the_run(run: Path) -> None:
@@ -117,7 +146,7 @@ def test_evaluate_takes_the_data_of_the_run(run: Path) -> None:
         (["teacher", "teacher.layer=3"], "layer"),
         (["teacher", "experiment=mons"], "moons"),
         (["teacher", "teacher_trainer.steps=many"], "steps"),
-        (["teacher", "device=tpu"], "auto, cpu or cuda"),
+        (["teacher", "device=tpu"], "auto, cpu, cuda, cuda:N"),
         (["teacher", "data=points", "data.path=nowhere.npy"], "nowhere.npy"),
         (["student", "run=NOWHERE"], "distill teacher"),
         (["sample", "run=NOWHERE"], "distill student"),

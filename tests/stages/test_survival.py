@@ -75,6 +75,10 @@ def test_a_run_knows_what_is_whole_and_what_is_stale(run, capsys):
     # The names of the columns come back.
     assert main(["sample", f"run={run}", "count=3", f"output={run.parent / 'out.csv'}"]) == 0
     assert (run.parent / "out.csv").read_text().startswith("x,y\n")
+    made = read_manifest(run.parent, "out.csv.manifest.json")
+    assert made.state == "complete"
+    assert made.made["out.csv"]["student"] == read_manifest(run / "student").made["weights"]
+    assert (made.made["out.csv"]["count"], made.made_from["input"]) == (3, None)
     # Another teacher makes the student stale, and what was measured of it.
     capsys.readouterr()
     assert main(["teacher", *words(run, *STEPS, "seed=0", "overwrite=true", "warmup=1")]) == 0
@@ -148,7 +152,7 @@ def test_a_failure_before_anything_is_replaced_leaves_the_old_record(run, capsys
     high = ["overwrite=true", "teacher_trainer.learning_rate=1e30", "teacher_trainer.steps=200"]
     line = refused(capsys, "teacher", *words(run, *STEPS, *high))
     assert "learning_rate" in line
-    kept = ("checkpoint.pt", "metrics.json", "manifest.json")
+    kept = ("checkpoint.pt", "metrics.json", "manifest.json", "config.yaml", "overrides.json")
     assert all((run / "teacher" / n).read_bytes() == before[run / "teacher" / n] for n in kept)
     events = sorted(p for p in before if p.name.startswith("events"))
     assert sorted((run / "teacher").glob("events*")) == events

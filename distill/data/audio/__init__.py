@@ -2,10 +2,10 @@
 
 from distill.data.audio.batches import AudioData
 from distill.data.audio.corpus import AudioCorpus
+from distill.data.audio.frame_files import read_frames
 from distill.data.audio.inputs import Input, read_inputs
 from distill.data.audio.layouts import AnyFolder, Digits, Layout, LJSpeech
 from distill.data.audio.mel import LogMel
-from distill.data.audio.mel_files import read_mel
 from distill.data.audio.pitch import Pitch
 from distill.data.audio.scan import Scan
 from distill.data.audio.tones import Tones
@@ -22,6 +22,6 @@ __all__ = [
     "Pitch",
     "Scan",
     "Tones",
+    "read_frames",
     "read_inputs",
-    "read_mel",
 ]

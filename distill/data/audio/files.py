@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,10 +45,10 @@ def audio_files(root: Path) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder. Name one that holds audio.")
-    return sorted(p for p in _below(root) if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in below(root) if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
-def _below(root: Path) -> Iterator[Path]:
+def below(root: Path) -> Iterator[Path]:
     """Yield every file below a folder; linked folders are followed, each folder once."""
     seen = set()
     for folder, inner, files in os.walk(root, followlinks=True):
@@ -58,6 +59,32 @@ def _below(root: Path) -> Iterator[Path]:
         seen.add((stat.st_dev, stat.st_ino))
         inner.sort()
         yield from (Path(folder, name) for name in files)
+
+
+def named(root: Path, paths: Iterable[Path]) -> list[tuple[Path, str]]:
+    """Name files by their path below the root, with the suffix only where two would share a name.
+
+    Example:
+        >>> found = named(Path("in"), [Path("in/a.wav"), Path("in/b.wav"), Path("in/b.npy")])
+        >>> [name for _, name in found]
+        ['a', 'b.wav', 'b.npy']
+    """
+    root = root.parent if root.is_file() else root
+    inner = [path.relative_to(root) for path in paths]
+    names = [path.with_suffix("") for path in inner]
+    while True:
+        count = Counter(names)
+        # A whole name may be another file's short one.
+        longer = [p if count[n] > 1 else n for p, n in zip(inner, names, strict=True)]
+        if longer == names:
+            break
+        names = longer
+    return [(root / p, _printable(n.as_posix())) for p, n in zip(inner, names, strict=True)]
+
+
+def _printable(name: str) -> str:
+    """Return a name that can be written as UTF-8, whatever bytes the file system has."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def read(path: Path) -> Recording:

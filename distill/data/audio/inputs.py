@@ -1,4 +1,4 @@
-"""What a vocoder is to say: audio to copy, or mels from elsewhere."""
+"""What a vocoder is to say: audio to copy, or frames from elsewhere."""
 
 from __future__ import annotations
 
@@ -10,27 +10,32 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from distill.contract import DataSpec
-from distill.data.audio.files import SUFFIXES, UnusableError
+from distill.data.audio.files import SUFFIXES, UnusableError, below, named
+from distill.data.audio.frame_files import FRAME_SUFFIXES, read_frames
 from distill.data.audio.mel import LogMel
-from distill.data.audio.mel_files import MEL_SUFFIXES, read_mel
 from distill.data.audio.pitch import Pitch
 from distill.data.audio.preparation import STEP, Preparation, Source
-from distill.networks.frame_features import with_missing
+from distill.labels import label_index
+
+INPUT_SUFFIXES = (*FRAME_SUFFIXES, *SUFFIXES)
+"""In lower case; a file's may be in any."""
 
 
 class Input(NamedTuple):
     """One thing to say.
 
     Arguments:
-        name: Its path below the folder, without suffix.
+        name: Its path below the folder, with its suffix only where two would share a name.
         features: As the model wants them, for a batch of 1; what it can do without, and does not
             get, is NaN.
-        reference: The waveform `(1, F * hop)` that they came from, or `None` for a mel.
+        reference: The waveform `(1, F * hop)` that they came from, or `None` for frames.
+        path: The file.
     """
 
     name: str
     features: dict[str, Tensor]
     reference: Tensor | None
+    path: Path
 
 
 def read_inputs(
@@ -39,7 +44,7 @@ def read_inputs(
     speaker: str | int | None = None,
     label: str | int | None = None,
 ) -> list[Input]:
-    """Read a file, or all files of a folder and below: audio, `.npy` and `.pt` mels.
+    """Read a file, or all files of a folder and below: audio, and frames as `read_frames` does.
 
     Audio of a higher rate is resampled. Of several files, one that can't be used is left out with
     a printed line; a single one raises.
@@ -53,31 +58,28 @@ def read_inputs(
     Errors:
         FileNotFoundError: There is nothing at the path.
         ValueError: Nothing can be used, with the reason: audio of a lower rate or that can't be
-            read; a mel with other bands, hop or rate, or NaN; an F0 out of range; a speaker or
-            label that the model wants and does not get, or does not know.
+            read; frames that `read_frames` refuses; a speaker or label that the model wants and
+            does not get, or does not know.
     """
     path = Path(path).expanduser()
     beside = {
-        name: label_index(name, value, spec)
+        name: torch.tensor([label_index(spec, name, value)])
         for name, value in (("speaker", speaker), ("label", label))
         if name in spec.features
     }
-    framed = [name for name, feature in spec.features.items() if feature.kind == "frames"]
-    if not framed:
+    if not any(feature.kind == "frames" for feature in spec.features.values()):
         raise ValueError(
             f"{path}: the model takes no mel, only {', '.join(spec.features) or 'noise'}; leave "
             "out input=."
         )
-    files = _files(path)
     found, problems = [], []
-    for file in files:
+    for file, name in _files(path):
         try:
-            features, reference = _read(file, spec, framed)
+            features, reference = read_input(file, spec)
         except ValueError as error:
             problems.append(str(error))
             continue
-        inner = file.name if path.is_file() else file.relative_to(path).as_posix()
-        found.append(Input(inner.removesuffix(file.suffix), {**features, **beside}, reference))
+        found.append(Input(name, {**features, **beside}, reference, file))
     if not found:
         more = f" And {len(problems) - 1} more like it." if len(problems) > 1 else ""
         raise ValueError(problems[0] + more)
@@ -86,34 +88,15 @@ def read_inputs(
     return found
 
 
-def _files(path: Path) -> list[Path]:
-    known = (*SUFFIXES, *MEL_SUFFIXES)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or folder.")
-    files = [path] if path.is_file() else sorted(path.rglob("*"))
-    files = [file for file in files if file.is_file() and file.suffix.lower() in known]
-    if not files:
-        raise ValueError(f"{path}: no audio and no mel; wanted one of {', '.join(known)}.")
-    return files
+def read_input(file: Path, spec: DataSpec) -> tuple[dict[str, Tensor], Tensor | None]:
+    """Read one file: its features at frame rate `(1, F, size)`, and the waveform of audio.
 
-
-def _read(file: Path, spec: DataSpec, framed: list[str]) -> tuple[dict[str, Tensor], Tensor | None]:
-    if file.suffix.lower() in MEL_SUFFIXES:
-        features = read_mel(file, spec)
-        phase_wanted = "phase" in framed and not spec.features["phase"].optional
-        if phase_wanted and "f0" in features:
-            assert spec.sample_rate is not None
-            pitch, mel = Pitch.of(spec), LogMel.of(spec)
-            phase = pitch.integrate(features["f0"][0], spec.sample_rate, mel)
-            features["phase"] = phase[None]
-        features = with_missing(features, {name: spec.features[name] for name in framed})
-        missing = [name for name in framed if name not in features]
-        if missing:
-            raise ValueError(
-                f"{file}: the model wants {', '.join(missing)} beside the mel; give a .pt file "
-                f"that holds a dictionary with {', '.join(framed)}, or audio."
-            )
-        return {name: features[name] for name in framed}, None
+    Errors:
+        ValueError: It can't be used, with the reason.
+    """
+    if file.suffix.lower() in FRAME_SUFFIXES:
+        return read_frames(file, spec), None
+    framed = [name for name, feature in spec.features.items() if feature.kind == "frames"]
     mel = LogMel.of(spec)
     assert spec.sample_rate is not None
     prepare = Preparation(
@@ -133,18 +116,11 @@ def _read(file: Path, spec: DataSpec, framed: list[str]) -> tuple[dict[str, Tens
     return {name: loaded.frames[name][None] for name in framed}, x[None]
 
 
-def label_index(name: str, value: str | int | None, spec: DataSpec) -> Tensor:
-    """Return the index `(1,)` of a speaker or label given by name or number.
-
-    Errors:
-        ValueError: The model does not know it.
-    """
-    names = [str(known) for known in spec.settings.get(f"{name}s", [])]
-    size = spec.features[name].size
-    if isinstance(value, int) and 0 <= value < size:
-        return torch.tensor([value])
-    if value is not None and str(value) in names:
-        return torch.tensor([names.index(str(value))])
-    known = ", ".join(names) or f"0 to {size - 1}"
-    got = "none" if value is None else repr(value)
-    raise ValueError(f"{name}: the model wants one of {known}, got {got}. Give it with {name}=.")
+def _files(path: Path) -> list[tuple[Path, str]]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder.")
+    files = [path] if path.is_file() else sorted(below(path))
+    files = [file for file in files if file.suffix.lower() in INPUT_SUFFIXES and file.is_file()]
+    if not files:
+        raise ValueError(f"{path}: no audio and no mel; wanted one of {', '.join(INPUT_SUFFIXES)}.")
+    return named(path, files)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill.data.audio.files import audio_files
+from distill.data.audio.files import audio_files, named
 from distill.data.audio.preparation import Source
 
 Listing = tuple[list[Source], dict[str, str]]
@@ -37,7 +35,7 @@ class AnyFolder(Layout):
         paths = audio_files(root)
         return [
             Source(path, name, path.relative_to(root).parts[0] if "/" in name else None)
-            for path, name in _named(root, paths)
+            for path, name in named(root, paths)
         ], {}
 
 
@@ -54,7 +52,7 @@ class Digits(Layout):
         inner = root / "recordings"
         root = inner if inner.is_dir() else root
         found, left = [], {}
-        for path, name in _named(root, audio_files(root)):
+        for path, name in named(root, audio_files(root)):
             parts = re.fullmatch(r"(\d)_(.+)_(\d+)", path.stem)
             if parts:
                 found.append(Source(path, name, parts[2], int(parts[1])))
@@ -104,24 +102,8 @@ class LJSpeech(Layout):
         else:
             listed = None
         wavs = folder / "wavs"
-        found = [Source(path, name, "LJ") for path, name in _named(wavs, audio_files(wavs))]
+        found = [Source(path, name, "LJ") for path, name in named(wavs, audio_files(wavs))]
         have = {source.path.stem for source in found}
         names = [row[0] for row in listed._flist if row] if listed is not None else []
         missing = [name for name in names if name not in have]
         return found, dict.fromkeys(missing, "missing: metadata.csv lists it")
-
-
-def _named(root: Path, paths: Iterable[Path]) -> list[tuple[Path, str]]:
-    """Name files by their path below the root, with the suffix only where two would collide."""
-    root = root.parent if root.is_file() else root
-    inner = [path.relative_to(root) for path in paths]
-    count = Counter(path.with_suffix("") for path in inner)
-    names = [path if count[path.with_suffix("")] > 1 else path.with_suffix("") for path in inner]
-    return [
-        (root / path, _printable(name.as_posix())) for path, name in zip(inner, names, strict=True)
-    ]
-
-
-def _printable(name: str) -> str:
-    """Return a name that can be written as UTF-8, whatever bytes the file system has."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,13 +13,14 @@ from distill.contract import Context
 from distill.evaluation.audio.clips import Clip, in_batches
 from distill.evaluation.placing import evaluating, move, place_of
 from distill.models import Flow
+from distill.objectives.tasks import MIN_LOG_SCALE
 
 _NEAR_BOUND = 0.95
 
 
 @torch.no_grad()
 def health(
-    student: Flow, clips: Sequence[Clip], seed: int, min_log_scale: float = -7.0
+    student: Flow, clips: Sequence[Clip], seed: int, min_log_scale: float = MIN_LOG_SCALE
 ) -> dict[str, float]:
     """Compare a student's draws with the clips whose features they were made from.
 
@@ -32,7 +34,7 @@ def health(
         student: The flow.
         clips: A few; they are drawn in one batch.
         seed: Of the noise.
-        min_log_scale: The clip of the distillation's KL.
+        min_log_scale: The clip of the distillation, in units of the data's scale.
     """
     device, dtype = place_of(student)
     part, batch = next(in_batches(clips, student.spec))
@@ -48,13 +50,14 @@ def health(
         if draw.locatable:
             heard = heard.to(device)
             log_scale = draw.log_scale[heard]
+            unit = 0.0 if student.outer is not None else math.log(student.spec.scale[0])
             scale = log_scale.exp()
             numbers |= {
                 "scale/mean": float(scale.mean()),
                 "scale/min": float(scale.min()),
                 "scale/max": float(scale.max()),
                 "mean_abs_loc": float(draw.loc[heard].abs().mean()),
-                "clipped_scales": float((log_scale < min_log_scale).float().mean()),
+                "clipped_scales": float((log_scale < min_log_scale + unit).float().mean()),
             }
         return numbers | _of_layers(student.core, noise, context, heard)
 

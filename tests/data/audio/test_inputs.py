@@ -28,7 +28,8 @@ def spec_with(*conditions: str, optional: tuple[str, ...] = ()) -> DataSpec:
 def test_audio_gives_its_features_and_itself(data: Tones, tmp_path: Path) -> None:
     clip = data._held[0].load()
     soundfile.write(tmp_path / "one.wav", clip.samples.numpy(), 8000)
-    ((name, features, reference),) = read_inputs(tmp_path / "one.wav", data.spec)
+    ((name, features, reference, path),) = read_inputs(tmp_path / "one.wav", data.spec)
+    assert path == tmp_path / "one.wav"
     assert name == "one"
     assert torch.equal(features["mel"][0], clip.frames["mel"])
     assert reference is not None
@@ -62,24 +63,20 @@ def wrong(name: str, tmp_path: Path) -> tuple[Path, str]:
     arrays = {
         "bands": (torch.randn(9, 80), r"\(frames, 20\) or \(20, frames\).*got \(9, 80\)"),
         "axes": (torch.randn(20), r"got \(20,\)"),
-        "NaN": (nan, "NaN or infinity, in 1 of 9 frames"),
+        "NaN": (nan, "NaN, infinity or too large a number in 1 of 9 frames"),
         "no frames": (torch.zeros(0, 20), "no frames"),
-        "words": (["a"], "wanted a tensor, or a dictionary with 'mel', got list"),
-        "no mel": ({"spectrogram": mel}, "got spectrogram"),
+        "words": (["a"], "wanted real numbers in floats, got <U1"),
+        "no mel": ({"spectrogram": mel}, "wants mel, got spectrogram"),
         "rate": ({"mel": mel, "sample_rate": 22050}, "sample_rate=8000, .* got sample_rate=22050"),
         "hop": ({"mel": mel, "hop": torch.tensor(256)}, "hop=64, .* got hop=256"),
         "log": ({"mel": mel, "log": "log10"}, "log=natural, .* got log=log10"),
-        "f0": ({"mel": mel, "f0": torch.zeros(8, 2)}, r"same length, got \[9, 8\]"),
-        "f0 in Hz": ({"mel": mel, "f0": pitched(200.0)}, "in frame 0 and in 8 others"),
-        "f0 too high": ({"mel": mel, "f0": pitched(8.0)}, "20 to 2000 Hz.*got 2981 Hz"),
-        "f0 too low": ({"mel": mel, "f0": pitched(1.0)}, "natural logarithm of Hz"),
-        "f0 with NaN": ({"mel": mel, "f0": pitched(torch.nan)}, "f0 holds NaN.*in 9 of 9 frames"),
+        "pitch": ({"mel": mel, "f0": pitched(5.0)}, "wanted mel, and settings.*got also 'f0'"),
     }
     path = tmp_path / f"{name}.pt"
     if name == "garbage":
         path = path.with_suffix(".npy")
         path.write_bytes(b"nothing of the kind")
-        return path, "can't read it as a mel"
+        return path, "can't be read as frames"
     value, message = arrays[name]
     torch.save(value, path)
     return path, message
@@ -89,7 +86,7 @@ def wrong(name: str, tmp_path: Path) -> tuple[Path, str]:
     "name",
     [
         *("bands", "axes", "NaN", "no frames", "words", "no mel", "rate", "hop", "log", "garbage"),
-        *("f0", "f0 in Hz", "f0 too high", "f0 too low", "f0 with NaN"),
+        "pitch",
     ],
 )
 def test_a_mel_that_does_not_fit_is_refused_in_one_line(
@@ -104,7 +101,7 @@ def test_a_mel_that_does_not_fit_is_refused_in_one_line(
 
 def test_objects_in_files_are_not_run(data: Tones, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="can't read it as a mel"):
+    with pytest.raises(ValueError, match="can't be read as frames"):
         read_inputs(tmp_path / "a.npy", data.spec)
 
 
@@ -148,7 +145,7 @@ def test_pitch_comes_with_audio_or_beside_a_mel(data: Tones, tmp_path: Path) -> 
     torch.save({"mel": torch.zeros(5, 20), "f0": pitched(5.0, 5)}, tmp_path / "a.pt")
     assert read_inputs(tmp_path / "a.pt", spec)[0].features["f0"].shape == (1, 5, 2)
     np.save(tmp_path / "b.npy", np.zeros((5, 20)))
-    with pytest.raises(ValueError, match="the model wants f0 beside the mel"):
+    with pytest.raises(ValueError, match=r"20 of mel, then 2 of f0; got \(5, 20\)"):
         read_inputs(tmp_path / "b.npy", spec)
     soundfile.write(tmp_path / "c.wav", data._held[0].load().samples.numpy(), 8000)
     assert read_inputs(tmp_path / "c.wav", spec)[0].features["f0"].shape == (1, 63, 2)
@@ -185,3 +182,18 @@ def test_a_model_that_finds_its_pitch_needs_the_mel_alone(data: Tones, tmp_path:
     features = read_inputs(tmp_path / "c.wav", spec)[0].features
     assert features["f0"].isfinite().all()
     assert features["phase"].isfinite().all()
+
+
+def test_no_two_inputs_share_a_name(data: Tones, tmp_path: Path) -> None:
+    for name in ("a.npy", "a.NPY", "a.npy.npy", "b/a.npy", "b/c.npy", "linked/d.npy"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True, parents=True)
+        with (tmp_path / "in" / name).open("wb") as file:
+            np.save(file, np.zeros((5, 20)))
+    (tmp_path / "in" / "linked").rename(tmp_path / "elsewhere")
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+    torch.save(torch.zeros(5, 20), tmp_path / "in" / "b" / "c.pt")
+    found = {one.name: one.path for one in read_inputs(tmp_path / "in", data.spec)}
+    wanted = ["a.NPY", "a.npy", "a.npy.npy", "b/a", "b/c.npy", "b/c.pt", "linked/d"]
+    assert sorted(found) == wanted
+    assert all((tmp_path / "in" / name).exists() or name in ("b/a", "linked/d") for name in found)
+    assert len(set(found.values())) == 7

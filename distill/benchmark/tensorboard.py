@@ -7,10 +7,10 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from distill.evaluation.speed_table import SpeedTable
-from distill.evaluation.stream_table import StreamTable
+from distill.benchmark.stream_table import StreamTable
+from distill.benchmark.table import SpeedTable
 
-RATE, TIME = "samples_per_second", "milliseconds_per_batch"
+RATE, TIME, SHARE = "samples_per_second", "milliseconds_per_batch", "gemm_share"
 MEDIAN, LATE, FACTOR = "latency_p50_ms", "latency_p99_ms", "real_time_factor"
 
 
@@ -32,6 +32,8 @@ def write_runs(table: SpeedTable, folder: str | Path) -> list[Path]:
                 if row.timing is not None:
                     writer.add_scalar(RATE, row.timing.rate(row.batch), row.batch)
                     writer.add_scalar(TIME, row.timing.median * 1e3, row.batch)
+                    if (share := table.shares(row)[0]) is not None:
+                        writer.add_scalar(SHARE, share, row.batch)
                 if row.note:
                     writer.add_text("notes", row.note, row.batch)
             best = max((row.rate or 0.0 for row in rows), default=0.0)
@@ -40,9 +42,12 @@ def write_runs(table: SpeedTable, folder: str | Path) -> list[Path]:
                 "backend": rows[0].backend,
                 "sites": table.sites or 0,
                 "threads": int(table.environment.get("threads", 0)),
-                "device": table.environment.get("GPU", "CPU"),
+                "device": rows[0].device,
+                "dtype": table.environment.get("dtype", ""),
             }
-            _describe(writer, "speed", (RATE, TIME), settings, {"best_samples_per_second": best})
+            _describe(
+                writer, "speed", (RATE, TIME, SHARE), settings, {"best_samples_per_second": best}
+            )
         written.append(path)
     return written
 
@@ -63,9 +68,10 @@ def write_stream_runs(table: StreamTable, folder: str | Path) -> list[Path]:
             for row in rows:
                 if row.note:
                     writer.add_text("notes", row.note, row.milliseconds)
+                if row.timing is None:
                     continue
-                writer.add_scalar(MEDIAN, 1e3 * row.p50, row.milliseconds)
-                writer.add_scalar(LATE, 1e3 * row.p99, row.milliseconds)
+                writer.add_scalar(MEDIAN, 1e3 * row.percentile(50), row.milliseconds)
+                writer.add_scalar(LATE, 1e3 * row.percentile(99), row.milliseconds)
                 writer.add_scalar(FACTOR, row.factor, row.milliseconds)
             settings = {
                 "model": rows[0].model,

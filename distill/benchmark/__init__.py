@@ -1,0 +1,1 @@
+"""Sampling speed: fixed work, competitors in turns, and the machine's roofs in the same run."""
