@@ -221,6 +221,18 @@ class Batch:
         """Return what a model is to be given: its context where it was encoded, or raw features."""
         return self.contexts.get(role, self.features)
 
+    def part(self, begin: int, end: int) -> Batch:
+        """Return rows `begin` to before `end`.
+
+        Example:
+            >>> import torch
+            >>> Batch(torch.zeros(4, 2)).part(1, 3).x.shape
+            torch.Size([2, 2])
+        """
+        features = self.features and {k: v[begin:end] for k, v in self.features.items()}
+        mask = None if self.mask is None else self.mask[begin:end]
+        return Batch(self.x[begin:end], features, mask)
+
     def to(self, device: Any) -> Batch:
         """Return the batch on another device."""
         features = self.features and {k: v.to(device) for k, v in self.features.items()}

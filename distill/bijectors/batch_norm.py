@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from distill import rows
 from distill.bijectors.base import Bijector, check_sites
 from distill.contract import Context
 from distill.functional import is_transformed
@@ -64,14 +65,15 @@ class BatchNorm(Bijector):
         """Normalize: by the batch in training, by the running statistics in evaluation."""
         check_sites(self, x, len(self.bias))
         if self.training:
-            if x.shape[0] < 2:
+            size = rows.count(x)
+            if size < 2:
                 raise ValueError(
                     "BatchNorm: wanted a training batch of at least 2 rows, got 1. Use a larger "
                     "batch, or eval()."
                 )
-            mean, var = x.mean(0), x.var(0, correction=0)
+            mean, var = rows.moments(x, self)
             if not (_in_backward_pass() or is_transformed()):
-                self._track(mean.detach(), x.detach().var(0))
+                self._track(mean.detach(), var.detach() * (size / (size - 1)))
         else:
             mean, var = self.running_mean, self.running_var
         log_det = self.log_gain - 0.5 * (var + self.eps).log()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from distill import rows
 from distill.bijectors.base import Bijector, State, check_sites, needs_whole_values
 from distill.contract import Context
 from distill.functional import is_transformed
@@ -109,9 +110,14 @@ class ActNorm(Bijector):
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Undo scale and shift; the first training batch sets them."""
         check_sites(self, x, len(self.loc))
-        if self.training and not self.started and not is_transformed() and x.isfinite().all():
-            with torch.no_grad():
-                self.loc.copy_(x.mean(0))
-                self.log_scale.copy_(x.std(0, correction=0).clamp_min(1e-6).log())
-                self.started.fill_(True)
+        if self.training and not self.started and not is_transformed() and rows.sees_all():
+            self._start(x)
         return (x - self.loc) * (-self.log_scale).exp(), -self.log_scale.expand_as(x)
+
+    @torch.no_grad()
+    def _start(self, x: Tensor) -> None:
+        mean, var = rows.moments(x, self)
+        if (mean + var).isfinite().all():
+            self.loc.copy_(mean)
+            self.log_scale.copy_(var.sqrt().clamp_min(1e-6).log())
+            self.started.fill_(True)

@@ -72,6 +72,13 @@ class Data:
         """Return the training batch of a step, counted from 0."""
         raise NotImplementedError(f"{type(self).__name__} does not define train_batch.")
 
+    def train_rows(self, step: int, size: int, seed: int, begin: int, end: int) -> Batch:
+        """Return rows `begin` to before `end` of a step's batch, for one process of several.
+
+        Data whose rows are dear to read makes these alone.
+        """
+        return self.train_batch(step, size, seed).part(begin, end)
+
     def held_out(self, size: int) -> Iterator[Batch]:
         """Yield all held-out values in batches."""
         raise NotImplementedError(f"{type(self).__name__} does not define held_out.")

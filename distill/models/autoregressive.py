@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from distill import rows
 from distill.bijectors import Bijector, Jacobi, Standardize
 from distill.bijectors.fixed_point import solve
 from distill.contract import Context, DataSpec, Features
@@ -124,7 +126,8 @@ class AutoregressiveDensity(Density):
         z, more = self._to_units(e)
         with torch.no_grad():
             raw = self.conditioner(z, context)
-            draws = (self.head.noise(tuple(z.shape), None, z.device, z.dtype) for _ in range(2))
+            noise_of = partial(self.head.noise, device=z.device, dtype=z.dtype)
+            draws = (rows.drawn(noise_of, tuple(z.shape), z.device) for _ in range(2))
             one, other = (self.head.sample_from(raw, draw) for draw in draws)
             past = z + noise / math.sqrt(2) * (one - other)
         return self.head.log_prob(z, self.conditioner(past, context)) + log_det + more
@@ -187,6 +190,8 @@ class AutoregressiveDensity(Density):
 
     def _noise(self, count: int, sites: int | None, seed: int | None) -> Tensor:
         like = next(self.parameters())
-        generator = generator_for(like.device, seed)
-        shape = (count, self._sites(sites))
-        return self.head.noise(shape, generator, like.device, like.dtype)
+        noise_of = partial(self.head.noise, device=like.device, dtype=like.dtype)
+        shape, generator = (count, self._sites(sites)), generator_for(like.device, seed)
+        if generator is None:
+            return rows.drawn(noise_of, shape, like.device)
+        return noise_of(shape, generator=generator)

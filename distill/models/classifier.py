@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distill import rows
 from distill.contract import DataSpec
 from distill.functional import in_full_precision
 
@@ -83,7 +84,7 @@ class Classifier(nn.Module):
         self.layers = nn.ModuleList(
             _GatedLayer(channels, kernel, dilation=2 ** (i % 8)) for i in range(layers)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
         self.last = nn.Linear(2 * channels, self.classes)
 
     def extra_repr(self) -> str:
@@ -96,7 +97,8 @@ class Classifier(nn.Module):
         heard = self._heard(x, mask, h.shape[-1])
         mean = (h * heard).sum(-1) / heard.sum(-1).clamp_min(1)
         peak = h.masked_fill(heard == 0, -torch.inf).amax(-1)
-        pooled = self.dropout(torch.cat([mean, torch.nan_to_num(peak, neginf=0.0)], -1))
+        pooled = torch.cat([mean, torch.nan_to_num(peak, neginf=0.0)], -1)
+        pooled = rows.dropout(pooled, self.dropout) if self.training else pooled
         return in_full_precision(self.last, pooled)
 
     def activations(self, x: Tensor, mask: Tensor | None = None) -> list[Tensor]:

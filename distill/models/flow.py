@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from distill import rows
 from distill.bijectors import Bijector, Chain, Jacobi, Solution, State
 from distill.contract import Context, DataSpec, Draw, Features
 from distill.distributions import Base, Normal
@@ -199,9 +201,11 @@ class Flow(Density):
         like = next(self.parameters(), torch.zeros(()))
         if isinstance(self.base, Density):
             return self.base.sample(count, sites=self._sites(sites), seed=seed)
-        return self.base.sample(
-            (count, self._sites(sites)), generator_for(like.device, seed), like.device, like.dtype
-        )
+        sample = partial(self.base.sample, device=like.device, dtype=like.dtype)
+        shape, generator = (count, self._sites(sites)), generator_for(like.device, seed)
+        if generator is None:
+            return rows.drawn(sample, shape, like.device)
+        return sample(shape, generator=generator)
 
     @torch.no_grad()
     def trace(self, noise: Tensor, features: Features | Context = None) -> list[Tensor]:

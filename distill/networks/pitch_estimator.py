@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distill import rows
 from distill.contract import DataSpec
 from distill.networks.upsample import FrameConv
 
@@ -115,8 +116,8 @@ class PitchEstimator(nn.Module):
         wrong = F.binary_cross_entropy_with_logits(voicing, voiced, reduction="none")
         both = voiced * known
         return {
-            "pitch": (off * both).sum() / both.sum().clamp(min=1),
-            "voicing": (wrong * known).sum() / known.sum().clamp(min=1),
+            "pitch": rows.mean(off, both),
+            "voicing": rows.mean(wrong, known),
         }
 
     @torch.no_grad()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from distill import rows
 from distill.contract import Batch
 from distill.models.classifier import Classifier
 from distill.objectives.objective import Loss
@@ -43,14 +46,18 @@ class Classification(Task):
         x = self._changed(batch.x, batch.mask) if self.training else batch.x
         logits = self.model(x, batch.mask)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
-        right = (logits.argmax(-1) == labels).float().mean()
+        right = rows.mean((logits.argmax(-1) == labels).float())
         return Loss(loss, {"cross_entropy": loss.detach(), "accuracy": right})
 
     def _changed(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        draws = torch.rand(2, len(x), 1, device=x.device, dtype=x.dtype)
+        uniform, normal = (
+            partial(draw, device=x.device, dtype=x.dtype) for draw in (torch.rand, torch.randn)
+        )
+        draws = rows.drawn(uniform, (2, len(x), 1), x.device, axis=1)
         gain = 10 ** ((2 * draws[0] - 1) * self.level / 20)
         power = x.square().mean(1, keepdim=True)
         if mask is not None:
             heard = mask.sum(1, keepdim=True).clamp_min(1)
             power = (x * mask).square().sum(1, keepdim=True) / heard
-        return gain * (x + self.noise * draws[1] * power.sqrt() * torch.randn_like(x))
+        noise = rows.drawn(normal, tuple(x.shape), x.device)
+        return gain * (x + self.noise * draws[1] * power.sqrt() * noise)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from distill import rows
 from distill.contract import Batch, Draw
 from distill.distributions import Base, Conditional, GaussianHead, Normal
 from distill.models import AutoregressiveDensity, Density, Flow
@@ -45,7 +48,8 @@ class FreeEntropyKL(Objective):
         """Average cross-entropy minus entropy over batch and sites."""
         conditional, x, base = conditional_of(teacher, draw, batch), draw.x, student.base
         assert isinstance(base, Base)
-        noise = base.sample((self.redraws, *x.shape), device=x.device, dtype=x.dtype)
+        sample = partial(base.sample, device=x.device, dtype=x.dtype)
+        noise = rows.drawn(sample, (self.redraws, *x.shape), x.device, axis=1)
         redrawn = torch.addcmul(draw.loc, noise, draw.log_scale.exp())
         entropy = draw.log_scale + base.entropy
         kl = -entropy - conditional.log_prob(redrawn).mean(0)
@@ -99,7 +103,7 @@ class GaussianKL(Objective):
         pull = per_site((raw_p - draw.log_scale).square(), batch.mask)
         loss = _loss(kl, draw, batch)
         clipped = (draw.log_scale < lowest).float()
-        parts = {"pull": pull.detach(), "clipped": clipped.mean(), **loss.parts}
+        parts = {"pull": pull.detach(), "clipped": rows.mean(clipped), **loss.parts}
         return Loss(loss.value + at(self.pull, progress) * pull, parts)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from distill import rows
 from distill.contract import Batch, Context, Draw, Features
 from distill.models import Density, Flow
 from distill.objectives.kl import check_gradient
-from distill.objectives.objective import Loss, Objective, per_site
+from distill.objectives.objective import Loss, Objective
 
 
 class Contrastive(Objective):
@@ -44,14 +45,16 @@ class Contrastive(Objective):
         Errors:
             ValueError: A batch of one value, whose next one is itself.
         """
-        if draw.x.shape[0] < 2:
+        if rows.count(draw.x) < 2:
             raise ValueError(
                 "Contrastive: wanted batches of at least 2 values, to exchange their features; got "
                 "1, which would be compared with itself. Set student_trainer.batch_size=2 or more."
             )
-        wrong = rolled(batch.given("teacher"))
+        given = batch.given("teacher")
+        # Rows that lie elsewhere are not encoded here.
+        wrong = rolled(given) if rows.are_all() else rows.following(batch.features)
         log_p = teacher.log_prob(draw.x, wrong)
-        kl = per_site(draw.log_prob - log_p, batch.mask)
+        kl = rows.mean(draw.log_prob - log_p, batch.mask, exact=True)
         value = -self.gamma * kl.clamp_max(self.limit)
         return Loss(value, {"wrong_kl_per_site": kl.detach()})
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from distill import rows
 from distill.contract import Batch, Draw
 from distill.distributions import Head
 from distill.models import Density, Flow
@@ -111,7 +113,8 @@ class ForwardKL(Objective):
             # A seed of its own: the pool is then the same after a resume.
             x = teacher.sample(self.pool, sites=sites, seed=self.pool)
             self._samples = x, teacher.log_prob(x)
-        pick = torch.randint(self.pool, (count,), device=batch.x.device)
+        device = batch.x.device
+        pick = rows.drawn(partial(torch.randint, self.pool, device=device), (count,), device)
         return self._samples[0][pick], self._samples[1][pick]
 
 
@@ -141,7 +144,7 @@ class JensenShannon(ForwardKL):
         from_teacher = _log_ratio_to_mean(log_p.sum(1), log_q.sum(1))
         own_log_p = teacher.log_prob(draw.x, batch.given("teacher")).sum(1)
         from_student = _log_ratio_to_mean(draw.log_prob.sum(1), own_log_p)
-        value = 0.5 * (from_teacher.mean() + from_student.mean())
+        value = 0.5 * (rows.mean(from_teacher) + rows.mean(from_student))
         return Loss(value / draw.x.shape[1], {"js": value.detach()})
 
 
@@ -158,7 +161,7 @@ def check_gradient(objective: Objective, teacher: Density) -> None:
 
 def total(log_ratio: Tensor, mask: Tensor | None = None) -> Tensor:
     """Sum `(B, T)` over sites and average over the batch: nats."""
-    return (log_ratio if mask is None else log_ratio * mask).sum(1).mean()
+    return rows.mean((log_ratio if mask is None else log_ratio * mask).sum(1))
 
 
 def _log_ratio_to_mean(log_own: Tensor, log_other: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from distill import rows
 from distill.contract import Batch, Draw
 from distill.models import Density, Flow
 
@@ -29,6 +30,9 @@ class Objective(nn.Module):
     `forward(draw, student, teacher, batch, progress)` gives a `Loss`. `check(student, teacher)` is
     called once before training and refuses a pair that the objective can't serve. Models are given
     `batch.given("student")` and `batch.given("teacher")`, which are encoded once a step.
+
+    Plain means over rows are right wherever the rows lie. What divides by a sum over the batch, is
+    not linear in a mean, draws at random, or pairs rows, takes `distill.rows`.
     """
 
     def forward(
@@ -127,6 +131,4 @@ def at(value: float | Schedule, progress: float) -> float:
 
 def per_site(log_ratio: Tensor, mask: Tensor | None = None) -> Tensor:
     """Average `(B, T)` over the batch and over sites, leaving masked sites out."""
-    if mask is None:
-        return log_ratio.mean()
-    return (log_ratio * mask).sum() / mask.sum().clamp_min(1)
+    return rows.mean(log_ratio, mask)

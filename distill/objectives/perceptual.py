@@ -8,6 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from distill import rows
 from distill.contract import Batch, Draw
 from distill.functional import without_autocast
 from distill.models import Density, Flow, freeze
@@ -88,7 +89,7 @@ class Perceptual(Objective):
         if self.form == "gram":
             mine, theirs = (f @ f.mT / f.shape[-1] for f in (mine, theirs))
         off = (mine - theirs).square().sum((1, 2))
-        return (off / theirs.square().sum((1, 2)).clamp_min(1e-6)).mean()
+        return rows.mean(off / theirs.square().sum((1, 2)).clamp_min(1e-6))
 
     def _loaded(self) -> Classifier:
         if self.classifier is None:

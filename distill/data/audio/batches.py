@@ -125,15 +125,19 @@ class AudioData(Data):
 
     def train_batch(self, step: int, size: int, seed: int) -> Batch:
         """Return the training crops of a step."""
+        return self.train_rows(step, size, seed, 0, size)
+
+    def train_rows(self, step: int, size: int, seed: int, begin: int, end: int) -> Batch:
+        """Return some of the training crops of a step; the others are not cut."""
         check_request(self, step, size)
         rng = np.random.default_rng([_CROP, seed, step])
         chosen = np.searchsorted(self._ends, rng.integers(self._ends[-1], size=size), "right")
-        clips = [self._train[i] for i in chosen]
+        clips = [self._train[i] for i in chosen[begin:end]]
         crops = [
             cut(clip, self._crop, self.mel.hop, self._blank, float(where))
-            for clip, where in zip(clips, rng.random(size), strict=True)
+            for clip, where in zip(clips, rng.random(size)[begin:end], strict=True)
         ]
-        noise = rng.random((size, self._crop), dtype=np.float32)
+        noise = rng.random((size, self._crop), dtype=np.float32)[begin:end]
         return self._batch(clips, crops, noise, self._masked)
 
     def held_out(self, size: int) -> Iterator[Batch]:

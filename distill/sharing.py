@@ -1,0 +1,64 @@
+"""Work that processes of one training share out among themselves: evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes that evaluate together.
+
+    Arguments:
+        rank: Which of them this is, from 0.
+        count: How many there are.
+        gather: Returns what each of them gives, in order, to all; raises the error of any.
+    """
+
+    rank: int
+    count: int
+    gather: Callable[[Callable[[], Any]], list[Any]]
+
+
+_team: Team | None = None
+
+
+@contextmanager
+def together(team: Team | None) -> Iterator[None]:
+    """Share out what is done inside; alone with `None`."""
+    global _team
+    former, _team = _team, team
+    try:
+        yield
+    finally:
+        _team = former
+
+
+def leads() -> bool:
+    """Return whether this process does what is not shared out: samples, pictures, sounds."""
+    return _team is None or _team.rank == 0
+
+
+def each(items: Iterable[T], work: Callable[[T], R]) -> list[R]:
+    """Do some work on each item, and return all results in order, on every process.
+
+    Results travel between processes, so tensors are to be on the CPU.
+
+    Example:
+        >>> each([1, 2, 3], lambda number: number**2)
+        [1, 4, 9]
+    """
+    if _team is None:
+        return [work(item) for item in items]
+    rank, count = _team.rank, _team.count
+
+    def mine() -> list[tuple[int, R]]:
+        return [(n, work(item)) for n, item in enumerate(items) if n % count == rank]
+
+    return [result for _, result in sorted(sum(_team.gather(mine), []), key=lambda pair: pair[0])]
