@@ -62,7 +62,7 @@ class Share:
         return (self.end - self.begin) / self.size
 
     def generator(self, device: torch.device) -> torch.Generator:
-        """Return the step's generator, whose numbers are those of a process with the whole batch."""
+        """Return the step's generator: its numbers are those of a process that has all rows."""
         if device not in self._generators:
             self._generators[device] = torch.Generator(device).manual_seed(self.seed)
         return self._generators[device]

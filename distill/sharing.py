@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,16 @@ class Team:
     rank: int
     count: int
     gather: Callable[[Callable[[], Any]], list[Any]]
+
+
+def count_of() -> int:
+    """Return how many processes torchrun has started together with this one.
+
+    Example:
+        >>> count_of()
+        1
+    """
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
 _team: Team | None = None
@@ -61,4 +72,5 @@ def each(items: Iterable[T], work: Callable[[T], R]) -> list[R]:
     def mine() -> list[tuple[int, R]]:
         return [(n, work(item)) for n, item in enumerate(items) if n % count == rank]
 
-    return [result for _, result in sorted(sum(_team.gather(mine), []), key=lambda pair: pair[0])]
+    found = [pair for pairs in _team.gather(mine) for pair in pairs]
+    return [result for _, result in sorted(found, key=lambda pair: pair[0])]

@@ -22,6 +22,8 @@ FLOORS = {
     "arrays": 0,
     "frames": 0,
     "functional": 0,
+    "rows": 0,
+    "sharing": 0,
     "labels": 0,
     "bijectors": 0,
     "distributions": 0,

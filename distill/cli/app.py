@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from distill._version import __version__
+from distill.cli.together import refuse_many, together, told_elsewhere
 from distill.interruption import interruptible
 from distill.stages import STAGES
 
@@ -85,6 +86,7 @@ def _run(stage: str, words: list[str], show: bool) -> int:
         flags.remove(text)
     if given.shell_completion or given.hydra_help:
         return _under_hydra(stage, [*flags, *typed], [], show)
+    refuse_many(stage, given.multirun)
     from distill.cli.overrides import checked
     from distill.cli.quoting import readable
     from distill.cli.reading import refuse_useless
@@ -119,7 +121,7 @@ def _under_hydra(stage: str, words: list[str], typed: list[str], show: bool) -> 
             config, task = read_by(stage, config), _task()
             if swept and task is not None:
                 config.run = job_folder(config.run, swept, task)
-            with saying(typed if task is None else task):
+            with saying(typed if task is None else task), together(config):
                 return importlib.import_module(f"distill.stages.{stage}").run(config)
         except Exception as error:
             if os.getpid() != process:
@@ -150,6 +152,9 @@ def _which(stage: str) -> str:
 def _report(error: BaseException, where: str | None, show: bool) -> int:
     from distill.errors import INTERRUPTED, TERMINATED, describe
 
+    told = told_elsewhere(error)
+    if told is not None:
+        return told
     described = describe(error)
     if show and described.code not in (INTERRUPTED, TERMINATED):
         traceback.print_exception(error)

@@ -21,6 +21,7 @@ from distill.evaluation.placing import (
     total_of,
 )
 from distill.models import Density, Flow
+from distill.sharing import each
 
 
 @dataclass(frozen=True)
@@ -166,15 +167,20 @@ def _collect(
     sites = sites or student.spec.sites
     # Each chunk has a seed of its own, from the one that was given.
     seeds = torch.Generator().manual_seed(seed)
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
     step = rows_at_once(size, sites)
+    chunks = [
+        (first, int(torch.randint(2**31, (), generator=seeds))) for first in range(0, count, step)
+    ]
+
+    def score(chunk: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        first, chunk_seed = chunk
+        rows = min(step, count - first)
+        given = move(rows_of(features, first, rows), *place_of(student))
+        x, mine, theirs = both(rows, chunk_seed, given)
+        return x.cpu(), total_of(mine).cpu(), total_of(theirs).cpu()
+
     with evaluating(student, teacher):
-        for first in range(0, count, step):
-            rows = min(step, count - first)
-            chunk_seed = int(torch.randint(2**31, (), generator=seeds))
-            chunk = move(rows_of(features, first, rows), *place_of(student))
-            x, mine, theirs = both(rows, chunk_seed, chunk)
-            parts.append((x.cpu(), total_of(mine).cpu(), total_of(theirs).cpu()))
+        parts = each(chunks, score)
     return Scores(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 

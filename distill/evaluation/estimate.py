@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from distill.contract import Batch
 from distill.data import Data
 from distill.evaluation.placing import evaluating, place, place_of, rows_at_once, total_of
 from distill.models import Density
+from distill.sharing import each
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,18 @@ def held_out_nll(
         limit: Stop after about as many values.
     """
     device, dtype = place_of(model)
-    with evaluating(model):
-        parts: list[Tensor] = []
+
+    def score(batch: Batch) -> Tensor:
+        moved = place(batch, device, dtype)
+        return -total_of(model.log_prob(moved.x, moved.features), moved.mask).cpu()
+
+    def batches() -> Iterator[Batch]:
+        seen = 0
         for batch in data.held_out(rows_at_once(size, data.spec.sites)):
-            moved = place(batch, device, dtype)
-            score = model.log_prob(moved.x, moved.features)
-            parts.append(-total_of(score, moved.mask).cpu())
-            if limit is not None and sum(map(len, parts)) >= limit:
-                break
-    return Estimate.of(torch.cat(parts))
+            yield batch
+            seen += len(batch.x)
+            if limit is not None and seen >= limit:
+                return
+
+    with evaluating(model):
+        return Estimate.of(torch.cat(each(batches(), score)))

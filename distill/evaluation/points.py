@@ -22,6 +22,7 @@ from distill.evaluation.estimate import held_out_nll
 from distill.evaluation.evaluator import Evaluator, Report
 from distill.evaluation.placing import evaluating, held_out_features, move, place_of, rows_of
 from distill.models import Density, Flow
+from distill.sharing import leads
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -85,6 +86,8 @@ class PointsEvaluator(Evaluator):
             report.add(
                 "held_out_nll", held_out_nll(model, data, limit=10 * self.watch_count), sites
             )
+        if not leads():
+            return report
         samples = _sample(model, self.watch_count, features, seed)
         self._cover(report, "", coverage(samples, data.modes) if data.modes else None)
         if self.pictures:

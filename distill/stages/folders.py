@@ -13,10 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from distill.checks import check_number
 from distill.export.metadata import digest
+from distill.sharing import count_of
 from distill.stages.comparing import FREE, difference
 from distill.stages.manifest import COMPLETE, read_manifest
 from distill.stages.said import place_of, said
 from distill.training.checkpoint import NAME, Checkpoint, read_checkpoint
+from distill.training.session import device_here
 
 MODELS = ("teacher", "student")
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
@@ -46,6 +48,8 @@ def device_of(config: DictConfig) -> torch.device:
         if config.threads < 1:
             raise ValueError(f"threads: wanted 1 or more, or null for all, got {config.threads}.")
         torch.set_num_threads(config.threads)
+    if count_of() > 1:
+        return device_here(str(config.device))
     if config.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name, _, index = str(config.device).partition(":")

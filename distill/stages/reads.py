@@ -48,6 +48,9 @@ REPLACED = {
 }
 """Keys of earlier versions, and what to say now."""
 
+TRAINING = ("teacher", "student", "classifier")
+"""Stages that train, and so may run in several processes."""
+
 PIPELINE = ("teacher", "student", "evaluate", "export", "benchmark")
 """What `pipeline` runs, in order."""
 

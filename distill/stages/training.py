@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from distill.stages.comparing import config_of, fingerprint
 from distill.stages.folders import check_seed, device_of, root_of, weights_of
 from distill.stages.work import alone_in, numbers_of, recorded
 from distill.training import Checkpoint, Tracker
+from distill.training.ranks import here
 
 MakeTask = Callable[[Density], Task]
 MakeWatch = Callable[[Evaluator, Data], Callable[[nn.Module], Report]]
@@ -46,7 +48,8 @@ def train(
         teacher: What it is distilled from.
     """
     check_seed(config.seed)
-    data = _built("data", config.data)
+    ranks = here()
+    data = ranks.in_turn(lambda: _built("data", config.data))
     trainer = build(config[f"{role}_trainer"])
     evaluator = build(config.evaluation)
     device = device_of(config)
@@ -57,9 +60,15 @@ def train(
     if teacher is not None:
         made_from["teacher"] = weights_of(teacher)
         check_data(root_of(config) / "teacher", teacher.made_from, made_from)
-    with alone_in(folder):
-        resumed = claim(config, folder, role, mine, made_from)
-        if resumed and is_finished(folder, resumed, mine, role):
+    with ExitStack() as stack:
+
+        def claimed() -> tuple[Checkpoint | None, bool]:
+            stack.enter_context(alone_in(folder))
+            found = claim(config, folder, role, mine, made_from)
+            return found, found is not None and is_finished(folder, found, mine, role)
+
+        resumed, finished = ranks.once(claimed)
+        if finished:
             print(f"{role}: finished, kept", flush=True)
             return numbers_of(folder)
         training: dict[str, Any] = {}
@@ -69,30 +78,34 @@ def train(
         checkpoint = Checkpoint(role, mine, data.spec, {}, training, made_from)
         hashes = {**made_from, "data": fingerprint(made_from["data"])}
         began = time.monotonic()
-        with (
-            recorded(folder, role, mine, hashes, resumed=bool(resumed)) as work,
-            Tracker(folder, training.get("step")) as tracker,
-        ):
-            write_config(mine, folder)
-            write_overrides(folder)
-            numbers = trainer.fit(
-                task,
-                data,
-                make_watch(evaluator, data.watched),
-                tracker,
-                checkpoint,
-                folder,
-                seed=config.seed,
-                name=role,
+        place = folder if ranks.leads else None
+        work = None
+        if place is not None:
+            work = stack.enter_context(
+                recorded(place, role, mine, hashes, resumed=resumed is not None)
             )
-            numbers["parameters"] = sum(p.numel() for p in model.parameters())
-            numbers["stage_seconds"] = time.monotonic() - began
+            write_config(mine, place)
+            write_overrides(place)
+        tracker = stack.enter_context(Tracker(place, training.get("step")))
+        numbers = trainer.fit(
+            task,
+            data,
+            make_watch(evaluator, data.watched),
+            tracker,
+            checkpoint,
+            place,
+            seed=config.seed,
+            name=role,
+        )
+        numbers["parameters"] = sum(p.numel() for p in model.parameters())
+        numbers["stage_seconds"] = time.monotonic() - began
+        if work is not None:
             work.made(
                 weights=weights_of(checkpoint),
                 steps=numbers["steps"],
                 precision=checkpoint.training["precision"],
             )
-            return tracker.metrics(numbers)  # type: ignore[return-value]
+        return tracker.metrics(numbers)  # type: ignore[return-value]
 
 
 def new_model(config: DictConfig, role: str, spec: DataSpec) -> Density:

@@ -50,15 +50,16 @@ class TrainingState:
         """Return the weights to use: the best ones seen, or the current ones."""
         return self.best_weights or self.current.state_dict()
 
-    def apply(self, loss: Tensor, rate: float, clip: float) -> float:
-        """Take one optimizer step, unless loss or gradient is not finite; return the norm."""
+    def apply(self, loss: float, rate: float, clip: float) -> float:
+        """Take one optimizer step by the gradient, unless it or the loss is not finite.
+
+        Returns the gradient's norm.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
         self.step += 1
-        if math.isfinite(norm) and math.isfinite(loss.item()):
+        if math.isfinite(norm) and math.isfinite(loss):
             self.optimizer.step()
             if self.ema:
                 self.ema.update()

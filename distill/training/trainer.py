@@ -20,9 +20,11 @@ from distill.interruption import Interrupted, Request, interruptible
 from distill.objectives import Task
 from distill.training.checkpoint import Checkpoint
 from distill.training.ema import EMA
+from distill.training.gradient import Gradient
 from distill.training.keeping import BEST, keep_last
 from distill.training.precision import PRECISIONS, choose
 from distill.training.progress import Progress
+from distill.training.ranks import here
 from distill.training.state import TrainingState
 from distill.training.tracker import Tracker
 
@@ -38,11 +40,13 @@ class Trainer:
     """Settings of one training, and the loop.
 
     Every step is a function of its number and the seed alone (its batch, its noise, its learning
-    rate), so a resumed run continues the same curve.
+    rate), so a resumed run continues the same curve, and so do several processes (`ranks`).
 
     Arguments:
         steps: Number of optimizer steps.
-        batch_size: Values per step.
+        batch_size: Values per step, over all processes.
+        accumulate: In how many parts each process takes its share of a batch, one after the other:
+            less memory, the same curve.
         learning_rate: At its highest.
         optimizer: Factory taking the parameters; fused Adam by default.
         schedule: `cosine` (to zero), `step` (halved every `halve_every` steps) or `constant`.
@@ -67,6 +71,7 @@ class Trainer:
 
     steps: int = 2_000
     batch_size: int = 512
+    accumulate: int = 1
     learning_rate: float = 1e-3
     optimizer: OptimizerFactory = _fused_adam
     schedule: str = "cosine"
@@ -93,7 +98,8 @@ class Trainer:
                 f"trainer.precision: wanted {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, got "
                 f"{self.precision!r}."
             )
-        for name in ("steps", "batch_size", "halve_every", "log_every", "save_every", "keep"):
+        counts = ("steps", "batch_size", "accumulate", "halve_every", "log_every", "save_every")
+        for name in (*counts, "keep"):
             check_number(f"trainer.{name}", getattr(self, name), low=1, whole=True)
         for name in ("warmup", "watch_every", "patience"):
             check_number(f"trainer.{name}", getattr(self, name), low=0, whole=True)
@@ -147,6 +153,8 @@ class Trainer:
             name: For the progress line.
 
         SIGINT and SIGTERM let a step finish; then all is saved, and a resumed run goes on there.
+        In a session of several processes (`ranks.session`) each calls this alike, and gives the
+        folder where it leads only.
 
         Errors:
             ValueError: Too many non-finite steps in a row, or weights that are not finite; settings
@@ -158,7 +166,8 @@ class Trainer:
                 f"trainer.watch_every: {self.watch_every} wanted something to watch with, got "
                 "none. Give an evaluator, or leave it at 0."
             )
-        if folder is None and (self.keep_best or self.keep > 1):
+        ranks = here()
+        if folder is None and ranks.leads and (self.keep_best or self.keep > 1):
             raise ValueError(
                 "trainer.keep and keep_best wanted a folder to keep checkpoints in, got none. Name "
                 "one, or leave them."
@@ -170,8 +179,10 @@ class Trainer:
         state = TrainingState(model, optimizer, EMA(model, self.ema) if self.ema else None)
         if checkpoint.training:
             state.restore(checkpoint.training)
-        precision = choose(self.precision, task, device, checkpoint.training.get("precision"))
+        begun = checkpoint.training.get("precision")
+        precision = ranks.once(lambda: choose(self.precision, task, device, begun))
         print(precision, flush=True)
+        gradient = Gradient(task, data, self.batch_size, seed, self.accumulate, precision, ranks)
 
         def save() -> None:
             state.check_finite(name)
@@ -185,13 +196,14 @@ class Trainer:
             if watch is None:
                 return
             with request.raising():  # looking may take minutes; a resumed run looks again
-                report = watch(state.current)
+                report = ranks.watch(lambda: watch(state.current))
             tracker.report(report, state.step, suffix)
             state.watched = state.step
             if suffix or not (self.patience or self.keep_best):
                 return
-            if state.judge(self._monitored(report), keep=bool(self.patience)) and self.keep_best:
-                assert folder is not None
+            monitored = ranks.once(lambda: self._monitored(report))
+            better = state.judge(monitored, keep=bool(self.patience))
+            if better and self.keep_best and folder is not None:
                 best = replace(checkpoint, weights=state.current.state_dict(), training={})
                 best.save(folder, BEST)
 
@@ -206,11 +218,9 @@ class Trainer:
                 while state.step < self.steps and not self._out_of_patience(state):
                     step, rate = state.step, self.rate(state.step)
                     task.train()
-                    torch.manual_seed(hash((seed, step)) % 2**63)
-                    batch = data.train_batch(step, self.batch_size, seed).to(device)
-                    with precision.autocast(device):
-                        loss = task(batch, step / self.steps)
-                    norm = state.apply(loss.value, rate, self.clip)
+                    optimizer.zero_grad(set_to_none=True)
+                    loss = gradient(step, step / self.steps)
+                    norm = state.apply(loss.value.item(), rate, self.clip)
                     if state.skipped_in_a_row >= _MAX_SKIPS_IN_A_ROW:
                         raise ValueError(self._lost(name, state, loss.value.item(), seed))
                     if state.step % self.log_every == 0 or state.step == self.steps:
@@ -223,12 +233,14 @@ class Trainer:
                         look(request)
                     if state.step % self.save_every == 0:
                         save()
-                    request.check()
+                    asked = ranks.heard(request.number)
+                    if asked is not None:
+                        raise Interrupted(asked)
                 save()
                 model.load_state_dict(checkpoint.weights)
                 model.eval()
                 with request.raising():
-                    report = watch(model) if watch else Report()
+                    report = ranks.watch(lambda: watch(model)) if watch else Report()
             except Interrupted as signal:
                 save()
                 raise Interrupted(signal.number, self._goodbye(state)) from None

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from distill.contract import Batch
 from distill.evaluation.audio.clips import Clip, in_batches
 from distill.evaluation.placing import evaluating, move, place_of
 from distill.models import Density
+from distill.sharing import each
 
 
 @torch.no_grad()
@@ -31,16 +33,19 @@ def copies(
         Sounds `(T,)` on the CPU, as long as each clip.
     """
     device, dtype = place_of(model)
-    sounds: list[Tensor] = []
+
+    def draw(given: tuple[int, tuple[list[Clip], Batch]]) -> list[Tensor]:
+        number, (part, batch) = given
+        x = model.sample(
+            len(part),
+            move(batch.features, device, dtype),
+            sites=batch.x.shape[1],
+            seed=seed + number,
+            temperature=temperature,
+        )
+        x = x.detach().cpu().float()
+        return [row[: len(clip.x)] for row, clip in zip(x, part, strict=True)]
+
     with evaluating(model):
-        for number, (part, batch) in enumerate(in_batches(clips, model.spec)):
-            x = model.sample(
-                len(part),
-                move(batch.features, device, dtype),
-                sites=batch.x.shape[1],
-                seed=seed + number,
-                temperature=temperature,
-            )
-            x = x.detach().cpu().float()
-            sounds += [row[: len(clip.x)] for row, clip in zip(x, part, strict=True)]
-    return sounds
+        drawn = each(enumerate(in_batches(clips, model.spec)), draw)
+    return [sound for sounds in drawn for sound in sounds]

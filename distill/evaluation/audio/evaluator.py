@@ -31,6 +31,7 @@ from distill.evaluation.audio.table import side_by_side
 from distill.evaluation.evaluator import Evaluator, Report
 from distill.evaluation.placing import evaluating, move, place_of
 from distill.models import Density, Flow
+from distill.sharing import leads
 
 
 class AudioEvaluator(Evaluator):
@@ -109,6 +110,8 @@ class AudioEvaluator(Evaluator):
             made["student"] = copies(model, heard, seed, self.temperature)
         if runs_freely:
             made["teacher"] = copies(teacher or model, heard, seed, self.temperature)
+        if not leads():
+            return report
         comparator = Comparator(heard, data.spec, self.pitch)
         found = {name: comparator(sounds) for name, sounds in made.items()}
         for name, comparison in found.items():

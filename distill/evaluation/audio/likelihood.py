@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from distill.contract import Batch
 from distill.distributions import MuLaw
 from distill.evaluation.audio.clips import Clip, in_batches
 from distill.evaluation.estimate import Estimate
 from distill.evaluation.placing import evaluating, move, place, place_of, total_of
 from distill.models import AutoregressiveDensity, Density, Flow
 from distill.models.outer import outer_difference
+from distill.sharing import each
 
 _PCM_BITS = 16
 
@@ -57,14 +59,15 @@ def nll_per_site(model: Density, clips: Sequence[Clip], skip: int = 0) -> Estima
         skip: Sites left out at the start of each.
     """
     device, dtype = place_of(model)
-    totals, sites = [], []
+
+    def score(given: tuple[list[Clip], Batch]) -> tuple[Tensor, Tensor]:
+        moved = place(given[1], device, dtype)
+        mask = _without_start(moved.mask, skip)
+        log_prob = model.log_prob(moved.x, moved.features)
+        return -total_of(log_prob, mask).cpu(), mask.sum(-1).cpu()
+
     with evaluating(model):
-        for _, batch in in_batches(clips, model.spec):
-            moved = place(batch, device, dtype)
-            mask = _without_start(moved.mask, skip)
-            totals.append(-total_of(model.log_prob(moved.x, moved.features), mask).cpu())
-            sites.append(mask.sum(-1).cpu())
-    return ratio_estimate(torch.cat(totals), torch.cat(sites))
+        return _ratio(each(in_batches(clips, model.spec), score))
 
 
 @torch.no_grad()
@@ -89,21 +92,22 @@ def kl_per_site(
         draws: Draws of each clip.
     """
     device, dtype = place_of(student)
-    totals, sites = [], []
-    with evaluating(student, teacher):
-        alike = outer_difference(student, teacher) is None
+    alike = outer_difference(student, teacher) is None
+
+    def score(given: tuple[int, tuple[list[Clip], Batch]]) -> tuple[Tensor, Tensor]:
+        number, (part, batch) = given
         mine, theirs = (student.core, teacher.core) if alike else (student, teacher)
-        for number, (part, batch) in enumerate(in_batches(list(clips) * draws, student.spec)):
-            features = move(batch.features, device, dtype)
-            noise = student.noise(len(part), sites=batch.x.shape[1], seed=seed + number)
-            draw = mine.draw(noise, features)
-            there, precision = place_of(teacher)
-            log_p = theirs.log_prob(draw.x.to(there, precision), move(features, there, precision))
-            assert batch.mask is not None
-            mask = _without_start(batch.mask.to(device), skip)
-            totals.append(total_of(draw.log_prob - log_p.to(device), mask).cpu())
-            sites.append(mask.sum(-1).cpu())
-    return ratio_estimate(torch.cat(totals), torch.cat(sites))
+        features = move(batch.features, device, dtype)
+        noise = student.noise(len(part), sites=batch.x.shape[1], seed=seed + number)
+        draw = mine.draw(noise, features)
+        there, precision = place_of(teacher)
+        log_p = theirs.log_prob(draw.x.to(there, precision), move(features, there, precision))
+        assert batch.mask is not None
+        mask = _without_start(batch.mask.to(device), skip)
+        return total_of(draw.log_prob - log_p.to(device), mask).cpu(), mask.sum(-1).cpu()
+
+    with evaluating(student, teacher):
+        return _ratio(each(enumerate(in_batches(list(clips) * draws, student.spec)), score))
 
 
 def bits_per_sample(model: Density, nats: float) -> float:
@@ -115,6 +119,11 @@ def bits_per_sample(model: Density, nats: float) -> float:
     if isinstance(model, AutoregressiveDensity) and isinstance(model.head, MuLaw):
         return nats / math.log(2)
     return nats / math.log(2) + _PCM_BITS - 1
+
+
+def _ratio(parts: list[tuple[Tensor, Tensor]]) -> Estimate:
+    totals, sites = zip(*parts, strict=True)
+    return ratio_estimate(torch.cat(totals), torch.cat(sites))
 
 
 def _without_start(mask: Tensor | None, skip: int) -> Tensor:

@@ -9,10 +9,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from distill.contract import Batch
 from distill.data import Data
 from distill.evaluation.audio.clips import Clip
 from distill.evaluation.placing import evaluating, place, place_of
 from distill.models.classifier import Classifier
+from distill.sharing import each
 
 
 @torch.no_grad()
@@ -37,15 +39,16 @@ def accuracy(classifier: Classifier, sounds: Sequence[Tensor], labels: Sequence[
 def held_out_accuracy(classifier: Classifier, data: Data, size: int = 32) -> float:
     """Return the share of held-out values whose label the classifier names."""
     device, dtype = place_of(classifier)
-    right = total = 0
+
+    def judge(batch: Batch) -> tuple[int, int]:
+        moved = place(batch, device, dtype)
+        assert moved.features is not None
+        found = classifier(moved.x, moved.mask).argmax(-1)
+        return int((found == moved.features[classifier.target]).sum()), len(found)
+
     with evaluating(classifier):
-        for batch in data.held_out(size):
-            moved = place(batch, device, dtype)
-            assert moved.features is not None
-            found = classifier(moved.x, moved.mask).argmax(-1)
-            right += int((found == moved.features[classifier.target]).sum())
-            total += len(found)
-    return right / max(1, total)
+        judged = each(data.held_out(size), judge)
+    return sum(right for right, _ in judged) / max(1, sum(total for _, total in judged))
 
 
 def classifier_from(folder: str | Path, rate: int) -> Classifier:

@@ -1,0 +1,52 @@
+"""The command under torchrun: several processes, one voice."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from distill.sharing import count_of
+
+
+def refuse_many(stage: str, sweep: bool) -> None:
+    """Raise where several processes are asked for the work of one.
+
+    Errors:
+        ValueError: A stage that does not train, or a sweep.
+    """
+    if count_of() == 1:
+        return
+    from distill.stages.reads import TRAINING
+
+    if stage not in TRAINING:
+        raise ValueError(
+            f"{stage} is the work of one process. Run `distill {stage}` without torchrun, which "
+            f"trains: {', '.join(TRAINING)}."
+        )
+    if sweep:
+        raise ValueError("-m under torchrun: run torchrun once for each setting of the sweep.")
+
+
+def together(config: Any) -> AbstractContextManager[object]:
+    """Return the session of all processes that were started; nothing where this is the only one."""
+    if count_of() == 1:
+        return nullcontext()
+    from distill.training.session import device_here, session
+
+    return session(cuda=device_here(str(config.device)).type == "cuda")
+
+
+def told_elsewhere(error: BaseException) -> int | None:
+    """Return the exit code of an error that another process tells, `None` where this one has to."""
+    if count_of() == 1:
+        return None
+    from distill.errors import describe
+    from distill.training.ranks import ToldElsewhereError
+    from distill.training.session import has_met
+
+    if isinstance(error, ToldElsewhereError):
+        return error.code
+    # Before they have met all find the same fault, and one on each machine tells it.
+    follows = os.environ.get("LOCAL_RANK", os.environ["RANK"]) != "0"
+    return describe(error).code if follows and not has_met() else None

@@ -1,0 +1,196 @@
+"""The loss of a step and its gradient, wherever the rows of the batch lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from distill import rows
+from distill.contract import Batch
+from distill.data import Data
+from distill.objectives import Loss, Task
+from distill.training.precision import Precision
+from distill.training.ranks import Alone
+
+
+class Gradient:
+    """Compute loss and gradient of a step: of the whole batch, or of shares one after the other.
+
+    Each process takes its rows of the batch, in `parts` parts. The result is that of the whole
+    batch, up to rounding: noise is that of the row, and each share's loss is weighted by its rows.
+    Where a loss wants sums over the batch (masks, ratios), processes add them up as they go; parts
+    are gone through twice, the first time without a gradient, to learn the sums.
+
+    Arguments:
+        task: What is trained.
+        data: Where batches come from.
+        size: Rows of a batch.
+        seed: Of batches and noise.
+        parts: In how many parts each process takes its rows.
+        precision: What losses are computed in.
+        ranks: The processes.
+
+    Errors:
+        ValueError: Fewer rows than parts.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        data: Data,
+        size: int,
+        seed: int,
+        parts: int,
+        precision: Precision,
+        ranks: Alone,
+    ) -> None:
+        if size < parts * ranks.count:
+            raise ValueError(
+                f"trainer.batch_size: wanted a row or more for each of {parts * ranks.count} parts "
+                f"({ranks.count} processes, accumulate={parts}), got {size}. Raise batch_size, or "
+                "take fewer."
+            )
+        self.task, self.data, self.size, self.seed = task, data, size, seed
+        self.parts, self.precision, self.ranks = parts, precision, ranks
+        self.device = next(task.model.parameters()).device
+        self._wrapped = ranks.wrapped(task)
+        self._apart = True
+        self._started = parts == 1
+
+    def __call__(self, step: int, progress: float) -> Loss:
+        """Leave a step's gradient in the parameters, which hold none before; return its loss."""
+        if self.ranks.count == self.parts == 1:
+            torch.manual_seed(self._seed_of(step))
+            batch = self.data.train_batch(step, self.size, self.seed).to(self.device)
+            with self.precision.autocast(self.device):
+                loss: Loss = self.task(batch, progress)
+            loss.value.backward()
+            return loss
+        begin, end = self.ranks.rows(self.size)
+        batch = self.data.train_rows(step, self.size, self.seed, begin, end)
+        if not self._started:
+            self._start(step, progress, batch)
+        if self._apart:
+            statistics = [(buffer, buffer.clone()) for buffer in self.task.model.buffers()]
+            try:
+                return self._of_shares(step, progress, batch, lambda: rows.apart)
+            except rows.ApartError:
+                self._apart = False
+                self.task.zero_grad(set_to_none=True)
+                for buffer, before in statistics:
+                    buffer.copy_(before)
+        if self.parts == 1:
+            return self._of_shares(step, progress, batch, lambda: self.ranks.total)
+        sums = self._sums(step, progress, batch)
+        return self._of_shares(step, progress, batch, lambda: _Replayed(sums))
+
+    def _start(self, step: int, progress: float, batch: Batch) -> None:
+        """Let what starts from the first batch see all of it."""
+        begin, end = self.ranks.rows(self.size)
+        share = self._share(step, begin, end, self.ranks.total, batch)
+        share.across = self.ranks.across
+        with torch.no_grad():
+            self._loss(self.task, share, batch, progress)
+        self._started = True
+
+    def _sums(self, step: int, progress: float, batch: Batch) -> list[Tensor]:
+        """Return the sums that a step's losses ask for, in order, over the whole batch."""
+        found: list[list[Tensor]] = []
+        for begin, end in self._edges():
+            heard: list[Tensor] = []
+
+            def note(own: Tensor, heard: list[Tensor] = heard) -> Tensor:
+                heard.append(own)
+                return own
+
+            share = self._share(step, begin, end, note, batch)
+            with torch.no_grad():
+                self._loss(self.task, share, self._part(batch, begin, end), progress)
+            found.append(heard)
+        if not found[0]:
+            return []
+        sizes = [len(sums) for sums in found[0]]
+        whole = self.ranks.total(sum(torch.cat(heard) for heard in found[1:]) + torch.cat(found[0]))
+        return list(whole.split(sizes))
+
+    def _of_shares(
+        self,
+        step: int,
+        progress: float,
+        batch: Batch,
+        totals: Callable[[], Callable[[Tensor], Tensor]],
+    ) -> Loss:
+        losses: list[tuple[float, Loss]] = []
+        edges = list(self._edges())
+        for begin, end in edges:
+            share = self._share(step, begin, end, totals(), batch)
+            if self.parts == 1:
+                share.across = self.ranks.across
+            with rows.sharing(share), self._quiet(last=end == edges[-1][1]):
+                loss = self._loss(self._wrapped, share, self._part(batch, begin, end), progress)
+                # Wrappers average over processes, and weights add up to 1 over all shares.
+                (loss.value * (self.ranks.count * share.weight)).backward()
+            losses.append((share.weight, Loss(loss.value.detach(), loss.parts)))
+        return self._whole(losses)
+
+    def _loss(self, task: nn.Module, share: rows.Share, batch: Batch, progress: float) -> Loss:
+        # What does not draw by rows draws otherwise in each share.
+        torch.manual_seed(hash((share.seed, share.begin)) % 2**63)
+        with rows.sharing(share), self.precision.autocast(self.device):
+            return task(batch.to(self.device), progress)
+
+    def _share(
+        self, step: int, begin: int, end: int, totals: Callable[[Tensor], Tensor], batch: Batch
+    ) -> rows.Share:
+        first, last = self.ranks.rows(self.size)
+
+        def after() -> Batch:
+            if end < last:
+                return batch.part(end - first, end - first + 1)
+            row = end % self.size
+            return self.data.train_rows(step, self.size, self.seed, row, row + 1)
+
+        return rows.Share(
+            begin, end, self.size, self._seed_of(step), totals, None, lambda: after().features
+        )
+
+    def _part(self, batch: Batch, begin: int, end: int) -> Batch:
+        first, _ = self.ranks.rows(self.size)
+        return batch.part(begin - first, end - first)
+
+    def _edges(self) -> Iterator[tuple[int, int]]:
+        first, last = self.ranks.rows(self.size)
+        for part in range(self.parts):
+            begin, end = (first + (part + k) * (last - first) // self.parts for k in (0, 1))
+            yield begin, end
+
+    def _quiet(self, last: bool) -> AbstractContextManager:
+        """Keep gradients at home until the last part."""
+        silent = getattr(self._wrapped, "no_sync", None)
+        return nullcontext() if last or silent is None else silent()
+
+    def _whole(self, losses: list[tuple[float, Loss]]) -> Loss:
+        """Average the losses of shares, over processes too."""
+        names = list(losses[0][1].parts)
+        own = torch.zeros(1 + len(names), dtype=torch.float64)
+        for weight, loss in losses:
+            numbers = [loss.value, *(loss.parts[name] for name in names)]
+            own += weight * torch.stack([n.detach().cpu().double() for n in numbers])
+        value, *parts = self.ranks.reported(own).float().unbind()
+        return Loss(value, dict(zip(names, parts, strict=True)))
+
+    def _seed_of(self, step: int) -> int:
+        return hash((self.seed, step)) % 2**63
+
+
+class _Replayed:
+    """Gives the sums that a first pass has found, in its order."""
+
+    def __init__(self, sums: list[Tensor]) -> None:
+        self._sums = iter(sums)
+
+    def __call__(self, own: Tensor) -> Tensor:
+        return next(self._sums)

@@ -1,0 +1,117 @@
+"""A session of the processes that torchrun starts: they meet, train, and end, as one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+
+from distill.interruption import Interrupted
+from distill.sharing import count_of
+from distill.training.ranks import (
+    Alone,
+    LostRankError,
+    Ranks,
+    ToldElsewhereError,
+    code_of,
+    here,
+    is_broken,
+    stand,
+)
+
+_MEETING = timedelta(minutes=10)
+_met = False
+
+
+@contextmanager
+def session(cuda: bool | None = None) -> Iterator[Alone]:
+    """Meet the other processes that torchrun has started, where there are any, and train with them.
+
+    Only the one that leads speaks inside.
+
+    Arguments:
+        cuda: Whether they train on GPUs of CUDA; where there are any by default.
+
+    Errors:
+        LostRankError: Another process has ended.
+        ToldElsewhereError: An error that another process tells as well.
+    """
+    if count_of() == 1 or isinstance(here(), Ranks):
+        yield here()
+        return
+    global _met
+    store, rank, count = next(dist.rendezvous("env://", timeout=_MEETING))
+    cuda = torch.cuda.is_available() if cuda is None else cuda
+    if cuda:
+        torch.cuda.set_device(device_here("cuda"))
+    ranks = Ranks(store, rank, count, cuda)
+    _met = True
+    with ExitStack() as stack:
+        if not ranks.leads:
+            nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+            stack.enter_context(redirect_stdout(nowhere))
+            stack.enter_context(redirect_stderr(nowhere))
+        stand(ranks)
+        try:
+            yield ranks
+            ranks.close()
+        except (Exception, KeyboardInterrupt) as error:
+            told = _in_one_voice(error, ranks)
+            if told is error:
+                raise
+            raise told from error
+        finally:
+            stand(Alone())
+
+
+def _in_one_voice(error: BaseException, ranks: Ranks) -> BaseException:
+    """Return an error as this process is to raise it."""
+    if is_broken(error):
+        error = LostRankError(
+            f"another of the {ranks.count} processes of this training has ended, so it can't go "
+            "on. See what that one says; a checkpoint that was written is whole: go on with "
+            "resume=true, with as many processes as there are."
+        )
+    if isinstance(error, Interrupted) and not ranks.leads:
+        return ToldElsewhereError(error.code)
+    if isinstance(error, Interrupted | ToldElsewhereError) or ranks.tells(str(error)):
+        return error
+    return ToldElsewhereError(code_of(error))
+
+
+def has_met() -> bool:
+    """Return whether this process has met the others: each then tells what the others don't."""
+    return _met
+
+
+def device_here(name: str) -> torch.device:
+    """Return this process's device, where several were started.
+
+    Arguments:
+        name: `auto`, `cpu` or `cuda`.
+
+    Errors:
+        ValueError: A device that they can't share; fewer GPUs than processes.
+    """
+    kind = name
+    if name == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind not in ("cpu", "cuda"):
+        raise ValueError(
+            f"device={name}: {count_of()} processes wanted device=cpu, or cuda with a GPU each. "
+            "Leave it at auto, or train in one process."
+        )
+    if kind == "cpu":
+        return torch.device("cpu")
+    index, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if index >= there:
+        raise ValueError(
+            f"device={name}: wanted a GPU for each process on this machine, got {there} for "
+            f"{os.environ.get('LOCAL_WORLD_SIZE', str(index + 1))}. Set --nproc_per_node={there}, "
+            "or device=cpu."
+        )
+    return torch.device("cuda", index)
