@@ -26,6 +26,16 @@ def is_transformed() -> bool:
     return torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0
 
 
+def is_backward() -> bool:
+    """Return whether a backward pass is on, in which layers are computed again.
+
+    Example:
+        >>> is_backward()
+        False
+    """
+    return torch._C._current_graph_task_id() != -1
+
+
 def is_autocast(device: torch.device) -> bool:
     """Return whether products on a device are in mixed precision now; `meta` does not know it.
 
@@ -107,6 +117,19 @@ def recomputed(compute: Callable[..., Any], *given: Any) -> Any:
         2.718
     """
     return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=False)
+
+
+def check_recompute(recompute: bool | str) -> bool | str:
+    """Return a way to recompute, if it is one.
+
+    Errors:
+        ValueError: It is none.
+    """
+    if recompute not in (False, True, "activations", "outputs"):
+        raise ValueError(
+            f"recompute: wanted false, activations (or true) or outputs, got {recompute!r}."
+        )
+    return recompute
 
 
 def at_least_single(value: Tensor) -> Tensor:

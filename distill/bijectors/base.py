@@ -22,6 +22,7 @@ class Bijector(nn.Module):
     Attributes:
         keeps_order: Site t of x depends on noise sites <= t only (a triangular Jacobian).
         is_affine: Given the noise before it, each site of x is affine in its own noise.
+        is_parallel: Both directions take one pass, and undo each other as they are now.
         state_size: Number of tensors in the state of `run`.
 
     Long values can be mapped in chunks of any length, with an explicit state between them, by the
@@ -33,6 +34,7 @@ class Bijector(nn.Module):
 
     keeps_order: bool = False
     is_affine: bool = False
+    is_parallel: bool = False
     state_size: int = 0
 
     def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from distill import rows
 from distill.bijectors.base import Bijector, check_sites
 from distill.contract import Context
-from distill.functional import is_transformed
+from distill.functional import is_backward, is_transformed
 
 
 class BatchNorm(Bijector):
@@ -54,6 +54,11 @@ class BatchNorm(Bijector):
         self.register_buffer("running_mean", torch.zeros(sites))
         self.register_buffer("running_var", torch.ones(sites))
 
+    @property
+    def is_parallel(self) -> bool:  # type: ignore[override]
+        """Whether both directions undo each other: in training one has the batch's statistics."""
+        return not self.training
+
     def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Go from noise to data with the running statistics."""
         check_sites(self, u, len(self.bias))
@@ -72,7 +77,7 @@ class BatchNorm(Bijector):
                     "batch, or eval()."
                 )
             mean, var = rows.moments(x, self)
-            if not (_in_backward_pass() or is_transformed()):
+            if not (is_backward() or is_transformed()):
                 self._track(mean.detach(), var.detach() * (size / (size - 1)))
         else:
             mean, var = self.running_mean, self.running_var
@@ -85,8 +90,3 @@ class BatchNorm(Bijector):
         finite = (mean + unbiased_var).isfinite().all()
         self.running_mean.lerp_(torch.where(finite, mean, self.running_mean), self.momentum)
         self.running_var.lerp_(torch.where(finite, unbiased_var, self.running_var), self.momentum)
-
-
-def _in_backward_pass() -> bool:
-    # Recomputed activations run inside the autograd engine, where this id is set.
-    return torch._C._current_graph_task_id() != -1

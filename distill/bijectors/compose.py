@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from distill.bijectors.base import Bijector, State
 from distill.bijectors.fixed_point import Jacobi, Solution
+from distill.bijectors.from_outputs import Step, from_outputs
 from distill.contract import Context
-from distill.functional import passes_gradient, recomputed
+from distill.functional import check_recompute, passes_gradient, recomputed
 
 
 class Chain(Bijector):
@@ -18,8 +19,13 @@ class Chain(Bijector):
 
     Arguments:
         layers: The bijectors, from noise to data.
-        recompute: Where a gradient passes, keep only the values between layers and compute what is
-            inside them again in the backward pass: less memory, one more pass of time.
+        recompute: What to keep where a gradient passes: everything (`False`); `activations`, or
+            `True`, computes again what is inside a layer, and keeps the values between layers;
+            `outputs` finds those back too, by the inverse of layers that are parallel in both
+            directions, and does as `activations` for others. Each costs time.
+
+    Errors:
+        ValueError: No layers, or another way to recompute.
 
     Example:
         >>> from distill.bijectors import Flip, Standardize
@@ -28,10 +34,10 @@ class Chain(Bijector):
         [[2.0, 1.0]]
     """
 
-    def __init__(self, layers: Iterable[Bijector], recompute: bool = False) -> None:
+    def __init__(self, layers: Iterable[Bijector], recompute: bool | str = False) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self.recompute = recompute
+        self.recompute = check_recompute(recompute)
         if not len(self.layers):
             raise ValueError("Chain: wanted at least one layer, got none.")
 
@@ -45,13 +51,20 @@ class Chain(Bijector):
         """Whether every layer is affine in its site."""
         return all(layer.is_affine for layer in self.layers)
 
+    @property
+    def is_parallel(self) -> bool:  # type: ignore[override]
+        """Whether every layer is parallel in both directions."""
+        return all(layer.is_parallel for layer in self.layers)
+
     def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Apply the layers from first to last."""
-        return self._run([layer.forward for layer in self.layers], u, context)
+        steps = [Step(layer.forward, layer.inverse, layer) for layer in self._layers]
+        return self._run(steps, u, context)
 
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Undo the layers from last to first."""
-        return self._run([layer.inverse for layer in reversed(self.layers)], x, context)
+        steps = [Step(layer.inverse, layer.forward, layer) for layer in reversed(self._layers)]
+        return self._run(steps, x, context)
 
     def forward_in_rounds(
         self, u: Tensor, context: Context | None, jacobi: Jacobi
@@ -100,13 +113,33 @@ class Chain(Bijector):
             values.append(layer(values[-1], context)[0])
         return values
 
-    def _run(self, maps: list, value: Tensor, context: Context | None) -> tuple[Tensor, Tensor]:
+    def _run(
+        self, steps: list[Step], value: Tensor, context: Context | None
+    ) -> tuple[Tensor, Tensor]:
         total = torch.zeros_like(value)
         again = self.recompute and passes_gradient(self, value)
-        for apply in maps:
-            value, log_det = recomputed(apply, value, context) if again else apply(value, context)
+        for several in self._pieces(steps) if again else ([step] for step in steps):
+            if len(several) > 1:
+                value, log_det = from_outputs(several, value, context)
+            elif again:
+                value, log_det = recomputed(several[0].apply, value, context)
+            else:
+                value, log_det = several[0].apply(value, context)
             total = total + log_det
         return value, total
+
+    def _pieces(self, steps: list[Step]) -> list[list[Step]]:
+        """Return neighbors that are to be found back from their last output, others one by one."""
+        pieces: list[list[Step]] = []
+        joined = False
+        for step in steps:
+            joins = self.recompute == "outputs" and bool(step.layer.is_parallel)
+            if joins and joined:
+                pieces[-1].append(step)
+            else:
+                pieces.append([step])
+            joined = joins
+        return pieces
 
 
 class Inverse(Bijector):
@@ -136,6 +169,11 @@ class Inverse(Bijector):
     def is_affine(self) -> bool:  # type: ignore[override]
         """Whether the inverted map is affine in its site."""
         return self.bijector.is_affine
+
+    @property
+    def is_parallel(self) -> bool:  # type: ignore[override]
+        """Whether the map is parallel in both directions."""
+        return self.bijector.is_parallel
 
     def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Apply the inverse of the inner bijector."""

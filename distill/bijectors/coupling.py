@@ -38,6 +38,7 @@ class Coupling(Bijector):
         True
     """
 
+    is_parallel = True
     kept: Tensor
     changed: Tensor
 

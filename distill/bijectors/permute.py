@@ -20,6 +20,7 @@ class Flip(Bijector):
     """
 
     is_affine = True
+    is_parallel = True
 
     def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Reverse the sites."""
@@ -45,6 +46,7 @@ class Permute(Bijector):
     """
 
     is_affine = True
+    is_parallel = True
     order: Tensor
     back: Tensor
 

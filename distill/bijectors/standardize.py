@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from distill import rows
 from distill.bijectors.base import Bijector, State, check_sites, needs_whole_values
 from distill.contract import Context
-from distill.functional import is_transformed
+from distill.functional import is_backward, is_transformed
 
 
 class Standardize(Bijector):
@@ -31,6 +31,7 @@ class Standardize(Bijector):
 
     keeps_order = True
     is_affine = True
+    is_parallel = True
     loc: Tensor
     scale: Tensor
 
@@ -94,6 +95,7 @@ class ActNorm(Bijector):
 
     keeps_order = True
     is_affine = True
+    is_parallel = True
     started: Tensor
 
     def __init__(self, sites: int) -> None:
@@ -110,7 +112,8 @@ class ActNorm(Bijector):
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Undo scale and shift; the first training batch sets them."""
         check_sites(self, x, len(self.loc))
-        if self.training and not self.started and not is_transformed() and rows.sees_all():
+        starts = self.training and not self.started
+        if starts and not (is_transformed() or is_backward()) and rows.sees_all():
             self._start(x)
         return (x - self.loc) * (-self.log_scale).exp(), -self.log_scale.expand_as(x)
 

@@ -42,7 +42,7 @@ def iaf(
     between: str | Sequence[int] = "flip",
     norm: str = "none",
     base: Base | None = None,
-    recompute: bool = False,
+    recompute: bool | str = False,
     outer: Callable[[DataSpec], Bijector] | None = None,
 ) -> Flow:
     """Build an inverse autoregressive flow: draws in parallel, scores its own draws for free.
@@ -56,7 +56,8 @@ def iaf(
         between: `flip`, `none`, or a permutation of sites, between layers.
         norm: `none`, `batch` or `act`: normalization after each layer.
         base: Distribution of the noise; normal by default.
-        recompute: Trade time for memory where a gradient passes.
+        recompute: Trade time for memory where a gradient passes: `activations` or `outputs`, see
+            `Chain`.
         outer: Factory of the teacher's outer bijector, taking the spec (`standardization`, say):
             it carries values of unit scale to data, in place of a standardization inside. The
             student is then distilled before it.
@@ -83,7 +84,7 @@ def maf(
     norm: str = "none",
     base: Base | None = None,
     mixture: int = 0,
-    recompute: bool = False,
+    recompute: bool | str = False,
     outer: Callable[[DataSpec], Bijector] | None = None,
 ) -> Flow:
     """Build a masked autoregressive flow: scores in parallel, samples site after site.
@@ -98,7 +99,8 @@ def maf(
         norm: `none`, `batch` or `act`: normalization after each layer.
         base: Distribution of the noise; normal by default.
         mixture: Components of a trained autoregressive mixture base (MAF MoG), 0 for none.
-        recompute: Trade time for memory where a gradient passes.
+        recompute: Trade time for memory where a gradient passes: `activations` or `outputs`, see
+            `Chain`.
         outer: Factory of a bijector that students may share, taking the spec (`standardization`,
             say): it carries values of unit scale to data, in place of a standardization inside.
 
@@ -132,7 +134,7 @@ def coupling_flow(
     mask: str = "half",
     norm: str = "none",
     base: Base | None = None,
-    recompute: bool = False,
+    recompute: bool | str = False,
     outer: Callable[[DataSpec], Bijector] | None = None,
     drawn: bool = False,
 ) -> Flow:
@@ -146,7 +148,8 @@ def coupling_flow(
         mask: `half` or `even`.
         norm: `none`, `batch` or `act`.
         base: Distribution of the noise.
-        recompute: Trade time for memory where a gradient passes.
+        recompute: Trade time for memory where a gradient passes: `activations` or `outputs`, see
+            `Chain`.
         outer: Factory of a bijector that teacher and student share, taking the spec
             (`standardization`, say): it carries values of unit scale to data, in place of a
             standardization inside.
@@ -173,13 +176,20 @@ def coupling_flow(
 
 
 @builder
-def nice(spec: DataSpec, layers: int = 8, hidden: Sequence[int] = (128, 128)) -> Flow:
+def nice(
+    spec: DataSpec,
+    layers: int = 8,
+    hidden: Sequence[int] = (128, 128),
+    recompute: bool | str = False,
+) -> Flow:
     """Build a NICE flow: shifts only, with one trained scale per site at the data's end.
 
     Arguments:
         spec: The data's sites, scale and features.
         layers: Number of coupling layers.
         hidden: Hidden widths of each layer's network.
+        recompute: Trade time for memory where a gradient passes: `activations` or `outputs`, see
+            `Chain`.
 
     Source: Dinh et al., 2014, arXiv 1410.8516.
 
@@ -190,7 +200,8 @@ def nice(spec: DataSpec, layers: int = 8, hidden: Sequence[int] = (128, 128)) ->
     flow = coupling_flow(spec, layers, hidden, Shift)
     assert isinstance(flow.bijector, Chain)
     *stack, standardize = cast("list[Bijector]", list(flow.bijector.layers))
-    return Flow(Chain([*stack, ActNorm(_fixed_sites(spec)), standardize]), spec, None, flow.encoder)
+    stack += [ActNorm(_fixed_sites(spec)), standardize]
+    return Flow(Chain(stack, recompute), spec, None, flow.encoder)
 
 
 def _stack(
@@ -223,7 +234,7 @@ def _flow(
     base: Base | Density | None,
     encoder: VectorEncoder | None,
     outer: Callable[[DataSpec], Bijector] | None,
-    recompute: bool,
+    recompute: bool | str,
 ) -> Flow:
     """Carry a stack of unit scale to data, by a layer of its own or by the outer bijector."""
     if outer is None:

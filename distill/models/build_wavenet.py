@@ -35,7 +35,7 @@ def wavenet(
     pitch_taps: int = 0,
     outer: Callable[[DataSpec], Bijector] | None = None,
     last_scale: float = 0.1,
-    recompute: bool = False,
+    recompute: bool | str = False,
 ) -> AutoregressiveDensity:
     """Build a WaveNet teacher: parallel likelihood, sequential sampling.
 
@@ -107,7 +107,7 @@ def wavenet_iaf(
     gate_channels: int | None = None,
     skip_channels: int | None = 0,
     last_scale: float = 0.0,
-    recompute: bool = False,
+    recompute: bool | str = False,
     block: int = 1,
     pitch_taps: int = 0,
     outer: Callable[[DataSpec], Bijector] | None = None,

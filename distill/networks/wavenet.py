@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from distill.contract import Context
 from distill.distributions.head import Head
-from distill.functional import in_full, passes_gradient, recomputed
+from distill.functional import check_recompute, in_full, passes_gradient, recomputed
 from distill.networks.blocks import InnerBlock, sites_ago
 from distill.networks.conditioner import Conditioner
 from distill.networks.read import Read, Reader
@@ -62,7 +62,8 @@ class WaveNet(Conditioner):
         locations: Which of the P parameters are locations, moved by earlier sites of the block.
         pitch_taps: Sites read around the one a pitch period ago, an odd number; 0 for none.
         longest_lag: Largest distance of these sites.
-        recompute: Where a gradient passes, keep what is between layers and compute the rest again.
+        recompute: Where a gradient passes, keep what is between layers and compute the rest again:
+            `activations`, `True`, or `outputs`, which are the same here.
 
     Errors:
         ValueError: Settings out of range, or a context that does not fit the sites.
@@ -95,7 +96,7 @@ class WaveNet(Conditioner):
         locations: Sequence[int] = (0,),
         pitch_taps: int = 0,
         longest_lag: int = 0,
-        recompute: bool = False,
+        recompute: bool | str = False,
     ) -> None:
         super().__init__()
         if layers < 1 or cycles < 1 or layers % cycles or kernel < 2 or channels < 1 or block < 1:
@@ -120,7 +121,7 @@ class WaveNet(Conditioner):
         self.parameters_per_site = parameters_per_site
         self.channels, self.gate_channels, self.skip_channels = channels, gate, skip
         self.reader = Reader(context_channels, source_channels, block, pitch_taps, longest_lag)
-        self.input_scale, self.recompute = input_scale, recompute
+        self.input_scale, self.recompute = input_scale, check_recompute(recompute)
         self.block, self.pitch_taps, self.longest_lag = block, pitch_taps, longest_lag
         self.inner = InnerBlock(block, parameters_per_site, locations)
         self.first = nn.Linear(block + (block + pitch_taps - 1 if pitch_taps else 0), channels)
