@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.bijectors.fixed_point import Jacobi, Solution
+from distill.bijectors.from_outputs import Again, undone
 from distill.contract import Context
 
 State = tuple[Tensor, ...]
@@ -44,6 +45,14 @@ class Bijector(nn.Module):
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Map data `(B, T)` to noise."""
         raise NotImplementedError(f"{type(self).__name__} does not define inverse.")
+
+    def forward_again(self, x: Tensor, context: Context | None = None) -> Again:
+        """Find the noise that `forward` made data of, and map it again, with a graph."""
+        return undone(self.forward, self.inverse, x, context)
+
+    def inverse_again(self, u: Tensor, context: Context | None = None) -> Again:
+        """Find the data that `inverse` made noise of likewise."""
+        return undone(self.inverse, self.forward, u, context)
 
     def forward_in_rounds(
         self, u: Tensor, context: Context | None, jacobi: Jacobi

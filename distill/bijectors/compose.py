@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from distill.bijectors.base import Bijector, State
 from distill.bijectors.fixed_point import Jacobi, Solution
-from distill.bijectors.from_outputs import Step, from_outputs
+from distill.bijectors.from_outputs import Again, Step, from_outputs
 from distill.contract import Context
 from distill.functional import check_recompute, passes_gradient, recomputed
 
@@ -58,12 +58,13 @@ class Chain(Bijector):
 
     def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Apply the layers from first to last."""
-        steps = [Step(layer.forward, layer.inverse, layer) for layer in self._layers]
+        steps = [Step(layer.forward, layer.forward_again, layer) for layer in self._layers]
         return self._run(steps, u, context)
 
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Undo the layers from last to first."""
-        steps = [Step(layer.inverse, layer.forward, layer) for layer in reversed(self._layers)]
+        layers = reversed(self._layers)
+        steps = [Step(layer.inverse, layer.inverse_again, layer) for layer in layers]
         return self._run(steps, x, context)
 
     def forward_in_rounds(
@@ -182,6 +183,14 @@ class Inverse(Bijector):
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Apply the inner bijector."""
         return self.bijector.forward(x, context)
+
+    def forward_again(self, x: Tensor, context: Context | None = None) -> Again:
+        """Find the noise, and map it again."""
+        return self.bijector.inverse_again(x, context)
+
+    def inverse_again(self, u: Tensor, context: Context | None = None) -> Again:
+        """Find the data, and map it again."""
+        return self.bijector.forward_again(u, context)
 
     def forward_in_rounds(
         self, u: Tensor, context: Context | None, jacobi: Jacobi

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 
 from distill.bijectors.base import Bijector, check_sites
 from distill.bijectors.elementwise import Affine, Transform
+from distill.bijectors.from_outputs import Again
 from distill.contract import Context
+
+Change = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Coupling(Bijector):
@@ -68,16 +71,43 @@ class Coupling(Bijector):
         """Undo the transform; the kept sites are at hand, so it is parallel too."""
         return self._apply_to(x, context, self.transform.inverse)
 
+    def forward_again(self, x: Tensor, context: Context | None = None) -> Again:
+        """Find the noise, and map it again; the network, which sees kept sites, runs once."""
+        return self._again(x, context, self.transform.forward, self.transform.inverse)
+
+    def inverse_again(self, u: Tensor, context: Context | None = None) -> Again:
+        """Find the data, and map it again."""
+        return self._again(u, context, self.transform.inverse, self.transform.forward)
+
+    def _again(
+        self, output: Tensor, context: Context | None, change: Change, undo: Change
+    ) -> Again:
+        leaf = output.detach().clone().requires_grad_()
+        raw = self._raw(leaf, context)
+        with torch.no_grad():
+            found = undo(output[:, self.changed], raw)[0]
+            value = output.index_copy(1, self.changed, found)
+            apart = found - leaf[:, self.changed]
+        return Again(value, leaf, *self._changed(leaf, leaf[:, self.changed] + apart, raw, change))
+
     def _apply_to(
-        self, value: Tensor, context: Context | None, change: Callable[..., tuple[Tensor, Tensor]]
+        self, value: Tensor, context: Context | None, change: Change
     ) -> tuple[Tensor, Tensor]:
         check_sites(self, value, self.sites)
+        raw = self._raw(value, context)
+        return self._changed(value, value[:, self.changed], raw, change)
+
+    def _raw(self, value: Tensor, context: Context | None) -> Tensor:
         seen = value[:, self.kept]
         if context is not None and context.rows is not None:
             seen = torch.cat([seen, context.rows], 1)
         raw = self.network(seen)
-        raw = raw.unflatten(1, (len(self.changed), self.transform.parameters_per_site))
-        new, log_det = change(value[:, self.changed], raw)
+        return raw.unflatten(1, (len(self.changed), self.transform.parameters_per_site))
+
+    def _changed(
+        self, value: Tensor, old: Tensor, raw: Tensor, change: Change
+    ) -> tuple[Tensor, Tensor]:
+        new, log_det = change(old, raw)
         zeros = torch.zeros_like(value, dtype=log_det.dtype)
         return value.index_copy(1, self.changed, new), zeros.index_copy(1, self.changed, log_det)
 

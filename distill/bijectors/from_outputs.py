@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -16,12 +17,43 @@ from distill.functional import is_autocast
 Map = Callable[[Tensor, Context | None], tuple[Tensor, Tensor]]
 
 
+class Again(NamedTuple):
+    """What a layer's output tells: its input, and the way from there once more, with a graph.
+
+    Arguments:
+        value: The input that was found back, `(B, T)`.
+        leaf: What stands for it in the graph.
+        output: Of the layer, computed again.
+        log_det: Likewise.
+    """
+
+    value: Tensor
+    leaf: Tensor
+    output: Tensor
+    log_det: Tensor
+
+
 class Step(NamedTuple):
-    """A layer in one direction: its map, the map that undoes it, and the layer itself."""
+    """A layer in one direction: its map, what its output tells, and the layer itself."""
 
     apply: Map
-    undo: Map
+    again: Callable[[Tensor, Context | None], Again]
     layer: nn.Module
+
+
+@dataclass
+class _Found:
+    """The value that the backward pass has come to."""
+
+    value: Tensor | None = None
+
+
+def undone(apply: Map, undo: Map, output: Tensor, context: Context | None) -> Again:
+    """Find the input of a map by the map that undoes it, then apply it again."""
+    with torch.no_grad():
+        value = undo(output, context)[0].detach()
+    leaf = value.detach().requires_grad_()
+    return Again(value, leaf, *apply(leaf, context))
 
 
 def from_outputs(
@@ -47,61 +79,58 @@ def from_outputs(
     given: list[Tensor] = []
     if context is not None:
         context.each(lambda tensor: given.append(tensor) or tensor)  # type: ignore[func-returns-value]
-    weights = list({id(p): p for step in steps for p in step.layer.parameters()}.values())
-    return _FromOutputs.apply(steps, context, len(given), value, *given, *weights)
+    found, total = _Found(), torch.zeros_like(value)
+    for step in steps:
+        weights = list(step.layer.parameters())
+        last = step is steps[-1]
+        value, log_det = _Layer.apply(
+            step, context, found, last, len(given), value, *given, *weights
+        )
+        total = total + log_det
+    return value, total
 
 
-class _FromOutputs(torch.autograd.Function):
+class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        steps: Sequence[Step],
+        step: Step,
         context: Context | None,
+        found: _Found,
+        last: bool,
         size: int,
         value: Tensor,
         *tensors: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        total = torch.zeros_like(value)
-        for step in steps:
-            value, log_det = step.apply(value, context)
-            total = total + log_det
-        ctx.steps, ctx.context, ctx.size = steps, context, size
+        value, log_det = step.apply(value, context)
+        ctx.step, ctx.context, ctx.found, ctx.last, ctx.size = step, context, found, last, size
         ctx.precision = _precision(value)
-        ctx.save_for_backward(value, *tensors[:size])
-        ctx.weights = tensors[size:]
-        return value, total
+        ctx.save_for_backward(*tensors[:size], *([value] if last else []))
+        return value, log_det
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_log_det: Tensor) -> tuple[Any, ...]:
-        value, *given = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[4 : 4 + ctx.size]
-        context, given = _apart(ctx.context, given, wanted)
-        sums: dict[int, Tensor] = {}
-        for step in reversed(ctx.steps):
-            with torch.no_grad(), ctx.precision():
-                value = step.undo(value, context)[0].detach()
-            weights = [p for p in step.layer.parameters() if p.requires_grad]
-            read = [tensor for tensor in given if tensor.requires_grad]
-            with torch.enable_grad(), ctx.precision():
-                x = value.requires_grad_()
-                y, log_det = step.apply(x, context)
-            outputs = [(y, grad.to(y.dtype)), (log_det, grad_log_det.to(log_det.dtype))]
-            outputs = [pair for pair in outputs if pair[0].requires_grad]
-            found = torch.autograd.grad(
-                [output for output, _ in outputs],
-                [x, *read, *weights],
-                [pair[1] for pair in outputs],
-                allow_unused=True,
-            )
-            assert found[0] is not None, "a bijector's value depends on its input"
-            grad, value = found[0], value.detach()
-            for tensor, more in zip([*read, *weights], found[1:], strict=True):
-                if more is not None:
-                    before = sums.get(id(tensor))
-                    sums[id(tensor)] = more if before is None else before + more
-        others = [sums.get(id(tensor)) for tensor in (*given, *ctx.weights)]
-        return None, None, None, grad, *others
+        given, output = list(ctx.saved_tensors[: ctx.size]), ctx.found.value
+        if ctx.last:
+            output = ctx.saved_tensors[-1].detach()
+        context, given = _apart(ctx.context, given, ctx.needs_input_grad[6 : 6 + ctx.size])
+        read = [*given, *ctx.step.layer.parameters()]
+        with torch.enable_grad(), ctx.precision():
+            again = ctx.step.again(output, context)
+        ctx.found.value = again.value
+        pairs = [(again.output, grad), (again.log_det, grad_log_det)]
+        pairs = [(made, g.to(made.dtype)) for made, g in pairs if made.requires_grad]
+        wanted = [tensor for tensor in read if tensor.requires_grad]
+        grads = torch.autograd.grad(
+            [made for made, _ in pairs],
+            [again.leaf, *wanted],
+            [g for _, g in pairs],
+            allow_unused=True,
+        )
+        by_tensor = dict(zip(map(id, wanted), grads[1:], strict=True))
+        others = [by_tensor.get(id(tensor)) for tensor in read]
+        return None, None, None, None, None, grads[0], *others
 
 
 def _apart(
