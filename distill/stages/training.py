@@ -25,7 +25,7 @@ from distill.stages.comparing import config_of, fingerprint
 from distill.stages.folders import check_seed, device_of, root_of, weights_of
 from distill.stages.work import alone_in, numbers_of, recorded
 from distill.training import Checkpoint, Tracker
-from distill.training.ranks import here
+from distill.training.ranks import here, losing
 
 MakeTask = Callable[[Density], Task]
 MakeWatch = Callable[[Evaluator, Data], Callable[[nn.Module], Report]]
@@ -87,16 +87,11 @@ def train(
             write_config(mine, place)
             write_overrides(place)
         tracker = stack.enter_context(Tracker(place, training.get("step")))
-        numbers = trainer.fit(
-            task,
-            data,
-            make_watch(evaluator, data.watched),
-            tracker,
-            checkpoint,
-            place,
-            seed=config.seed,
-            name=role,
-        )
+        watch = make_watch(evaluator, data.watched)
+        with losing(ranks):
+            numbers = trainer.fit(
+                task, data, watch, tracker, checkpoint, place, seed=config.seed, name=role
+            )
         numbers["parameters"] = sum(p.numel() for p in model.parameters())
         numbers["stage_seconds"] = time.monotonic() - began
         if work is not None:

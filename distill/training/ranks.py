@@ -8,7 +8,8 @@ slowest needs and notices at once when another has ended.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -26,7 +27,18 @@ _BROKEN = ("gloo", "NCCL", "Connection closed", "Connection reset", "Broken pipe
 
 
 class LostRankError(ConnectionError):
-    """Another process of the training has ended."""
+    """Another process of the training has ended.
+
+    Arguments:
+        count: How many there were.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"another of the {count} processes of this training has ended, so it can't go on. See "
+            "what that one says; a checkpoint that was written is whole: go on with resume=true, "
+            "with as many processes as there are."
+        )
 
 
 class ToldElsewhereError(Exception):
@@ -212,6 +224,21 @@ class _Across(torch.autograd.Function):
         grad = grad.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(grad, group=ctx.group)
         return grad, None
+
+
+@contextmanager
+def losing(ranks: Alone) -> Iterator[None]:
+    """Say it in words where processes lose each other.
+
+    Errors:
+        LostRankError: Another process has ended.
+    """
+    try:
+        yield
+    except Exception as error:
+        if ranks.count == 1 or not is_broken(error):
+            raise
+        raise LostRankError(ranks.count) from error
 
 
 def code_of(error: BaseException) -> int:

@@ -14,12 +14,11 @@ from distill.interruption import Interrupted
 from distill.sharing import count_of
 from distill.training.ranks import (
     Alone,
-    LostRankError,
     Ranks,
     ToldElsewhereError,
     code_of,
     here,
-    is_broken,
+    losing,
     stand,
 )
 
@@ -57,8 +56,9 @@ def session(cuda: bool | None = None) -> Iterator[Alone]:
             stack.enter_context(redirect_stderr(nowhere))
         stand(ranks)
         try:
-            yield ranks
-            ranks.close()
+            with losing(ranks):
+                yield ranks
+                ranks.close()
         except (Exception, KeyboardInterrupt) as error:
             told = _in_one_voice(error, ranks)
             if told is error:
@@ -70,12 +70,6 @@ def session(cuda: bool | None = None) -> Iterator[Alone]:
 
 def _in_one_voice(error: BaseException, ranks: Ranks) -> BaseException:
     """Return an error as this process is to raise it."""
-    if is_broken(error):
-        error = LostRankError(
-            f"another of the {ranks.count} processes of this training has ended, so it can't go "
-            "on. See what that one says; a checkpoint that was written is whole: go on with "
-            "resume=true, with as many processes as there are."
-        )
     if isinstance(error, Interrupted) and not ranks.leads:
         return ToldElsewhereError(error.code)
     if isinstance(error, Interrupted | ToldElsewhereError) or ranks.tells(str(error)):
