@@ -1,9 +1,13 @@
 """Distill slow autoregressive densities into fast parallel samplers."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from distill._version import __version__
+
+# Some builds of ONNX Runtime report their use to their maker, and read this once, when imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from distill.bijectors import Autoregressive, Chain, Inverse, Jacobi

@@ -28,7 +28,7 @@ from distill.export import Exported
 from distill.files import is_full
 from distill.serving.examples import Example
 from distill.serving.guard import LOOPBACK, Guard
-from distill.serving.house import House
+from distill.serving.house import SMALL, House
 from distill.serving.limits import Limits
 from distill.serving.refusal import Refusal, one_line
 from distill.serving.sinks import pcm
@@ -147,16 +147,16 @@ class Server:
 
     async def features(self, request: Request) -> Response:
         """Answer `POST /features`."""
-        with self.house.place(), self.house.body() as body:
-            await self._receive(request, body)
+        with self.house.place(), self.house.body() as body, self.house.room() as hold:
+            await self._receive(request, body, hold)
             rows = await self._unless_gone(request, self.house.read(body))
         return Response(rows.astype("<f4").tobytes(), media_type="application/octet-stream")
 
     async def synthesize(self, request: Request) -> Response:
         """Answer `POST /synthesize`."""
         settings = Settings.read(dict(request.query_params), self.layout)
-        with self.house.place(), self.house.body() as body:
-            await self._receive(request, body)
+        with self.house.place(), self.house.body() as body, self.house.room() as hold:
+            await self._receive(request, body, hold)
             samples, seconds = await self._unless_gone(request, self._speak(body, settings))
         file = io.BytesIO()
         soundfile.write(file, samples, self.layout.rate, "PCM_16", format="WAV")
@@ -168,27 +168,32 @@ class Server:
         """Serve `/stream`."""
         await talk(socket, self.voice, self.house, self.limits)
 
-    async def _receive(self, request: Request, body: Path) -> None:
+    async def _receive(self, request: Request, body: Path, hold: Callable[[int], None]) -> None:
         """Write a body to the house's disk within its limits.
 
-        What is too long is still read a while, and dropped: a client that is cut off while it sends
-        would not see the answer.
+        Room is taken for all of it before it comes: of many at once, those that fit are served, and
+        the others are told so before they have sent much.
         """
         limits, length = self.limits, 0
+        promised = request.headers.get("content-length")
+        whole = limits.bytes if promised is None else int(promised)
         try:
-            with self.house.room() as more, body.open("wb") as file:
-                async with asyncio.timeout(limits.upload):
+            if promised is not None:
+                self._check_size(whole)
+                hold(whole)
+            async with asyncio.timeout(limits.upload):
+                with body.open("wb") as file:
                     async for part in request.stream():
                         length += len(part)
-                        if length <= limits.bytes:
-                            more(len(part))
-                            file.write(part)
-                        elif length > 4 * limits.bytes:
-                            break
+                        self._check_size(length)
+                        hold(max(whole, length) if length > SMALL else length)
+                        file.write(part)
         except TimeoutError:
             raise Refusal(408, f"body: not there after {limits.upload:g} s.") from None
-        if length > limits.bytes:
-            raise Refusal(413, f"body: larger than the limit of {limits.megabytes:g} MB.")
+
+    def _check_size(self, length: int) -> None:
+        if length > self.limits.bytes:
+            raise Refusal(413, f"body: larger than the limit of {self.limits.megabytes:g} MB.")
 
     async def _speak(self, body: Path, settings: Settings) -> tuple[np.ndarray, float]:
         """Return samples, and the seconds that they took."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -18,6 +19,9 @@ def connections(limits: Limits) -> type[H11Protocol]:
     connections, the one that has been silent longest makes room; when all are at work, the new one
     gets 503 as JSON, with `Retry-After`.
 
+    Who is answered before its body is read may still be sending, and would not see the answer if
+    the line was cut: what still comes is dropped unread for a while.
+
     Arguments:
         limits: `connections`, `head`, `upload` and `retry_after` of it.
     """
@@ -26,9 +30,10 @@ def connections(limits: Limits) -> type[H11Protocol]:
     class Connection(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
         _taker: asyncio.TimerHandle | None = None
+        _dropped: int | None = None
 
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
+            super().connection_made(_Patient(transport, self))
             if len(self.connections) > limits.connections:
                 oldest = next(iter(silent), None)
                 if oldest is None:
@@ -45,6 +50,11 @@ def connections(limits: Limits) -> type[H11Protocol]:
         def data_received(self, data: bytes) -> None:
             if self.transport.is_closing():
                 return
+            if self._dropped is not None:
+                self._dropped += len(data)
+                if self._dropped > 4 * limits.bytes:
+                    self.drop()
+                return
             super().data_received(data)
             if self.cycle is not None and not self.cycle.response_complete:
                 self._stop()
@@ -56,7 +66,19 @@ def connections(limits: Limits) -> type[H11Protocol]:
         def on_response_complete(self) -> None:
             super().on_response_complete()
             if not self.transport.is_closing() and self.cycle.response_complete:
+                self.linger()
                 self._wait()
+
+        def linger(self) -> bool:
+            """Return whether a body is still to come after its answer, which then is dropped."""
+            late = self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
+            if not late or self._dropped is not None:
+                return False
+            self._dropped = 0
+            with suppress(OSError):  # it may have gone meanwhile
+                self.transport.write_eof()
+            self.flow.resume_reading()
+            return True
 
         def pause_writing(self) -> None:
             super().pause_writing()
@@ -100,3 +122,17 @@ def connections(limits: Limits) -> type[H11Protocol]:
             self.transport.close()
 
     return Connection
+
+
+class _Patient:
+    """A transport that is not closed on who is still sending."""
+
+    def __init__(self, transport: Any, owner: Any) -> None:
+        self._transport, self._owner = transport, owner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        if not self._owner.linger():
+            self._transport.close()

@@ -23,7 +23,8 @@ from distill.serving.refusal import Refusal
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_SMALL = 2**18  # bytes of a body that is read at once
+SMALL = 2**18
+"""Bytes of a body that is read at once, and needs no room."""
 
 
 class House:
@@ -80,24 +81,25 @@ class House:
 
     @contextmanager
     def room(self) -> Iterator[Callable[[int], None]]:
-        """Lend a function that asks for room for more bytes of a body.
+        """Lend a function that asks for room for a body of so many bytes, all of them at once.
 
         Errors:
             Refusal: The bodies under way are too many bytes together.
         """
         mine = 0
 
-        def more(size: int) -> None:
+        def hold(size: int) -> None:
             nonlocal mine
-            if self.held + size > self.limits.held_bytes:
+            more = 0 if size <= SMALL else max(0, size - mine)
+            if self.held + more > self.limits.held_bytes:
                 raise self.full(
                     f"the bodies under way have {self.limits.held_megabytes:g} MB together"
                 )
-            self.held += size
-            mine += size
+            self.held += more
+            mine += more
 
         try:
-            yield more
+            yield hold
         finally:
             self.held -= mine
 
@@ -113,7 +115,7 @@ class House:
 
     async def read(self, path: Path) -> np.ndarray:
         """Return the frames of a body; whoever is cancelled takes the reading process along."""
-        small = path.stat().st_size <= _SMALL
+        small = path.stat().st_size <= SMALL
         if small and not is_audio(path):
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -30,6 +32,7 @@ from distill.export.graph import SamplingGraph
 from distill.frames import FrameLayout
 from distill.models import Flow, wavenet_iaf
 from distill.networks import FrameEncoder
+from distill.serving import house as house_of
 from distill.serving.app import application
 from distill.serving.limits import Limits
 from distill.serving.reader import Reader
@@ -112,6 +115,19 @@ def address(serving: Serve) -> Iterator[str]:
     limits = Limits(megabytes=0.5, seconds=3.0, stream_seconds=4.0, message_seconds=1.0)
     with serving(limits) as address:
         yield address
+
+
+@pytest.fixture
+def slow_reader(monkeypatch):
+    """Let reading processes never end, as the pitch of a long recording may seem to."""
+    start = house_of.Reader._running
+
+    def running(self):
+        line = start(self)
+        os.kill(self._process.pid, signal.SIGSTOP)
+        return line
+
+    monkeypatch.setattr(house_of.Reader, "_running", running)
 
 
 @pytest.fixture

@@ -38,19 +38,6 @@ def answer_on(line: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-@pytest.fixture
-def slow_reader(monkeypatch):
-    """Let reading processes never end, as the pitch of a long recording may seem to."""
-    start = house_of.Reader._running
-
-    def running(self):
-        line = start(self)
-        os.kill(self._process.pid, signal.SIGSTOP)
-        return line
-
-    monkeypatch.setattr(house_of.Reader, "_running", running)
-
-
 def test_a_small_request_passes_a_big_one_within_a_second(serving, mel, slow_reader):
     with serving(Limits()) as address, ThreadPoolExecutor(1) as pool:
         assert len(wave_of(post(address, npy(mel[:10])))) == 10 * HOP
@@ -217,8 +204,7 @@ def test_sigterm_ends_the_server_within_five_seconds_and_leaves_nothing(student,
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=20)
         assert time.monotonic() - began < 5
-        assert not list(temporary.rglob("body*"))
-        assert not list(temporary.glob("distill-serve-*"))
+        assert not list(temporary.iterdir())
         for line in lines:
             line.close()
     finally:
