@@ -33,7 +33,7 @@ def connections(limits: Limits) -> type[H11Protocol]:
         _dropped: int | None = None
 
         def connection_made(self, transport: Any) -> None:
-            super().connection_made(_Patient(transport, self))
+            super().connection_made(_Patient(transport, self))  # type: ignore[arg-type]
             if len(self.connections) > limits.connections:
                 oldest = next(iter(silent), None)
                 if oldest is None:

@@ -66,6 +66,7 @@ def train(
         if resumed:
             training = {**resumed.training, "precision": precision_of(resumed, role)}
             print(f"{role}: goes on from step {training['step']}", flush=True)
+        evaluator.looks = trainer.looks(training)
         checkpoint = Checkpoint(role, mine, data.spec, {}, training, made_from)
         hashes = {**made_from, "data": fingerprint(made_from["data"])}
         began = time.monotonic()

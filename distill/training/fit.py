@@ -60,7 +60,8 @@ def fit(
     data.check_matches(model.spec)
     watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed)
     task = Likelihood(model, warmup)
-    return _trained(task, data, watch, seed, folder, resume, settings, "likelihood")
+    made = (folder, resume, settings, "likelihood")
+    return _trained(task, data, evaluator, watch, seed, *made)
 
 
 def distill(
@@ -113,7 +114,8 @@ def distill(
     chosen = objective_of(objective)
     task = Distillation(student, density, chosen, encoder, warmup)
     watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed, density)
-    trained = _trained(task, data, watch, seed, folder, resume, settings, repr(chosen))
+    made = (folder, resume, settings, repr(chosen))
+    trained = _trained(task, data, evaluator, watch, seed, *made)
     assert isinstance(trained, Flow)
     return trained
 
@@ -140,6 +142,7 @@ def objective_of(objective: Objective | str) -> Objective:
 def _trained(
     task: Task,
     data: Data,
+    evaluator: Evaluator | None,
     watch: Watch | None,
     seed: int,
     folder: str | Path | None,
@@ -157,6 +160,8 @@ def _trained(
     checkpoint = Checkpoint("model", {"model": recipe}, task.model.spec, {}, {}, made_from)
     if place is not None and (place / NAME).is_file():
         checkpoint = _resumed(place, checkpoint, resume)
+    if evaluator is not None:
+        evaluator.looks = trainer.looks(checkpoint.training)
     with Tracker(place, checkpoint.training.get("step")) as tracker:
         trainer.fit(task, data, watch, tracker, checkpoint, place, seed=seed, name="training")
     return task.model

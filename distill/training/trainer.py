@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -123,6 +124,16 @@ class Trainer:
             decay = 0.5 ** (step // self.halve_every)
         return self.learning_rate * warm * decay
 
+    def looks(self, training: Mapping[str, Any]) -> int:
+        """Return how often a training was watched until a checkpoint of it, less the last look.
+
+        Example:
+            >>> Trainer(watch_every=10).looks({"step": 25, "watched": 20})
+            3
+        """
+        watched = training.get("watched", training.get("step", -1))
+        return 0 if watched < 0 else 1 + (watched // self.watch_every if self.watch_every else 0)
+
     def fit(
         self,
         task: Task,
@@ -196,7 +207,7 @@ class Trainer:
                 best.save(folder, BEST)
 
         progress = Progress(name, self.steps, state.step)
-        began = time.monotonic()
+        began, within = time.monotonic(), False
         with interruptible(at_once=False) as request:
             try:
                 if state.watched < 0:
@@ -205,12 +216,14 @@ class Trainer:
                     look(request)
                 while state.step < self.steps and not self._out_of_patience(state):
                     step, rate = state.step, self.rate(state.step)
+                    within = True
                     task.train()
                     torch.manual_seed(hash((seed, step)) % 2**63)
                     batch = data.train_batch(step, self.batch_size, seed).to(device)
                     with precision.autocast(device):
                         loss = task(batch, step / self.steps)
                     norm = state.apply(loss.value, rate, self.clip)
+                    within = False
                     if state.skipped_in_a_row >= _MAX_SKIPS_IN_A_ROW:
                         raise ValueError(self._lost(name, state, loss.value.item(), seed))
                     if state.step % self.log_every == 0 or state.step == self.steps:
@@ -230,6 +243,8 @@ class Trainer:
                 with request.raising():
                     report = watch(model) if watch else Report()
             except Interrupted as signal:
+                if within:  # by a second signal, which does not wait: half a step is no state
+                    raise Interrupted(signal.number, self._left_at_once(state)) from None
                 save()
                 raise Interrupted(signal.number, self._goodbye(state)) from None
         tracker.report(report, state.step)
@@ -258,6 +273,12 @@ class Trainer:
     def _goodbye(self, state: TrainingState) -> str:
         return (
             f"stopped after step {state.step} of {self.steps}, and saved. Go on with resume=true."
+        )
+
+    def _left_at_once(self, state: TrainingState) -> str:
+        return (
+            f"left at once within step {state.step}, and saved nothing. A checkpoint that was "
+            "written is whole: go on from it with resume=true."
         )
 
     def _out_of_patience(self, state: TrainingState) -> bool:

@@ -84,7 +84,6 @@ class AudioEvaluator(Evaluator):
         self.griffin_lim = griffin_lim
         self.pitch = pitch or Pitch()
         self.classifier = classifier
-        self._watched = 0
 
     def watch(
         self, model: Density, data: Data, seed: int, teacher: Density | None = None
@@ -92,8 +91,8 @@ class AudioEvaluator(Evaluator):
         """Look at a model during training; with a teacher, at a student."""
         report = Report()
         clips = held_out_clips(data, self.watch_count, self.watch_seconds)
-        runs_freely = bool(self.teacher_every) and self._watched % self.teacher_every == 0
-        self._watched += 1
+        runs_freely = bool(self.teacher_every) and self.looks % self.teacher_every == 0
+        self.looks += 1
         if teacher is None:
             report.add("held_out_nll", nll_per_site(model, clips), 1)
             nats = report.scalars["held_out_nll"]
