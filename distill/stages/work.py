@@ -28,19 +28,40 @@ def alone_in(folder: Path) -> Iterator[None]:
     Errors:
         BlockingIOError: Another one does.
     """
+    held = read_manifest(folder)
+    who = f"process {held.process.get('pid')}" if held and held.process else "a process"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK, timeout=0)
+    with _locked(folder / _LOCK, f"{folder}: another distill ({who})", "folder with run="):
+        sweep(folder)
+        yield
+
+
+@contextmanager
+def alone_at(file: Path) -> Iterator[None]:
+    """Hold the lock of what is written anywhere, by its record; nothing of it stays.
+
+    Errors:
+        BlockingIOError: Another process writes it.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = file.with_name(f".{file.name}.lock")
+    with _locked(lock, f"{file}: another distill", "output="):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(file: Path, who: str, other: str) -> Iterator[None]:
+    lock = FileLock(file, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        held = read_manifest(folder)
-        who = f"process {held.process.get('pid')}" if held and held.process else "a process"
         raise BlockingIOError(
-            f"{folder}: another distill ({who}) is at work there. Wait for it, or name another "
-            "folder with run=."
+            f"{who} is at work there. Wait for it, or name another {other}."
         ) from None
     try:
-        sweep(folder)
         yield
     finally:
         lock.release()

@@ -54,3 +54,12 @@ def test_averaging_over_time_forgets_when_it_sounded() -> None:
 def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(ValueError, match="form"):
         PowerLoss(form="energy")
+
+
+@pytest.mark.parametrize("form", ["magnitude", "power", "log"])
+def test_a_distance_does_not_depend_on_the_scale_of_the_data(form: str) -> None:
+    y = torch.sin(torch.arange(2000) * 0.2)[None] * torch.linspace(0, 1, 2000)
+    power = PowerLoss(128, form=form, average=False, relative=form != "log")
+    small, large = (distance(power, scale * 0.3 * y, scale * y) for scale in (1e-4, 1e2))
+    torch.testing.assert_close(small, large, rtol=1e-3, atol=0)
+    assert large > 0.1

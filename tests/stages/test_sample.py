@@ -16,6 +16,7 @@ from distill.files import sha256_of
 from distill.models.classifier import Classifier
 from distill.stages.manifest import read_manifest
 from distill.stages.outputs import Sounds, Table, output_for
+from distill.stages.work import alone_at
 from distill.training import load
 
 AUDIO = [
@@ -111,6 +112,18 @@ def test_a_mel_becomes_a_sound_and_a_manifest_says_of_what(run, tmp_path, capsys
     assert main([*words[:-1], f"output={tmp_path / 'theirs'}", "overwrite=true"]) == 2
     assert "is not of `distill sample`" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["manifest.json"]
+
+
+def test_two_calls_never_write_one_output_at_once(run, tmp_path, capsys):
+    np.save(tmp_path / "mel.npy", np.full((10, 64), -5.0, np.float32))
+    out = tmp_path / "out"
+    words = ["sample", f"run={run}", f"input={tmp_path / 'mel.npy'}", f"output={out}"]
+    with alone_at(out / "manifest.json"):
+        assert main(words) == 2
+        assert "another distill is at work there" in capsys.readouterr().err
+        assert [path.suffix for path in out.iterdir()] == [".lock"]
+    assert main(words) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "mel.wav"]
 
 
 def test_a_temperature_of_zero_is_silent_before_training_has_moved_the_location(run, tmp_path):
