@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show = "--traceback" in words or os.environ.get("DISTILL_TRACEBACK") == "1"
     words = [word for word in words if word != "--traceback"]
     stage = words[0] if words and words[0] in STAGES else None
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Paths may hold what the code page of a terminal lacks; stderr is so already.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with interruptible():
             return _run(stage, words[1:], show) if stage else _without_stage(words)
