@@ -17,7 +17,7 @@ from hydra.core.override_parser.types import Override
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from distill.cli.conf import config_dir, groups
+from distill.cli.config_groups import config_dir, groups
 from distill.cli.types import accepts, hints_of, type_name
 from distill.errors import suggest
 from distill.stages.reads import REPLACED

@@ -5,7 +5,7 @@ from __future__ import annotations
 COMMON = ("name", "run", "seed", "device", "threads", "resume", "overwrite", "trusted")
 """Keys of every stage."""
 
-_TRAINS = ("data", "evaluation", "warmup")
+_TRAINS = ("data", "evaluation", "loss_warmup")
 
 READS: dict[str, tuple[str, ...]] = {
     "prepare": ("data",),

@@ -17,7 +17,7 @@ from distill.models import Density
 from distill.training import read_checkpoint
 
 DATA = distill.as_data(np.random.default_rng(0).normal(size=(100, 2)))
-SETTINGS = {"steps": 12, "batch_size": 8, "save_every": 4, "warmup": 0}
+SETTINGS = {"steps": 12, "batch_size": 8, "save_every": 4, "loss_warmup": 0}
 
 
 class Impatient(torch.optim.Adam):
