@@ -8,7 +8,7 @@ from distill._version import __version__
 if TYPE_CHECKING:
     from distill.bijectors import Autoregressive, Chain, Inverse, Jacobi
     from distill.contract import Batch, DataSpec, Draw
-    from distill.data.given import as_data
+    from distill.data.convert import as_data
     from distill.export.vocoder import load_voice
     from distill.models import (
         Flow,
@@ -59,7 +59,7 @@ __all__ = [
 _HOMES = {
     "distill.bijectors": ("Autoregressive", "Chain", "Inverse", "Jacobi"),
     "distill.contract": ("Batch", "DataSpec", "Draw"),
-    "distill.data.given": ("as_data",),
+    "distill.data.convert": ("as_data",),
     "distill.export.vocoder": ("load_voice",),
     "distill.models": (
         *("Flow", "coupling_flow", "iaf", "maf", "nice", "register"),

@@ -19,7 +19,7 @@ ALLOWED: dict[str, str] = {
         "GaussianHead Logistic LogisticHead MixtureOfGaussians MixtureOfLogistics MuLaw Normal"
     ),
     "distill.networks": (
-        "FrameEncoder HarmonicEncoder MADE MLP StaircaseLinear VectorEncoder WaveNet"
+        "FrameEncoder HarmonicEncoder MADE MLP MaskedLinear VectorEncoder WaveNet"
     ),
     "distill.models": (
         "AutoregressiveDensity Flow coupling_flow iaf maf nice standardization wavenet wavenet_iaf "

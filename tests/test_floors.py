@@ -1,4 +1,4 @@
-"""The house has floors: a file imports its own floor and those below."""
+"""The package has floors: a file imports its own floor and those below."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ FLOORS = {
     "checks": 0,
     "interruption": 0,
     "configs": 0,
-    "configure": 0,
+    "instantiate": 0,
+    "renamed": 0,
     "trust": 0,
     "arrays": 0,
     "frames": 0,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from distill.benchmark.cells import markdown, plain, si
 from distill.benchmark.costs import draw
 from distill.benchmark.environment import environment, in_one_line
+from distill.benchmark.formatting import markdown, plain, si
 from distill.benchmark.inputs import Inputs
 from distill.benchmark.timing import Timing, Turn, take_turns
 from distill.contract import Features

@@ -27,7 +27,7 @@ class Bijector(nn.Module):
     Long values can be mapped in chunks of any length, with an explicit state between them, by the
     layers that need no later noise and do not number their sites:
 
-        state = bijector.zero_state(u, context)             # u gives batch, dtype and device only
+        state = bijector.start(u, context)             # u gives batch, dtype and device only
         x, log_det, state = bijector.run(state, u, context) # a chunk, and the rows of its context
     """
 
@@ -61,7 +61,7 @@ class Bijector(nn.Module):
         with torch.no_grad():
             return self.inverse(x, context)[0], []
 
-    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
+    def start(self, u: Tensor, context: Context | None = None) -> State:
         """Return the state before the first site.
 
         Errors:

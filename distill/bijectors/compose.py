@@ -75,9 +75,9 @@ class Chain(Bijector):
     def _layers(self) -> list[Bijector]:
         return list(self.layers)  # type: ignore[arg-type]
 
-    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
+    def start(self, u: Tensor, context: Context | None = None) -> State:
         """Return the states of the layers, one after the other."""
-        return tuple(part for layer in self._layers for part in layer.zero_state(u, context))
+        return tuple(part for layer in self._layers for part in layer.start(u, context))
 
     def run(
         self, state: State, u: Tensor, context: Context | None = None

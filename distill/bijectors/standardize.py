@@ -53,7 +53,7 @@ class Standardize(Bijector):
         self._check(x)
         return (x - self.loc) / self.scale, -self.scale.log().expand_as(x)
 
-    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
+    def start(self, u: Tensor, context: Context | None = None) -> State:
         """Return no tensors.
 
         Errors:

@@ -27,7 +27,7 @@ _ROOTS = (
     "student_trainer",
     "teacher",
     "teacher_trainer",
-    "warmup",
+    "loss_warmup",
 )
 _KEY = re.compile(r"[A-Za-z]\w*(\.(\w+))*")
 _REFERENCE = re.compile(r"\$\{[A-Za-z]\w*(\.\w+)*\}")
@@ -42,7 +42,7 @@ def replayable(texts: Any, options: Mapping[str, Sequence[str]]) -> tuple[list[s
 
     Arguments:
         texts: What `overrides.json` holds.
-        options: Every known group with its options, see `distill.cli.conf.groups`.
+        options: Every known group with its options, see `distill.cli.config_groups.groups`.
 
     Example:
         >>> replayable(["data=points", "hydra.mode=x", "data._target_=os.system"],

@@ -16,7 +16,7 @@ from distill.export.metadata import Metadata
 KINDS = ("frames", "vector", "label")
 
 
-class Inputs:
+class InputChecks:
     """Checks of one loaded file's inputs.
 
     Arguments:
@@ -132,7 +132,7 @@ class Inputs:
         if len(state) != len(specs):
             raise ValueError(
                 f"{self.name}: wanted a state of {len(specs)} tensors, got {len(state)}. Pass what "
-                "begin or the chunk before returned."
+                "start or the chunk before returned."
             )
         for spec, value in zip(specs, state, strict=True):
             self._check(spec.name, value, (batch, *spec.shape), getattr(torch, spec.dtype))

@@ -66,7 +66,7 @@ class BlockSweep(Sweep):
     ) -> None:
         super().__init__(conditioner, update, like, context)
         self.net, self.sites = conditioner, like.shape[1]
-        self.state = self.after = conditioner.zero_state(like)
+        self.state = self.after = conditioner.start_run(like)
 
     def windows(self, size: int | None) -> list[slice]:
         """Return windows of whole blocks and whole rows of the context."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from distill.networks.read import Read
+from distill.networks.context_reader import ContextBlocks
 
 RunState = tuple[Tensor, ...]
 """The last input sites `(B, H)`, then each layer's last (k - 1) d inputs `(B, (k - 1) d, C)`."""
@@ -25,7 +25,7 @@ class StepState:
         coefficients: By how much they do, `(B, r (r - 1) / 2)`.
     """
 
-    read: Read
+    read: ContextBlocks
     sites: Tensor
     rings: list[Tensor]
     position: int = 0

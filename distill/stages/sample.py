@@ -20,11 +20,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from distill.bijectors import Jacobi
-from distill.configure import build
 from distill.evaluation.placing import move, place_of
 from distill.files import FullDiskError, second_name, sha256_of
+from distill.instantiate import build
 from distill.models.in_rounds import Rounds
-from distill.stages.comparing import config_of, fingerprint
+from distill.stages.differences import config_of, fingerprint
 from distill.stages.folders import (
     MODELS,
     check_seed,
@@ -34,8 +34,8 @@ from distill.stages.folders import (
     weights_of,
 )
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
-from distill.stages.outputs import Output, output_for
-from distill.stages.requests import requests_of
+from distill.stages.sampling.outputs import Output, output_for
+from distill.stages.sampling.requests import requests_of
 
 
 def _check_apart(given: str | None, files: Sequence[Path]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from distill.files import FullDiskError, second_name, sweep
+from distill.files import FullDiskError, remove_drafts, second_name
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.manifest import NAME as MANIFEST
 from distill.training.checkpoint import NAME as CHECKPOINT
@@ -40,13 +40,13 @@ def alone_in(folder: Path) -> Iterator[None]:
             "folder with run=."
         ) from None
     try:
-        sweep(folder)
+        remove_drafts(folder)
         yield
     finally:
         lock.release()
 
 
-class Work:
+class StageRecord:
     """What a stage says of its work, for the record.
 
     Attributes:
@@ -68,7 +68,7 @@ def recorded(
     config: Mapping[str, Any],
     made_from: Mapping[str, Any],
     resumed: bool = False,
-) -> Iterator[Work]:
+) -> Iterator[StageRecord]:
     """Record a stage's work from beginning to end; the caller holds the folder's lock.
 
     While it runs, the record says so, and a killed stage is known by it. Where it fails before
@@ -83,7 +83,7 @@ def recorded(
         resumed: Whether it goes on with what is there.
     """
     before, curves = _results(folder), _curves(folder)
-    work = Work(folder, Manifest.begin(stage, config, made_from))
+    work = StageRecord(folder, Manifest.begin(stage, config, made_from))
     with ExitStack() as stack:
         old = {name: stack.enter_context(second_name(folder / name)) for name in _RECORDS}
         work.manifest.write(folder)

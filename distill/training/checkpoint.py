@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from distill.configure import build
 from distill.contract import DataSpec
 from distill.files import atomic_write
+from distill.instantiate import build
 from distill.models import Density
 from distill.models.recipe import recipe_of
 

@@ -8,10 +8,10 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 
 from distill.configs import config_dir
-from distill.configure import build
 from distill.data import Data
-from distill.data.given import as_data
+from distill.data.convert import as_data
 from distill.evaluation import Evaluator
+from distill.instantiate import build
 from distill.models import Density, Flow
 from distill.models.foreign import as_density
 from distill.objectives import Distillation, Likelihood, Objective, Task
@@ -24,7 +24,7 @@ def fit(
     model: Density,
     data: Any,
     *,
-    warmup: int = 0,
+    loss_warmup: int = 0,
     seed: int = 0,
     evaluator: Evaluator | None = None,
     folder: str | Path | None = None,
@@ -36,7 +36,7 @@ def fit(
     Arguments:
         model: Built for the spec of the data, on its device; it is trained in place.
         data: What `as_data` takes.
-        warmup: Sites at the start of each value that are left out of the loss.
+        loss_warmup: Sites at the start of each value that are left out of the loss.
         seed: Of batches and noise.
         evaluator: Looks at the model before, after, and every `watch_every` steps.
         folder: Where checkpoints and TensorBoard events go; `None` writes nothing.
@@ -59,7 +59,7 @@ def fit(
     data = as_data(data)
     data.check_matches(model.spec)
     watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed)
-    task = Likelihood(model, warmup)
+    task = Likelihood(model, loss_warmup)
     return _trained(task, data, watch, seed, folder, resume, settings, "likelihood")
 
 
@@ -70,7 +70,7 @@ def distill(
     objective: Objective | str = "tempered_kl",
     *,
     encoder: str = "own",
-    warmup: int = 0,
+    loss_warmup: int = 0,
     seed: int = 0,
     evaluator: Evaluator | None = None,
     folder: str | Path | None = None,
@@ -85,7 +85,7 @@ def distill(
         data: What `as_data` takes: it gives features, and what some objectives compare with.
         objective: An objective, or the name of one in `conf/objective`.
         encoder: Where the student's encoder starts: `own`, `copied` or `shared`.
-        warmup: Sites at the start of each value that are left out of the loss.
+        loss_warmup: Sites at the start of each value that are left out of the loss.
         seed: Of batches and noise.
         evaluator: Looks at the student before, after, and every `watch_every` steps.
         folder: Where checkpoints and TensorBoard events go; `None` writes nothing.
@@ -111,7 +111,7 @@ def distill(
     data.check_matches(student.spec)
     density = as_density(teacher, student.spec)
     chosen = objective_of(objective)
-    task = Distillation(student, density, chosen, encoder, warmup)
+    task = Distillation(student, density, chosen, encoder, loss_warmup)
     watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed, density)
     trained = _trained(task, data, watch, seed, folder, resume, settings, repr(chosen))
     assert isinstance(trained, Flow)
@@ -147,6 +147,11 @@ def _trained(
     settings: dict[str, Any],
     trained_by: str,
 ) -> Any:
+    if "warmup" in settings:
+        raise ValueError(
+            "warmup: is now loss_warmup, sites left out of the loss, or warmup_steps, steps over "
+            "which the learning rate rises."
+        )
     try:
         trainer = Trainer(**{"batch_size": data.batch_size, **settings})
     except TypeError as error:

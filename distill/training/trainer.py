@@ -16,13 +16,13 @@ from torch.optim import Optimizer
 from distill.checks import check_number
 from distill.data import Data
 from distill.evaluation import Report
-from distill.interruption import Interrupted, Request, interruptible
+from distill.interruption import Interrupted, StopRequest, interruptible
 from distill.objectives import Task
 from distill.training.checkpoint import Checkpoint
 from distill.training.ema import EMA
-from distill.training.keeping import BEST, keep_last
 from distill.training.precision import PRECISIONS, choose
 from distill.training.progress import Progress
+from distill.training.retention import BEST, keep_last
 from distill.training.state import TrainingState
 from distill.training.tracker import Tracker
 
@@ -47,7 +47,7 @@ class Trainer:
         optimizer: Factory taking the parameters; fused Adam by default.
         schedule: `cosine` (to zero), `step` (halved every `halve_every` steps) or `constant`.
         halve_every: Steps between halvings.
-        warmup: Steps over which the learning rate rises from zero.
+        warmup_steps: Steps over which the learning rate rises from zero.
         clip: Largest gradient norm; longer gradients are scaled down to it.
         ema: Decay of the average of weights that is evaluated and saved; 0 for none.
         watch_every: Steps between evaluations; 0 watches only before and after.
@@ -71,7 +71,7 @@ class Trainer:
     optimizer: OptimizerFactory = _fused_adam
     schedule: str = "cosine"
     halve_every: int = 200_000
-    warmup: int = 100
+    warmup_steps: int = 100
     clip: float = 10.0
     ema: float = 0.0
     watch_every: int = 0
@@ -95,7 +95,7 @@ class Trainer:
             )
         for name in ("steps", "batch_size", "halve_every", "log_every", "save_every", "keep"):
             check_number(f"trainer.{name}", getattr(self, name), low=1, whole=True)
-        for name in ("warmup", "watch_every", "patience"):
+        for name in ("warmup_steps", "watch_every", "patience"):
             check_number(f"trainer.{name}", getattr(self, name), low=0, whole=True)
         for name in ("learning_rate", "clip"):
             check_number(f"trainer.{name}", getattr(self, name), above=0)
@@ -112,10 +112,10 @@ class Trainer:
         """Return the learning rate of a step.
 
         Example:
-            >>> Trainer(steps=100, warmup=10, learning_rate=1.0, schedule="constant").rate(4)
+            >>> Trainer(steps=100, warmup_steps=10, learning_rate=1.0, schedule="constant").rate(4)
             0.5
         """
-        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         decay = 1.0
         if self.schedule == "cosine":
             decay = 0.5 * (1 + math.cos(math.pi * step / self.steps))
@@ -181,7 +181,7 @@ class Trainer:
                 checkpoint.save(folder)
                 keep_last(folder, state.step, self.keep)
 
-        def look(request: Request, suffix: str = "") -> None:
+        def look(request: StopRequest, suffix: str = "") -> None:
             if watch is None:
                 return
             with request.raising():  # looking may take minutes; a resumed run looks again

@@ -102,7 +102,7 @@ def test_features_of_another_rate_than_the_noise_are_refused(exported: Exported)
 
 def test_a_state_of_another_batch_is_refused(exported: Exported):
     features = {"mel": MEL[None], "speaker": torch.tensor([0])}
-    state = exported.begin(features)
+    state = exported.start(features)
     noise = torch.zeros(2, 6 * HOP)
     two = {"mel": MEL[None].repeat(2, 1, 1), "speaker": torch.tensor([0, 1])}
     with pytest.raises(ValueError, match=r"state\.frames wanted shape \(2, "):
@@ -113,7 +113,7 @@ def test_a_state_of_another_batch_is_refused(exported: Exported):
 
 def test_a_state_begins_with_the_frames_of_look_ahead(exported: Exported):
     mel, speaker = features_of_mel(6)[None], torch.tensor([0])
-    state = exported.begin({"mel": mel, "speaker": speaker})
+    state = exported.start({"mel": mel, "speaker": speaker})
     by_name = dict(zip([s.name for s in exported.metadata.state], state, strict=True))
     assert exported.metadata.latency == 1
     assert torch.equal(by_name["state.frames"], mel[:, :1])
@@ -122,7 +122,7 @@ def test_a_state_begins_with_the_frames_of_look_ahead(exported: Exported):
 
 def test_the_graph_hands_on_that_it_has_begun(exported: Exported):
     batch = {"mel": features_of_mel(6)[None], "speaker": torch.tensor([0])}
-    first = exported.begin(batch)
+    first = exported.start(batch)
     _, _, after = exported.run(first, exported.noise(1, sites=6 * HOP), batch)
     assert torch.equal(after[0], first[0])
     assert after[1].tolist() == [[1.0]]

@@ -31,8 +31,8 @@ from distill.frames import FrameLayout
 from distill.models import Flow, wavenet_iaf
 from distill.networks import FrameEncoder
 from distill.serving.app import application
+from distill.serving.decoder import Decoder
 from distill.serving.limits import Limits
-from distill.serving.reader import Reader
 from distill.serving.run import config
 
 RATE, HOP, BANDS = 8000, 64, 20
@@ -80,11 +80,11 @@ def many_voices() -> Exported:
 @pytest.fixture(scope="session")
 def serving(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Serve:
     """Return a context that serves with given limits and yields the address."""
-    folder = tmp_path_factory.mktemp("reader")
+    folder = tmp_path_factory.mktemp("decoder")
     soundfile.write(folder / "a.wav", 0.1 * np.sin(np.arange(RATE)), RATE)
-    reader = Reader(exported.metadata.to_json(), folder)
-    reader.read(folder / "a.wav", 9.0)  # what readers import is there before a test counts seconds
-    reader.close()
+    decoder = Decoder(exported.metadata.to_json(), folder)
+    decoder.read(folder / "a.wav", 9.0)  # what readers import is there before a test counts seconds
+    decoder.close()
 
     @contextlib.contextmanager
     def serving(limits: Limits | None = None, **options: Any) -> Iterator[str]:
@@ -124,7 +124,7 @@ def connect(url: str, **options: Any) -> ClientConnection:
     return connect_to(url, proxy=None, **options)
 
 
-def talk(
+def exchange(
     address: str, rows: np.ndarray, chunk: int, **settings: object
 ) -> tuple[np.ndarray, dict[str, Any], list[int]]:
     """Stream rows; return the samples, the server's figures, and the length of each answer."""

@@ -15,7 +15,7 @@ from distill.contract import DataSpec
 from distill.files import sha256_of
 from distill.models.classifier import Classifier
 from distill.stages.manifest import read_manifest
-from distill.stages.outputs import Sounds, Table, output_for
+from distill.stages.sampling.outputs import SoundsOutput, TableOutput, output_for
 from distill.training import load
 
 AUDIO = [
@@ -156,19 +156,19 @@ def test_models_without_frames_draw_freely(tmp_path):
 
 def test_a_sound_that_is_not_finite_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="temperature"):
-        Sounds(tmp_path, 8000).write("a", torch.full((1, 10), torch.nan))
+        SoundsOutput(tmp_path, 8000).write("a", torch.full((1, 10), torch.nan))
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_louder_than_full_scale_is_cut_off(tmp_path):
-    file = Sounds(tmp_path, 8000).write("a", torch.tensor([[0.0, 3.0, -3.0]]))
+    file = SoundsOutput(tmp_path, 8000).write("a", torch.tensor([[0.0, 3.0, -3.0]]))
     assert soundfile.read(file)[0] == pytest.approx([0, 1, -1], abs=1e-4)
 
 
 def test_the_kind_of_output_follows_the_data(tmp_path):
-    assert isinstance(output_for(DataSpec(sites=2), None, tmp_path, "teacher"), Table)
+    assert isinstance(output_for(DataSpec(sites=2), None, tmp_path, "teacher"), TableOutput)
     sounds = output_for(DataSpec(sites=None, sample_rate=8000), None, tmp_path, "teacher")
-    assert isinstance(sounds, Sounds)
+    assert isinstance(sounds, SoundsOutput)
     assert sounds.path == tmp_path / "teacher"
     with pytest.raises(ValueError, match="npy or"):
         output_for(DataSpec(sites=2), "samples.txt", tmp_path, "teacher")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.data import Data
-from distill.evaluation.audio.clips import Clip
+from distill.evaluation.audio.clips import HeldOutClip
 from distill.evaluation.placing import evaluating, place, place_of
 from distill.models.classifier import Classifier
 
@@ -72,7 +72,7 @@ def classifier_from(folder: str | Path, rate: int) -> Classifier:
     return classifier
 
 
-def labels_of(clips: Sequence[Clip], target: str, data: Data) -> list[int]:
+def labels_of(clips: Sequence[HeldOutClip], target: str, data: Data) -> list[int]:
     """Read the clips' labels: from their features, or from data that knows them besides.
 
     Errors:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from distill.configure import build
 from distill.data import Moons
 from distill.data.audio import AudioData, Tones
 from distill.evaluation import Evaluator, Report
 from distill.evaluation.audio import AudioEvaluator
+from distill.instantiate import build
 from distill.models import AutoregressiveDensity, Density, Flow, wavenet, wavenet_iaf
 
 CONF = Path(__file__).parents[3] / "conf" / "evaluation" / "audio.yaml"

@@ -20,7 +20,7 @@ _VALUES = 10_000
 
 
 @dataclass(frozen=True)
-class Request:
+class SampleRequest:
     """One call of `model.sample`.
 
     Arguments:
@@ -38,7 +38,7 @@ class Request:
     path: Path | None = None
 
 
-def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
+def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[SampleRequest]:
     """Turn `input`, `count`, `seconds`, `speaker` and `label` into calls.
 
     Arguments:
@@ -59,7 +59,7 @@ def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
 
         inputs = read_inputs(config.input, spec, config.speaker, config.label)
         return [
-            Request(
+            SampleRequest(
                 given.name, 1, given.features, _frames(given.features, spec) * spec.hop, given.path
             )
             for given in inputs
@@ -72,13 +72,13 @@ def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[Request]:
         )
     if spec.sites is not None:
         count = _VALUES if config.count is None else config.count
-        return [Request(role, count, _labels(config, spec, count))]
+        return [SampleRequest(role, count, _labels(config, spec, count))]
     assert spec.sample_rate is not None
     count = 1 if config.count is None else config.count
     sites = max(1, round(config.seconds * spec.sample_rate / spec.hop)) * spec.hop
     features = _labels(config, spec, 1)
     names = [role] if count == 1 else [f"{role}_{i}" for i in range(count)]
-    return [Request(name, 1, features, sites) for name in names]
+    return [SampleRequest(name, 1, features, sites) for name in names]
 
 
 def _check(config: DictConfig, spec: DataSpec) -> None:
@@ -104,7 +104,7 @@ def _memory() -> float:
         return 2.0**36
 
 
-def _conditions(config: DictConfig, spec: DataSpec, role: str) -> Request:
+def _conditions(config: DictConfig, spec: DataSpec, role: str) -> SampleRequest:
     """Read the conditions of a vector model: a table with one row for each value to draw."""
     vectors = {name: f.size for name, f in spec.features.items() if f.kind == "vector"}
     table = read_table(config.input)
@@ -118,7 +118,7 @@ def _conditions(config: DictConfig, spec: DataSpec, role: str) -> Request:
     values = torch.tensor(table.values, dtype=torch.get_default_dtype())
     features = dict(zip(vectors, values.split(list(vectors.values()), 1), strict=True))
     features |= _labels(config, spec, len(values)) or {}
-    return Request(role, len(values), features, path=Path(config.input).expanduser())
+    return SampleRequest(role, len(values), features, path=Path(config.input).expanduser())
 
 
 def _frames(features: Features, spec: DataSpec) -> int:

@@ -14,13 +14,13 @@ from torch import Tensor
 from distill.errors import suggest
 from distill.export import Exported
 from distill.frames import FrameLayout
-from distill.serving.house import House
+from distill.serving.pool import WorkerPool
 
 PIECE = 0.25  # seconds of sound that a worker computes at a time
 
 
 @dataclass(frozen=True)
-class Settings:
+class SynthesisSettings:
     """What a client may choose.
 
     Arguments:
@@ -40,7 +40,7 @@ class Settings:
     @classmethod
     def read(
         cls, given: Mapping[str, Any], layout: FrameLayout, streamed: bool = False
-    ) -> Settings:
+    ) -> SynthesisSettings:
         """Read the settings from a query or a JSON object; a seed that is missing is drawn.
 
         Arguments:
@@ -75,52 +75,52 @@ class Settings:
         )
 
 
-class Voice:
-    """Turns frames into sound, piece by piece in the house's threads.
+class Synthesizer:
+    """Turns frames into sound, piece by piece in the pool's threads.
 
     The pieces of one client are computed one after the other, with noise and state of its own: its
     sound does not depend on who else is there.
 
     Arguments:
         exported: The sampler.
-        house: Whose threads compute.
+        pool: Whose threads compute.
     """
 
-    def __init__(self, exported: Exported, house: House) -> None:
+    def __init__(self, exported: Exported, pool: WorkerPool) -> None:
         self.exported = exported
         self.layout = FrameLayout(exported.metadata.spec)
-        self._house = house
+        self._pool = pool
         self._frames = max(1, round(PIECE * self.layout.rate / self.layout.hop))
 
-    async def begin(self, settings: Settings) -> Speaking:
+    async def connect(self, settings: SynthesisSettings) -> Connection:
         """Start for a client."""
-        stream = await self._house.work(
+        stream = await self._pool.work(
             self.exported.stream,
             temperature=settings.temperature,
             seed=settings.seed,
             features=settings.labels,
         )
-        return Speaking(stream, self._house, self._frames, self.exported.metadata.dtype)
+        return Connection(stream, self._pool, self._frames, self.exported.metadata.dtype)
 
 
-class Speaking:
+class Connection:
     """What a client hears; frames in, samples out.
 
     Arguments:
         stream: Its state.
-        house: Whose threads compute.
+        pool: Whose threads compute.
         piece: Most frames at a time.
         dtype: Of the sampler.
     """
 
-    def __init__(self, stream: Any, house: House, piece: int, dtype: str) -> None:
-        self._stream, self._house, self._piece, self._dtype = stream, house, piece, dtype
+    def __init__(self, stream: Any, pool: WorkerPool, piece: int, dtype: str) -> None:
+        self._stream, self._pool, self._piece, self._dtype = stream, pool, piece, dtype
 
     async def pieces(self, rows: np.ndarray) -> AsyncIterator[np.ndarray]:
         """Yield the samples `(n,)` that are ready, after every piece of checked rows."""
         for start in range(0, len(rows), self._piece):
             part = rows[start : start + self._piece].astype(self._dtype)
-            yield np.asarray(await self._house.work(self._stream.push, part))
+            yield np.asarray(await self._pool.work(self._stream.push, part))
 
     async def push(self, rows: np.ndarray) -> np.ndarray:
         """Return all samples that are ready after checked rows."""
@@ -128,7 +128,7 @@ class Speaking:
 
     async def finish(self) -> np.ndarray:
         """Return the samples that are still due."""
-        return np.asarray(await self._house.work(self._stream.finish))
+        return np.asarray(await self._pool.work(self._stream.finish))
 
 
 def _seed(value: Any) -> int:

@@ -8,7 +8,7 @@ import torch
 from distill.contract import DataSpec, FeatureSpec
 from distill.data.audio import LogMel, Pitch
 from distill.networks import HarmonicEncoder
-from distill.networks.glide import glide
+from distill.networks.pitch_contour import pitch_contour
 
 RATE, HOP = 8000, 16
 TWO = FeatureSpec("frames", 2)
@@ -83,18 +83,18 @@ def test_a_repeated_last_frame_holds_its_frequency():
 
 def test_frequencies_do_not_glide_across_leaps_and_silence():
     hertz = torch.tensor([100.0, 110.0, 220.0, 0.0, 200.0, 210.0, 0.0])
-    line = glide(hertz, hertz > 0, centered=True)
+    line = pitch_contour(hertz, hertz > 0, centered=True)
     assert line.start.tolist() == [105.0, 220.0, 0.0, 200.0, 205.0]
     assert line.end.tolist() == [110.0, 220.0, 0.0, 205.0, 210.0]
     assert line.joined.tolist() == [False, False, False, True, False]
-    line = glide(hertz, hertz > 0, centered=False)
+    line = pitch_contour(hertz, hertz > 0, centered=False)
     assert line.start.tolist() == [110.0, 220.0, 0.0, 200.0, 210.0]
     assert line.end.tolist() == [110.0, 220.0, 0.0, 210.0, 210.0]
 
 
 def test_turns_within_a_frame_arrive_where_the_next_one_starts():
     hertz = torch.tensor([[0.0, 0.02, 0.023, 0.025, 0.0]], dtype=torch.float64)
-    line = glide(hertz, hertz > 0, centered=True)
+    line = pitch_contour(hertz, hertz > 0, centered=True)
     sites = torch.arange(HOP + 1, dtype=torch.float64)
     within = line.within(sites, HOP)
     torch.testing.assert_close(within[..., -1], line.turns(HOP))

@@ -14,7 +14,7 @@ _typed: ContextVar[tuple[str, ...] | None] = ContextVar("typed", default=None)
 
 
 @contextmanager
-def saying(texts: Sequence[str]) -> Iterator[None]:
+def with_typed(texts: Sequence[str]) -> Iterator[None]:
     """Let stages know which overrides were typed, and not replayed from the run's record."""
     token = _typed.set(tuple(texts))
     try:
@@ -23,7 +23,7 @@ def saying(texts: Sequence[str]) -> Iterator[None]:
         _typed.reset(token)
 
 
-def said() -> list[Override]:
+def typed_overrides() -> list[Override]:
     """Return the overrides that were typed, parsed."""
     texts = _typed.get()
     if texts is None:
@@ -31,17 +31,18 @@ def said() -> list[Override]:
     return OverridesParser.create().parse_overrides(list(texts))
 
 
-def is_said(key: str) -> bool:
+def is_typed(key: str) -> bool:
     """Return whether a key was typed."""
-    return any(override.key_or_group == key for override in said())
+    return any(override.key_or_group == key for override in typed_overrides())
 
 
-def place_of(override: Override) -> str:
+def config_path_of(override: Override) -> str:
     """Return the dotted place in the config that an override changes.
 
     Example:
         >>> parse = OverridesParser.create().parse_override
-        >>> place_of(parse("features@data.mel=mel_8k")), place_of(parse("++data.path=a"))
+        >>> texts = ("features@data.mel=mel_8k", "++data.path=a")
+        >>> tuple(config_path_of(parse(text)) for text in texts)
         ('data.mel', 'data.path')
     """
     return override.package or override.key_or_group

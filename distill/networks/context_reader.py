@@ -13,7 +13,7 @@ from distill.networks.blocks import whole_periods
 
 
 @dataclass(frozen=True)
-class Read:
+class ContextBlocks:
     """A context taken apart, for N blocks of r sites.
 
     Arguments:
@@ -28,9 +28,9 @@ class Read:
     source: Tensor | None = None
     distance: Tensor | None = None
 
-    def at(self, n: int) -> Read:
+    def at(self, n: int) -> ContextBlocks:
         """Return what concerns block n alone."""
-        return Read(
+        return ContextBlocks(
             None if self.rows is None else self.rows[:, n // self.held, None],
             1,
             None if self.source is None else self.source[:, n, None],
@@ -39,7 +39,7 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Reader:
+class ContextReader:
     """What to read of contexts.
 
     Arguments:
@@ -51,7 +51,7 @@ class Reader:
 
     Example:
         >>> context = Context(torch.zeros(2, 5, 3), hop=4, source=torch.zeros(2, 20, 2))
-        >>> read = Reader(channels=3, source=2, block=2)(context, torch.zeros(2, 20))
+        >>> read = ContextReader(channels=3, source=2, block=2)(context, torch.zeros(2, 20))
         >>> read.rows.shape, read.held, read.source.shape
         (torch.Size([2, 5, 3]), 2, torch.Size([2, 10, 4]))
     """
@@ -62,14 +62,14 @@ class Reader:
     around: int = 0
     longest: int = 0
 
-    def __call__(self, context: Context | None, x: Tensor) -> Read:
+    def __call__(self, context: Context | None, x: Tensor) -> ContextBlocks:
         """Take the context of values `(B, T)` apart; only their shape counts.
 
         Errors:
             ValueError: A field is missing, or of another shape; a hop that fits no block.
         """
         if not self.channels and not self.around:
-            return Read()
+            return ContextBlocks()
         context = context or Context()
         blocks = -(-x.shape[1] // self.block)
         rows, held = self._rows(context, x, blocks) if self.channels else (None, 1)
@@ -81,7 +81,7 @@ class Reader:
         if self.around:
             lag = self._of_sites("lag", context.lag, tuple(x.shape))
             distance = whole_periods(lag[:, :: self.block], self.block, self.around, self.longest)
-        return Read(rows, held, source, distance)
+        return ContextBlocks(rows, held, source, distance)
 
     def _rows(self, context: Context, x: Tensor, blocks: int) -> tuple[Tensor, int]:
         (batch, sites), hop = x.shape, context.hop

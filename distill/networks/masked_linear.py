@@ -16,7 +16,7 @@ _BLOCK_ENTRIES = 65_536
 _MAX_BLOCKS = 4
 
 
-class StaircaseLinear(nn.Module):
+class MaskedLinear(nn.Module):
     """`x @ W.T + b`, where row o of W reaches only the first `reach[o]` inputs, `reach` rising.
 
     The zeros are kept in the weight itself: it starts masked and its gradient is masked, so that
@@ -32,7 +32,7 @@ class StaircaseLinear(nn.Module):
         zero: Start at zero weights and biases.
 
     Example:
-        >>> layer = StaircaseLinear(3, reach=[0, 2])
+        >>> layer = MaskedLinear(3, reach=[0, 2])
         >>> (layer.weight != 0).tolist()
         [[False, False, False], [True, True, False]]
     """
@@ -81,7 +81,7 @@ class StaircaseLinear(nn.Module):
         if torch.is_grad_enabled():
             if torch.compiler.is_compiling():  # It can't follow products written in place.
                 return nn.functional.linear(x, self.weight * self.mask, self.bias)
-            return _Staircase.apply(x, self.weight, self.bias, self.reach, blocks)
+            return _MaskedProduct.apply(x, self.weight, self.bias, self.reach, blocks)
         if len(blocks) == 1:
             return nn.functional.linear(x, self.weight, self.bias)
         y = [
@@ -123,7 +123,7 @@ def _cut(reach: list[int], entries: int) -> list[_Block]:
     return blocks
 
 
-class _Staircase(torch.autograd.Function):
+class _MaskedProduct(torch.autograd.Function):
     """Forward and backward by blocks, written in place: no concatenation, no sum of parts.
 
     A backward pass that is to be differentiated itself is plain products, which autograd follows.
@@ -168,6 +168,6 @@ class _Staircase(torch.autograd.Function):
         return grad_x, grad_weight, grad_bias, None, None
 
 
-def _mask_again(layer: StaircaseLinear, _: object) -> None:
+def _mask_again(layer: MaskedLinear, _: object) -> None:
     # A function of the module, not a lambda, so that a model can be pickled.
     layer.mask_()

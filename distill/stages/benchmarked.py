@@ -11,13 +11,13 @@ import torch
 from omegaconf import DictConfig
 
 from distill.benchmark.inputs import cut, rows, sites_of
-from distill.benchmark.settings import Settings
-from distill.configure import build
+from distill.benchmark.settings import BenchmarkSettings
 from distill.contract import Features
 from distill.export import Exported, format_of, load
+from distill.instantiate import build
 from distill.models import Density, Flow
 from distill.stages.export import FILES
-from distill.stages.exported import check_current
+from distill.stages.export_file import check_current
 from distill.stages.folders import device_of, root_of, saved_model, saved_node, weights_of
 from distill.stages.manifest import COMPLETE, read_manifest
 from distill.stages.work import numbers_of
@@ -25,7 +25,7 @@ from distill.training import Checkpoint
 
 
 @dataclass
-class Compared:
+class Benchmarked:
     """What is to be measured.
 
     Arguments:
@@ -51,7 +51,7 @@ class Compared:
     trusted: list[str]
 
     @classmethod
-    def of(cls, config: DictConfig, settings: Settings) -> Self:
+    def of(cls, config: DictConfig, settings: BenchmarkSettings) -> Self:
         """Read a run.
 
         Errors:

@@ -16,11 +16,11 @@ import numpy as np
 
 from distill.export import Metadata
 from distill.frames import FrameLayout
-from distill.serving.bodies import rows_of
-from distill.serving.refusal import Refusal
+from distill.serving.bodies import read_body
+from distill.serving.http_error import HTTPError
 
 
-class Reader:
+class Decoder:
     """A process of its own for decoding and pitch, which take long and can't be cut.
 
     It is started by its first use, from a parent that has everything imported, so that starting
@@ -38,10 +38,10 @@ class Reader:
         self._closed = False
 
     def read(self, path: Path, seconds: float) -> np.ndarray:
-        """Return the frames of a body, see `rows_of`.
+        """Return the frames of a body, see `read_body`.
 
         Errors:
-            ValueError: What can't be used, a `Refusal` with its status; it was stopped.
+            ValueError: What can't be used, a `HTTPError` with its status; it was stopped.
         """
         try:
             line = self._running()
@@ -50,9 +50,9 @@ class Reader:
             said, content = json.loads(line.recv_bytes()), line.recv_bytes()
         except (OSError, EOFError, TypeError):
             self.stop()
-            raise Refusal(503, "body: its decoding was stopped; send it again.", 1) from None
+            raise HTTPError(503, "body: its decoding was stopped; send it again.", 1) from None
         if "error" in said:
-            raise Refusal(said["status"], said["error"])
+            raise HTTPError(said["status"], said["error"])
         return np.frombuffer(content, said["dtype"]).reshape(said["shape"])
 
     def stop(self) -> None:
@@ -103,9 +103,11 @@ def answer(line: Connection, metadata: str, folder: str) -> None:
             return
         said: dict[str, Any]
         try:
-            rows = np.ascontiguousarray(rows_of(Path(request["path"]), layout, request["seconds"]))
+            rows = np.ascontiguousarray(
+                read_body(Path(request["path"]), layout, request["seconds"])
+            )
             said, content = {"shape": rows.shape, "dtype": rows.dtype.str}, rows.tobytes()
-        except Refusal as refusal:
+        except HTTPError as refusal:
             said = {"status": refusal.status, "error": str(refusal)}
         except ValueError as error:
             said = {"status": 400, "error": str(error)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 _LONGEST = 400
 
 
-class Refusal(ValueError):  # noqa: N818  - it is no mistake of ours
+class HTTPError(ValueError):
     """A refusal with its HTTP status.
 
     Arguments:

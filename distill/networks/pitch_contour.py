@@ -10,7 +10,7 @@ from torch import Tensor
 _LEAP = 1.3  # a larger ratio between two frames is a leap of the tracker, or of the voice
 
 
-class Glide(NamedTuple):
+class PitchContour(NamedTuple):
     """Frequencies at both ends of each frame, and whether it glides on into the next one."""
 
     start: Tensor
@@ -32,7 +32,7 @@ class Glide(NamedTuple):
         return (self.start[..., None] + bend * site) * site
 
 
-def glide(frequency: Tensor, voiced: Tensor, centered: bool) -> Glide:
+def pitch_contour(frequency: Tensor, voiced: Tensor, centered: bool) -> PitchContour:
     r"""Draw a line through the frequencies of voiced frames, and hold them at the ends of a run.
 
     With $F_f$ in the middle of frame f, the line passes its start at $(F_{f-1} + F_f) / 2$; in a
@@ -48,7 +48,7 @@ def glide(frequency: Tensor, voiced: Tensor, centered: bool) -> Glide:
 
     Example:
         >>> hertz = torch.tensor([0.0, 100.0, 110.0, 0.0])
-        >>> line = glide(hertz, hertz > 0, centered=True)
+        >>> line = pitch_contour(hertz, hertz > 0, centered=True)
         >>> line.start.tolist(), line.end.tolist(), line.joined.tolist()
         ([100.0, 105.0], [105.0, 110.0], [True, False])
     """
@@ -59,4 +59,4 @@ def glide(frequency: Tensor, voiced: Tensor, centered: bool) -> Glide:
     border = (before + after) / 2 if centered else after
     start = torch.where(joined[..., :-1], border[..., :-1], own)
     end = torch.where(joined[..., 1:], border[..., 1:], own)
-    return Glide(start, end, joined[..., 1:])
+    return PitchContour(start, end, joined[..., 1:])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from distill.data.audio import AudioCorpus, LogMel, Pitch
-from distill.data.audio.refine import refine
+from distill.data.audio.pitch_refinement import refine
 
 RATE, MEL = 8000, LogMel(bands=20, fft=512, window=400, hop=64, high=None)
 

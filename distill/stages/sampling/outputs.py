@@ -59,7 +59,7 @@ class Output:
                 )
 
 
-class Table(Output):
+class TableOutput(Output):
     """All values in one .npy or .csv file, a row each.
 
     Arguments:
@@ -97,7 +97,7 @@ class Table(Output):
             np.savetxt(file, values, delimiter=",", fmt="%.8g")
 
 
-class Sounds(Output):
+class SoundsOutput(Output):
     """A 16-bit wav file for each result, in one folder.
 
     Arguments:
@@ -154,6 +154,6 @@ def output_for(spec: DataSpec, given: str | None, folder: Path, role: str) -> Ou
         role: `teacher` or `student`.
     """
     if spec.sites is None and spec.sample_rate is not None:
-        return Sounds(Path(given or folder / role).expanduser(), spec.sample_rate)
+        return SoundsOutput(Path(given or folder / role).expanduser(), spec.sample_rate)
     columns = spec.settings.get("columns")
-    return Table(Path(given or folder / f"{role}.npy").expanduser(), columns)
+    return TableOutput(Path(given or folder / f"{role}.npy").expanduser(), columns)

@@ -15,18 +15,18 @@ import numpy as np
 
 from distill.export import Metadata
 from distill.frames import FrameLayout
-from distill.serving.bodies import is_audio, rows_of
-from distill.serving.lane import Lane
+from distill.serving.bodies import is_audio, read_body
+from distill.serving.decoder import Decoder, new_folder
+from distill.serving.executor import DaemonExecutor
+from distill.serving.http_error import HTTPError
 from distill.serving.limits import Limits
-from distill.serving.reader import Reader, new_folder
-from distill.serving.refusal import Refusal
 
 P = ParamSpec("P")
 T = TypeVar("T")
 _SMALL = 2**18  # bytes of a body that is read at once
 
 
-class House:
+class WorkerPool:
     """Places for clients, threads that compute for them, and processes that decode.
 
     All work is cut into chunks of less than a second, and the threads' queue is first come, first
@@ -34,7 +34,7 @@ class House:
     those before it. Decoding and pitch can't be cut, so they run in processes, one for small bodies
     and one for large ones, which end with the client that leaves. Small arrays take neither.
 
-    Bodies under way lie in a folder of the house, their sizes together within a limit.
+    Bodies under way lie in a folder of the pool, their sizes together within a limit.
 
     Arguments:
         limits: How many clients, threads and bytes.
@@ -50,8 +50,8 @@ class House:
         self._layout = FrameLayout(metadata.spec, whole=True)
         self._workers = ThreadPoolExecutor(limits.workers, "distill-worker")
         self._arrays = ThreadPoolExecutor(1, "distill-arrays")
-        self._lanes = [
-            (Lane(), Reader(metadata.to_json(), self.folder)) for _ in ("small", "large")
+        self._decoders = [
+            (DaemonExecutor(), Decoder(metadata.to_json(), self.folder)) for _ in ("small", "large")
         ]
 
     @contextmanager
@@ -59,7 +59,7 @@ class House:
         """Hold a place for a client.
 
         Errors:
-            Refusal: All are taken.
+            HTTPError: All are taken.
         """
         if self.inside >= self.limits.clients:
             raise self.full(f"all {self.limits.clients} places are taken")
@@ -83,7 +83,7 @@ class House:
         """Lend a function that asks for room for more bytes of a body.
 
         Errors:
-            Refusal: The bodies under way are too many bytes together.
+            HTTPError: The bodies under way are too many bytes together.
         """
         mine = 0
 
@@ -101,10 +101,10 @@ class House:
         finally:
             self.held -= mine
 
-    def full(self, why: str) -> Refusal:
-        """Return the refusal of a house that is full."""
+    def full(self, why: str) -> HTTPError:
+        """Return the refusal of a pool that is full."""
         wait = self.limits.retry_after
-        return Refusal(503, f"{why}; come again in {wait} s.", wait)
+        return HTTPError(503, f"{why}; come again in {wait} s.", wait)
 
     async def work(self, chunk: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Compute a chunk in a worker, in turn."""
@@ -117,22 +117,22 @@ class House:
         if small and not is_audio(path):
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(
-                self._arrays, rows_of, path, self._layout, self.limits.seconds
+                self._arrays, read_body, path, self._layout, self.limits.seconds
             )
-        lane, reader = self._lanes[not small]
-        job = lane.submit(reader.read, path, self.limits.seconds)
+        executor, decoder = self._decoders[not small]
+        job = executor.submit(decoder.read, path, self.limits.seconds)
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:
             if not job.cancel() and not job.done():
-                reader.stop()
+                decoder.stop()
             raise
 
     def close(self) -> None:
         """End threads and processes, and remove what clients sent."""
-        for lane, reader in self._lanes:
-            lane.close()
-            reader.close()
+        for executor, decoder in self._decoders:
+            executor.close()
+            decoder.close()
         for pool in (self._workers, self._arrays):
             pool.shutdown(wait=False, cancel_futures=True)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -11,18 +11,20 @@ import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from distill.frames import FrameLayout
-from distill.serving.house import House
+from distill.serving.http_error import HTTPError, one_line
 from distill.serving.limits import Limits
-from distill.serving.meter import Meter
-from distill.serving.refusal import Refusal, one_line
+from distill.serving.metrics import StreamMetrics
+from distill.serving.pool import WorkerPool
 from distill.serving.sinks import pcm
-from distill.serving.voice import Settings, Speaking, Voice
+from distill.serving.synthesizer import Connection, SynthesisSettings, Synthesizer
 
 _CODES = {408: 1008, 413: 1009, 503: 1013}
 """What a websocket calls these statuses; anything else is 1007, data that makes no sense."""
 
 
-async def talk(socket: WebSocket, voice: Voice, house: House, limits: Limits) -> None:
+async def serve_connection(
+    socket: WebSocket, synthesizer: Synthesizer, pool: WorkerPool, limits: Limits
+) -> None:
     """Serve one client.
 
     1. The client sends a JSON object of settings (`{}` will do), and gets `{"type": "ready", ...}`.
@@ -36,28 +38,28 @@ async def talk(socket: WebSocket, voice: Voice, house: House, limits: Limits) ->
 
     Arguments:
         socket: Not yet accepted.
-        voice: What speaks.
-        house: Where the client takes a place.
+        synthesizer: What speaks.
+        pool: Where the client takes a place.
         limits: Of messages, duration and patience.
     """
     await socket.accept()
     try:
-        with house.place():
-            await _serve(socket, voice, limits)
+        with pool.place():
+            await _serve(socket, synthesizer, limits)
     except (WebSocketDisconnect, ConnectionError):
         return
     except ValueError as error:
-        status = error.status if isinstance(error, Refusal) else 400
+        status = error.status if isinstance(error, HTTPError) else 400
         await _say_goodbye(socket, _CODES.get(status, 1007), one_line(error), limits)
 
 
-async def _serve(socket: WebSocket, voice: Voice, limits: Limits) -> None:
-    layout = voice.layout
-    settings = Settings.read(_object(await _next(socket, limits)), layout, streamed=True)
+async def _serve(socket: WebSocket, synthesizer: Synthesizer, limits: Limits) -> None:
+    layout = synthesizer.layout
+    settings = SynthesisSettings.read(_object(await _next(socket, limits)), layout, streamed=True)
     layout = layout.holding(set(layout.optional) - set(settings.without))
-    speaking = await voice.begin(settings)
-    meter = Meter(layout.rate)
-    await _send(socket, _ready(voice, settings, layout), limits)
+    connection = await synthesizer.connect(settings)
+    metrics = StreamMetrics(layout.rate)
+    await _send(socket, _ready(synthesizer, settings, layout), limits)
     frames, waited = 0, 0.0
     while True:
         asked = time.monotonic()
@@ -65,7 +67,7 @@ async def _serve(socket: WebSocket, voice: Voice, limits: Limits) -> None:
         began = time.monotonic()
         waited += began - asked
         if waited > limits.upload + limits.pace * layout.seconds(frames):
-            raise Refusal(
+            raise HTTPError(
                 408, f"stream: slower than a {limits.pace:g}th of real time; its place is wanted."
             )
         if isinstance(message, str):
@@ -75,27 +77,27 @@ async def _serve(socket: WebSocket, voice: Voice, limits: Limits) -> None:
         rows = _rows(message, layout)
         frames += len(rows)
         if layout.seconds(len(rows)) > limits.message_seconds:
-            raise Refusal(
+            raise HTTPError(
                 413, f"message: longer than the limit of {limits.message_seconds:g} s of frames."
             )
         if layout.seconds(frames) > limits.stream_seconds:
-            raise Refusal(413, f"stream: longer than the limit of {limits.stream_seconds:g} s.")
-        await _answer(socket, await speaking.push(rows), settings, meter, began, limits)
+            raise HTTPError(413, f"stream: longer than the limit of {limits.stream_seconds:g} s.")
+        await _answer(socket, await connection.push(rows), settings, metrics, began, limits)
     if not frames:
         raise ValueError("stream: it ended without a frame.")
-    await _finish(socket, speaking, settings, meter, began, limits)
+    await _finish(socket, connection, settings, metrics, began, limits)
 
 
 async def _finish(
     socket: WebSocket,
-    speaking: Speaking,
-    settings: Settings,
-    meter: Meter,
+    connection: Connection,
+    settings: SynthesisSettings,
+    metrics: StreamMetrics,
     began: float,
     limits: Limits,
 ) -> None:
-    await _answer(socket, await speaking.finish(), settings, meter, began, limits)
-    numbers = {k: v for k, v in meter.numbers().items() if k != "underruns"}  # theirs to count
+    await _answer(socket, await connection.finish(), settings, metrics, began, limits)
+    numbers = {k: v for k, v in metrics.numbers().items() if k != "underruns"}  # theirs to count
     await _send(socket, {"type": "stats", "seed": settings.seed, **numbers}, limits)
     await socket.close()
 
@@ -103,23 +105,25 @@ async def _finish(
 async def _answer(
     socket: WebSocket,
     samples: np.ndarray,
-    settings: Settings,
-    meter: Meter,
+    settings: SynthesisSettings,
+    metrics: StreamMetrics,
     began: float,
     limits: Limits,
 ) -> None:
     content = pcm(samples) if settings.format == "int16" else samples.astype("<f4")
     now = time.monotonic()
-    meter.add(now - began, len(samples), now)
+    metrics.add(now - began, len(samples), now)
     await _send(socket, content.tobytes(), limits)
 
 
-def _ready(voice: Voice, settings: Settings, layout: FrameLayout) -> dict[str, Any]:
+def _ready(
+    synthesizer: Synthesizer, settings: SynthesisSettings, layout: FrameLayout
+) -> dict[str, Any]:
     return {
         "type": "ready",
         "sample_rate": layout.rate,
         "hop": layout.hop,
-        "latency_seconds": layout.seconds(voice.exported.metadata.latency),
+        "latency_seconds": layout.seconds(synthesizer.exported.metadata.latency),
         "frame": [{"name": name, "size": size} for name, size in layout.sizes.items()],
         "format": settings.format,
         "seed": settings.seed,
@@ -152,7 +156,7 @@ async def _next(socket: WebSocket, limits: Limits) -> str | bytes:
         async with asyncio.timeout(limits.upload):
             message = await socket.receive()
     except TimeoutError:
-        raise Refusal(408, f"stream: no message for {limits.upload:g} s.") from None
+        raise HTTPError(408, f"stream: no message for {limits.upload:g} s.") from None
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1005))
     text = message.get("text")

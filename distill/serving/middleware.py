@@ -1,4 +1,4 @@
-"""Who may talk to the server: this machine's programs and the server's own page."""
+"""Middleware: only this machine's programs and the server's own page get an answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HEADERS = {
 }
 
 
-class Guard:
+class SameOriginMiddleware:
     """Refuse what a foreign page in a browser of this machine could send, and label answers.
 
     A page may send requests to loopback, and may get its own name to point there. So requests must

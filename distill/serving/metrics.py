@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclass
-class Meter:
+class StreamMetrics:
     """Latency of each chunk, sound made, and underruns.
 
     A listener hears the first samples `lead` seconds after they are there. A chunk that comes when
@@ -19,10 +19,10 @@ class Meter:
         lead: Seconds of sound that a listener keeps in hand.
 
     Example:
-        >>> meter = Meter(rate=1000)
-        >>> meter.add(seconds=0.01, samples=100, at=0.0)
-        >>> meter.add(seconds=0.03, samples=100, at=0.15)
-        >>> meter.underruns, meter.numbers()["real_time_factor"]
+        >>> metrics = StreamMetrics(rate=1000)
+        >>> metrics.add(seconds=0.01, samples=100, at=0.0)
+        >>> metrics.add(seconds=0.03, samples=100, at=0.15)
+        >>> metrics.underruns, metrics.numbers()["real_time_factor"]
         (1, 5.0)
     """
 

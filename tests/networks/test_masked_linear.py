@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from distill.networks import MADE, StaircaseLinear
+from distill.networks import MADE, MaskedLinear
 
 # Inputs, and how far each output reaches: one block, several, none at all, all of them.
 CASES = {
@@ -23,7 +23,7 @@ CASES = {
 def twins(case: str):
     inputs, reach = CASES[case]
     torch.manual_seed(0)
-    layer = StaircaseLinear(inputs, reach).double()
+    layer = MaskedLinear(inputs, reach).double()
     mask = (torch.arange(inputs) < torch.tensor(reach)[:, None]).double()
     x = torch.randn(6, inputs, dtype=torch.float64)
     return layer, mask, x
@@ -79,7 +79,7 @@ def test_loading_a_dense_state_masks_it():
 
 def test_under_autocast_it_equals_a_plain_masked_layer_with_gradients():
     inputs, reach = CASES["even stairs"]
-    layer = StaircaseLinear(inputs, reach)
+    layer = MaskedLinear(inputs, reach)
     x = torch.randn(6, inputs)
     with torch.autocast("cpu", torch.bfloat16):
         y = layer(x)

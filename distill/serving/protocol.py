@@ -11,7 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from distill.serving.limits import Limits
 
 
-def connections(limits: Limits) -> type[H11Protocol]:
+def bounded_protocol(limits: Limits) -> type[H11Protocol]:
     """Return a protocol for uvicorn that bounds connections by number and time.
 
     A client has so long to say what it wants, and to take what it is sent. When there are too many
@@ -21,9 +21,9 @@ def connections(limits: Limits) -> type[H11Protocol]:
     Arguments:
         limits: `connections`, `head`, `upload` and `retry_after` of it.
     """
-    silent: dict[Connection, None] = {}
+    silent: dict[BoundedProtocol, None] = {}
 
-    class Connection(H11Protocol):
+    class BoundedProtocol(H11Protocol):
         _timer: asyncio.TimerHandle | None = None
         _taker: asyncio.TimerHandle | None = None
 
@@ -99,4 +99,4 @@ def connections(limits: Limits) -> type[H11Protocol]:
             self.transport.write(head.encode() + body)
             self.transport.close()
 
-    return Connection
+    return BoundedProtocol

@@ -9,17 +9,17 @@ from queue import SimpleQueue
 from typing import Any
 
 
-class Lane:
+class DaemonExecutor:
     """Runs jobs one after the other, as an executor of one thread does.
 
     An interpreter that ends joins the threads of executors: one that waits for a process to start
     would hold it up.
 
     Example:
-        >>> lane = Lane()
-        >>> lane.submit(max, 1, 2).result()
+        >>> executor = DaemonExecutor()
+        >>> executor.submit(max, 1, 2).result()
         2
-        >>> lane.close()
+        >>> executor.close()
     """
 
     def __init__(self) -> None:
