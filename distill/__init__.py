@@ -21,10 +21,10 @@ if TYPE_CHECKING:
         wavenet_iaf,
         whitening,
     )
+    from distill.models.checkpoint import load, save
     from distill.models.distribution import FlowDistribution
     from distill.models.foreign import ForeignDensity
     from distill.networks import MADE
-    from distill.training.checkpoint import load, save
     from distill.training.fit import distill, fit
 
 __all__ = [
@@ -68,7 +68,7 @@ _HOMES = {
     "distill.models.distribution": ("FlowDistribution",),
     "distill.models.foreign": ("ForeignDensity",),
     "distill.networks": ("MADE",),
-    "distill.training.checkpoint": ("load", "save"),
+    "distill.models.checkpoint": ("load", "save"),
     "distill.training.fit": ("distill", "fit"),
 }
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def check_number(
@@ -56,3 +59,13 @@ def check_number(
     kind = "a whole number" if whole else "a number"
     text = " ".join([f"{name}: wanted {kind}", *bounds])
     raise ValueError(f"{text}, got {value!r}.{f' {remedy}' if remedy else ''}")
+
+
+def check_sites(owner: nn.Module, value: Tensor, sites: int) -> None:
+    """Raise unless `value` is `(B, sites)`."""
+    if value.dim() != 2 or value.shape[1] != sites:
+        raise ValueError(
+            f"{type(owner).__name__}: wanted values of shape (batch, {sites}), got "
+            f"{tuple(value.shape)}. Build it with sites={value.shape[-1] if value.dim() else 1}, "
+            "or pass values with the number of sites it was built for."
+        )

@@ -43,6 +43,22 @@ def check_key(key: str) -> None:
         raise ValueError(f"{key}: {REPLACED[key]}")
 
 
+def check_arguments(given: Mapping[str, Any]) -> None:
+    """Raise likewise for an argument of `distill.fit` and `distill.distill`.
+
+    Example:
+        >>> check_arguments({"warmup": 3})
+        Traceback (most recent call last):
+        ValueError: warmup: is now loss_warmup, sites left out of the loss, or warmup_steps, steps
+        over which the learning rate rises.
+    """
+    if "warmup" in given:
+        raise ValueError(
+            "warmup: is now loss_warmup, sites left out of the loss, or warmup_steps, steps over "
+            "which the learning rate rises."
+        )
+
+
 def current_override(text: str) -> str:
     """Return an override that a file recorded, with its key as it is named now.
 

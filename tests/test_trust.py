@@ -90,7 +90,7 @@ HOSTILE = [
     "distill.instantiate.build",
     "distill.models.build.cast",
     "distill.models.maf.__globals__",
-    "distill.training.checkpoint.os.system",
+    "distill.models.checkpoint.os.system",
     "distill.bijectors.os.system",
     "distill.bijectors.base.Shift",
     "distill.models.canary.run",

@@ -10,6 +10,7 @@ from typing import Protocol
 from distill.benchmark.costs import draw
 from distill.benchmark.environment import environment, in_one_line
 from distill.benchmark.formatting import markdown, plain, si
+from distill.benchmark.growth_axes import AXES, ROLES
 from distill.benchmark.inputs import Inputs
 from distill.benchmark.timing import Timing, Turn, take_turns
 from distill.contract import Features
@@ -17,13 +18,6 @@ from distill.evaluation import Report
 from distill.evaluation.placing import evaluating, place_of
 from distill.models import Density
 
-AXES = {
-    "sites": "sites of a value",
-    "batch": "values drawn at once",
-    "block": "sites of a block",
-}
-"""What a cost grows over, and what its axis is called."""
-ROLES = ("teacher", "student")
 _PATIENCE = 5.0
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors.base import Bijector, State, check_sites, needs_whole_values
+from distill.bijectors.base import Bijector, State, needs_whole_values
+from distill.checks import check_sites
 from distill.contract import Context
 from distill.functional import is_transformed
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors.base import check_sites
+from distill.checks import check_sites
 from distill.contract import Context
 from distill.functional import in_full_precision
 from distill.networks.conditioner import Conditioner

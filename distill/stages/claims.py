@@ -8,10 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.stages.differences import data_difference, training_difference
 from distill.stages.folders import check_ways
 from distill.stages.manifest import COMPLETE, read_manifest
-from distill.training.checkpoint import NAME, Checkpoint, read_checkpoint
 
 
 class StaleError(ValueError):

@@ -7,8 +7,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from distill.export import Exported, load
+from distill.models.checkpoint import NAME
 from distill.stages.folders import root_of, saved_model, weights_of
-from distill.training.checkpoint import NAME
 
 
 def exported_of(config: DictConfig) -> Exported:

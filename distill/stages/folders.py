@@ -13,10 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from distill.checks import check_number
 from distill.export.metadata import digest
+from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.stages.differences import FREE, difference
 from distill.stages.manifest import COMPLETE, read_manifest
 from distill.stages.typed import config_path_of, typed_overrides
-from distill.training.checkpoint import NAME, Checkpoint, read_checkpoint
 
 MODELS = ("teacher", "student")
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")

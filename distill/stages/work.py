@@ -12,9 +12,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from distill.files import FullDiskError, remove_drafts, second_name
+from distill.models.checkpoint import NAME as CHECKPOINT
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.manifest import NAME as MANIFEST
-from distill.training.checkpoint import NAME as CHECKPOINT
 
 _LOCK = ".lock"
 _RECORDS = (MANIFEST, "config.yaml", "overrides.json")

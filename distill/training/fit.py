@@ -13,9 +13,10 @@ from distill.data.convert import as_data
 from distill.evaluation import Evaluator
 from distill.instantiate import build
 from distill.models import Density, Flow
+from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.models.foreign import as_density
 from distill.objectives import Distillation, Likelihood, Objective, Task
-from distill.training.checkpoint import NAME, Checkpoint, read_checkpoint
+from distill.renamed import check_arguments
 from distill.training.tracker import Tracker
 from distill.training.trainer import Trainer, Watch
 
@@ -147,11 +148,7 @@ def _trained(
     settings: dict[str, Any],
     trained_by: str,
 ) -> Any:
-    if "warmup" in settings:
-        raise ValueError(
-            "warmup: is now loss_warmup, sites left out of the loss, or warmup_steps, steps over "
-            "which the learning rate rises."
-        )
+    check_arguments(settings)
     try:
         trainer = Trainer(**{"batch_size": data.batch_size, **settings})
     except TypeError as error:

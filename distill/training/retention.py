@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from distill.files import atomic_write
-from distill.training.checkpoint import NAME
+from distill.models.checkpoint import NAME
 
 BEST = "best.pt"
 _STEP = re.compile(r"step_(\d+)\.pt")

@@ -17,8 +17,8 @@ from distill.checks import check_number
 from distill.data import Data
 from distill.evaluation import Report
 from distill.interruption import Interrupted, StopRequest, interruptible
+from distill.models.checkpoint import Checkpoint
 from distill.objectives import Task
-from distill.training.checkpoint import Checkpoint
 from distill.training.ema import EMA
 from distill.training.precision import PRECISIONS, choose
 from distill.training.progress import Progress

@@ -13,7 +13,7 @@ from torch import nn
 from distill.contract import DataSpec
 from distill.files import atomic_write
 from distill.instantiate import build
-from distill.models import Density
+from distill.models.density import Density
 from distill.models.recipe import recipe_of
 
 NAME = "checkpoint.pt"
