@@ -1,4 +1,4 @@
-"""What a run was made with: later stages take it up, so that it need not be said again."""
+"""Overrides recorded in a run folder, which later stages replay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client is told when it can't have what it asks for."""
+"""Errors with an HTTP status: what a client is told when it is refused."""
 
 from __future__ import annotations
 

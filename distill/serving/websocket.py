@@ -1,4 +1,4 @@
-"""The websocket: frames in, samples out, for as long as both like."""
+"""The websocket of the server: frames in, samples out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a folder holds what is asked for now: config against config, data against data."""
+"""Differences of configs and of data sets, by which runs are resumed or refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which keys of the config each stage reads; it gets these and no others."""
+"""The config keys that each stage reads; it gets these and no others."""
 
 from __future__ import annotations
 
