@@ -19,7 +19,8 @@ ALLOWED: dict[str, str] = {
         "GaussianHead Logistic LogisticHead MixtureOfGaussians MixtureOfLogistics MuLaw Normal"
     ),
     "distill.networks": (
-        "FrameEncoder HarmonicEncoder MADE MLP MaskedLinear VectorEncoder WaveNet"
+        "FrameEncoder HarmonicEncoder LogMelFront MADE MLP MaskedLinear StridedFront "
+        "VectorEncoder WaveNet"
     ),
     "distill.models": (
         "AutoregressiveDensity Flow coupling_flow iaf maf nice standardization wavenet wavenet_iaf "
