@@ -1,4 +1,4 @@
-"""What a layer asks of the computation around it: transforms, mixed precision, memory."""
+"""Mixed precision, recomputation and functorch transforms, as layers ask for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as tables show them, and tables as Markdown."""
+"""Formatting of numbers and Markdown tables."""
 
 from __future__ import annotations
 

@@ -82,13 +82,3 @@ def needs_whole_values(owner: nn.Module, why: str) -> ValueError:
         f"{type(owner).__name__}: wanted a layer that runs in chunks, and {why}. Stream a model of "
         "WaveNet flows in the natural order (student=wavenet_iaf), or draw whole values."
     )
-
-
-def check_sites(owner: nn.Module, value: Tensor, sites: int) -> None:
-    """Raise unless `value` is `(B, sites)`."""
-    if value.dim() != 2 or value.shape[1] != sites:
-        raise ValueError(
-            f"{type(owner).__name__}: wanted values of shape (batch, {sites}), got "
-            f"{tuple(value.shape)}. Build it with sites={value.shape[-1] if value.dim() else 1}, "
-            "or pass values with the number of sites it was built for."
-        )

@@ -1,4 +1,4 @@
-"""A stage gets the keys that it reads; others are refused where they are typed."""
+"""Refuse overrides of keys that a stage does not read, and cut its config to those it does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run was made with: later stages take it up, so that it need not be said again."""
+"""Overrides recorded in a run folder, which later stages replay."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 
 from distill.cli.config_groups import config_dir, groups
 from distill.cli.replayable import replayable
+from distill.renamed import current_override
 
 READERS = ("student", "evaluate", "export", "benchmark", "sample")
 _OWN = ("run", "seed", "resume", "overwrite", "device", "threads")
@@ -45,6 +46,8 @@ def recorded_overrides(stage: str, overrides: Sequence[str], own: Sequence[Path]
             continue
     else:
         return []
+    if isinstance(texts, list):
+        texts = [current_override(text) if isinstance(text, str) else text for text in texts]
     kept, left = replayable(texts, groups([config_dir(), *own]))
     was = next((_value(text) for text in kept if _key(text) == "experiment"), None)
     if said.get("experiment", was) != was:

@@ -1,4 +1,4 @@
-"""Which of a run's recorded overrides may be taken up: a file must not speak for the user."""
+"""Which recorded overrides are safe to replay: a file must not speak for the user."""
 
 from __future__ import annotations
 

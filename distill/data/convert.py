@@ -1,4 +1,4 @@
-"""Data out of what people have at hand: arrays, tensors, torch datasets, files, folders."""
+"""Arrays, tensors, torch datasets, files and folders as data (`as_data`)."""
 
 from __future__ import annotations
 

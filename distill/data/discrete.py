@@ -1,4 +1,4 @@
-"""Columns that hold steps, whose density has no bound, and noise that spreads them."""
+"""Discrete columns of tables, whose density has no bound, and noise that dequantizes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a WaveNet reads of a context, block by block."""
+"""What a WaveNet reads of its context, block by block: rows, source and pitch lag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A linear layer whose weight is zero above a staircase, at the cost of what is below it."""
+"""A masked linear layer, as in MADE, at the cost of the part that is not masked."""
 
 from __future__ import annotations
 

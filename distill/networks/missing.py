@@ -1,4 +1,4 @@
-"""What stands for F0 and phase where they are not given: estimates, exact in chunks."""
+"""Imputation of F0 and phase where they are not given, exact in chunks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A frequency that glides from frame to frame, and the turns that it adds up to."""
+"""The contour of F0 between frames, linear in voiced runs, and the phase that it adds up to."""
 
 from __future__ import annotations
 

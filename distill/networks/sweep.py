@@ -1,4 +1,4 @@
-"""One round over many sites at once: each from the parameters that all of them give each other."""
+"""Jacobi iteration of a conditioner: one parallel pass updates all sites of a window."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from distill.networks.context_reader import ContextBlocks, ContextReader
 from distill.networks.sweep import BlockSweep, Update
 from distill.networks.wavenet_layer import Rows, WaveNetLayer, rows_of_layers
 from distill.networks.wavenet_sampling import generate_fast, has_fast_path
-from distill.networks.wavenet_state import RunState, StepState
+from distill.networks.wavenet_state import RunState, StepState, check_reads, check_sizes
 
 _WIDE = 48  # channels from which products in bfloat16 save more than their casts cost
 
@@ -98,23 +98,8 @@ class WaveNet(Conditioner):
         recompute: bool = False,
     ) -> None:
         super().__init__()
-        if layers < 1 or cycles < 1 or layers % cycles or kernel < 2 or channels < 1 or block < 1:
-            raise ValueError(
-                "WaveNet: wanted layers >= 1 in equal cycles, kernel >= 2, channels >= 1 and "
-                f"block >= 1; got layers={layers}, cycles={cycles}, kernel={kernel}, "
-                f"channels={channels}, block={block}."
-            )
-        if source_channels and context_channels < 1:
-            raise ValueError(
-                "WaveNet: wanted context_channels > 0 beside a source, got "
-                f"{context_channels} and source_channels={source_channels}."
-            )
-        least = block + pitch_taps // 2
-        if pitch_taps and (pitch_taps < 0 or pitch_taps % 2 == 0 or longest_lag < least):
-            raise ValueError(
-                "WaveNet: wanted an odd number of pitch_taps and longest_lag >= block + half of "
-                f"them, got pitch_taps={pitch_taps}, longest_lag={longest_lag}, block={block}."
-            )
+        check_sizes(layers, cycles, kernel, channels, block)
+        check_reads(context_channels, source_channels, block, pitch_taps, longest_lag)
         gate = channels if gate_channels is None else gate_channels
         skip = channels if skip_channels is None else skip_channels
         self.parameters_per_site = parameters_per_site

@@ -24,10 +24,11 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
+from distill.errors import one_line
 from distill.export import Exported
 from distill.files import is_full
 from distill.serving.examples import Example
-from distill.serving.http_error import HTTPError, one_line
+from distill.serving.http_error import HTTPError
 from distill.serving.limits import Limits
 from distill.serving.middleware import LOOPBACK, SameOriginMiddleware
 from distill.serving.pool import SMALL, WorkerPool

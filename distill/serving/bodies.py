@@ -1,4 +1,4 @@
-"""What a client sends in one request, turned into frames."""
+"""Decoding of request bodies into frames: .npy, JSON, wav or flac."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A process that decodes what clients send: it can be stopped at any moment, and started again."""
+"""A process that decodes request bodies: it can be stopped at any moment, and started again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A thread for jobs that wait for a process, which nobody waits for at the end."""
+"""An executor of one daemon thread, which the end of the process does not wait for."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""What a client is told when it can't have what it asks for."""
+"""Errors with an HTTP status: what a client is told when it is refused."""
 
 from __future__ import annotations
-
-_LONGEST = 400
 
 
 class HTTPError(ValueError):
@@ -18,9 +16,3 @@ class HTTPError(ValueError):
         super().__init__(message)
         self.status = status
         self.retry_after = retry_after
-
-
-def one_line(error: Exception) -> str:
-    """Return an error's text on one line, never empty, and not longer than anyone reads."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= _LONGEST else text[:_LONGEST] + " ..."

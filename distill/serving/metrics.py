@@ -1,4 +1,4 @@
-"""How long chunks took, and whether a listener would have noticed."""
+"""Latency, real-time factor and underruns of a stream."""
 
 from __future__ import annotations
 

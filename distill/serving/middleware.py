@@ -1,4 +1,4 @@
-"""Who may talk to the server: this machine's programs and the server's own page."""
+"""Same-origin middleware: only this machine's programs and the server's own page are answered."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class SameOriginMiddleware:
 
     A page may send requests to loopback, and may get its own name to point there. So requests must
     come without an origin or from the server's own page, and on loopback name the server as such.
+    Starlette's own middleware does neither: that for CORS withholds headers from a foreign page but
+    serves its request, and that for hosts answers in plain text, where all else is JSON.
 
     Arguments:
         app: What it guards.

@@ -1,4 +1,4 @@
-"""Who is being served: a bounded number of clients, who share threads and readers in turn."""
+"""Worker threads and decoders that a bounded number of clients share in turn."""
 
 from __future__ import annotations
 

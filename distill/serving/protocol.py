@@ -1,4 +1,4 @@
-"""HTTP connections that nobody may hold for nothing."""
+"""A protocol for uvicorn that bounds HTTP connections by number and time."""
 
 from __future__ import annotations
 

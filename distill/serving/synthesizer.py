@@ -1,4 +1,4 @@
-"""A loaded sampler that many clients use at once."""
+"""Synthesis for many clients at once: a loaded sampler, and a connection for each client."""
 
 from __future__ import annotations
 

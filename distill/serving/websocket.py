@@ -1,4 +1,4 @@
-"""The websocket: frames in, samples out, for as long as both like."""
+"""The websocket of the server: frames in, samples out."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from distill.errors import one_line
 from distill.frames import FrameLayout
-from distill.serving.http_error import HTTPError, one_line
+from distill.serving.http_error import HTTPError
 from distill.serving.limits import Limits
 from distill.serving.metrics import StreamMetrics
 from distill.serving.pool import WorkerPool

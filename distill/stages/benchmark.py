@@ -24,11 +24,11 @@ from distill.benchmark.streams import benchmark_streams
 from distill.benchmark.tensorboard import write_runs, write_stream_runs
 from distill.errors import CheckError
 from distill.evaluation.placing import place_of
+from distill.renamed import check_key
 from distill.stages.benchmarked import Benchmarked
 from distill.stages.differences import config_of
 from distill.stages.finished import measure
 from distill.stages.folders import root_of
-from distill.stages.reads import REPLACED
 from distill.stages.typed import config_path_of, typed_overrides
 from distill.stages.work import StageRecord
 from distill.training import Tracker
@@ -126,8 +126,7 @@ def _settings(config: DictConfig, old: Record | None) -> BenchmarkSettings:
     assert isinstance(values, dict)
     given = {str(key): value for key, value in values.items()}
     for name in given:
-        if f"benchmark.{name}" in REPLACED:
-            raise ValueError(f"benchmark.{name}: {REPLACED[f'benchmark.{name}']}")
+        check_key(f"benchmark.{name}")
     if old is None:
         return BenchmarkSettings.of(given)
     typed = [config_path_of(override).split(".") for override in typed_overrides()]

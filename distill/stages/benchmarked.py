@@ -1,4 +1,4 @@
-"""What a benchmark compares: the run's models, exports and numbers of an evaluation."""
+"""What a benchmark measures: the run's models, exports and numbers of an evaluation."""
 
 from __future__ import annotations
 

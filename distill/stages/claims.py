@@ -1,4 +1,4 @@
-"""What a training stage may do in its folder: begin, go on, keep, replace, or refuse."""
+"""Whether a training stage may start, resume, keep or replace what its folder holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a folder holds what is asked for now: config against config, data against data."""
+"""Differences of configs and of data sets, by which runs are resumed or refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from distill.renamed import current_config
 from distill.stages.reads import READS
 
 FREE = ("data.path", "data.cache", "data.memory", "data.workers", "data.layout.download")
@@ -56,7 +57,7 @@ def training_difference(old: Mapping[str, Any], new: Mapping[str, Any], role: st
         new: That it is to go on with.
         role: `teacher`, `student` or `classifier`.
     """
-    key = f"{role}_trainer"
+    key, old = f"{role}_trainer", current_config(old)
     keys = [name for name in READS[role] if name in old]
     settings = {"seed": old.get("seed"), **{name: old[name] for name in keys}}
     wanted = {"seed": new.get("seed"), **{name: new.get(name) for name in keys}}

@@ -1,4 +1,4 @@
-"""Which exported file a stage speaks with."""
+"""Which export a stage loads, and whether it is of the run's present student."""
 
 from __future__ import annotations
 

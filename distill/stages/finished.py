@@ -1,4 +1,4 @@
-"""Stages that measure: kept when they are whole and of the same things, else done or refused."""
+"""Measuring stages: their results are kept while they are whole and of the same things."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which keys of the config each stage reads; it gets these and no others."""
+"""The config keys that each stage reads; it gets these and no others."""
 
 from __future__ import annotations
 
@@ -39,14 +39,6 @@ COMPARED = {"student": ("teacher",)}
 
 BEGINS = ("prepare", "teacher", "classifier")
 """Stages that begin a run: what they are told of other stages is recorded for these."""
-
-REPLACED = {
-    "benchmark.compiled": (
-        "has become part of benchmark.student, a list of ways to run: "
-        "benchmark.student=[eager,exports] leaves torch.compile out."
-    ),
-}
-"""Keys of earlier versions, and what to say now."""
 
 PIPELINE = ("teacher", "student", "evaluate", "export", "benchmark")
 """What `pipeline` runs, in order."""

@@ -1,4 +1,4 @@
-"""What the command line says now, beside what a run was made with."""
+"""Overrides that were typed on the command line, apart from those that a run recorded."""
 
 from __future__ import annotations
 

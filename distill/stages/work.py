@@ -1,4 +1,4 @@
-"""A stage at work in its folder: alone there, and leaving a record of how it ended."""
+"""Running a stage in its folder: the lock, the manifest, and how it ended."""
 
 from __future__ import annotations
 

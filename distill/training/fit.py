@@ -16,6 +16,7 @@ from distill.models import Density, Flow
 from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.models.foreign import as_density
 from distill.objectives import Distillation, Likelihood, Objective, Task
+from distill.renamed import check_arguments
 from distill.training.tracker import Tracker
 from distill.training.trainer import Trainer, Watch
 
@@ -150,6 +151,7 @@ def _trained(
     settings: dict[str, Any],
     trained_by: str,
 ) -> Any:
+    check_arguments(settings)
     try:
         trainer = Trainer(**{"batch_size": data.batch_size, **settings})
     except TypeError as error:

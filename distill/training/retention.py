@@ -1,4 +1,4 @@
-"""Which checkpoints of a training stay beside the last one."""
+"""Which checkpoints are kept beside the last one."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from distill.models.checkpoint import Checkpoint
 from distill.objectives import Task
 from distill.training.ema import EMA
 from distill.training.precision import PRECISIONS, choose
-from distill.training.progress import Progress
+from distill.training.progress import progress_bar, show
 from distill.training.retention import BEST, keep_last
 from distill.training.state import TrainingState
 from distill.training.tracker import Tracker
@@ -206,9 +206,9 @@ class Trainer:
                 best = replace(checkpoint, weights=state.current.state_dict(), training={})
                 best.save(folder, BEST)
 
-        progress = Progress(name, self.steps, state.step)
+        bar = progress_bar(name, self.steps, state.step)
         began, within = time.monotonic(), False
-        with interruptible(at_once=False) as request:
+        with interruptible(at_once=False) as request, bar:
             try:
                 if state.watched < 0:
                     look(request, suffix="_before")
@@ -231,7 +231,7 @@ class Trainer:
                         health = {"gradient_norm": norm, "skipped": state.skipped}
                         numbers = {"loss": loss.value.item(), **parts, **health}
                         tracker.scalars(numbers | {"learning_rate": rate}, state.step, "train/")
-                        progress.update(state.step, **dict(list(parts.items())[:2]))
+                        show(bar, state.step, **dict(list(parts.items())[:2]))
                     if self._is_due(state):
                         look(request)
                     if state.step % self.save_every == 0:

@@ -1,4 +1,4 @@
-"""A fundamental frequency at which many harmonics agree."""
+"""Refinement of F0 to where its harmonics are strongest."""
 
 from __future__ import annotations
 

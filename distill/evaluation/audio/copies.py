@@ -1,4 +1,4 @@
-"""Copies of clips: what a model makes of their features."""
+"""Copy synthesis: what a model makes of the features of held-out clips."""
 
 from __future__ import annotations
 

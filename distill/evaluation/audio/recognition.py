@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from distill.data import Data
 from distill.evaluation.audio.clips import HeldOutClip
 from distill.evaluation.placing import evaluating, place, place_of
+from distill.models.checkpoint import load
 from distill.models.classifier import Classifier
 
 
@@ -55,9 +56,6 @@ def classifier_from(folder: str | Path, rate: int) -> Classifier:
         FileNotFoundError: There is none.
         ValueError: The folder holds another model, or a classifier for another sample rate.
     """
-    # Here, since training imports evaluation.
-    from distill.models.checkpoint import load
-
     classifier = cast("nn.Module", load(folder))
     if not isinstance(classifier, Classifier):
         raise ValueError(
