@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from distill import rows
-from distill.bijectors.base import Bijector, check_sites
+from distill.bijectors.base import Bijector
+from distill.checks import check_sites
 from distill.contract import Context
 from distill.functional import is_backward, is_transformed
 

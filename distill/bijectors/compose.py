@@ -11,7 +11,7 @@ from distill.bijectors.base import Bijector, State
 from distill.bijectors.fixed_point import Jacobi, Solution
 from distill.bijectors.from_outputs import Again, Step, from_outputs
 from distill.contract import Context
-from distill.functional import check_recompute, passes_gradient, recomputed
+from distill.functional import check_recompute, may_draw, passes_gradient, recomputed
 
 
 class Chain(Bijector):
@@ -89,9 +89,9 @@ class Chain(Bijector):
     def _layers(self) -> list[Bijector]:
         return list(self.layers)  # type: ignore[arg-type]
 
-    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
+    def start(self, u: Tensor, context: Context | None = None) -> State:
         """Return the states of the layers, one after the other."""
-        return tuple(part for layer in self._layers for part in layer.zero_state(u, context))
+        return tuple(part for layer in self._layers for part in layer.start(u, context))
 
     def run(
         self, state: State, u: Tensor, context: Context | None = None
@@ -118,23 +118,24 @@ class Chain(Bijector):
         self, steps: list[Step], value: Tensor, context: Context | None
     ) -> tuple[Tensor, Tensor]:
         total = torch.zeros_like(value)
-        again = self.recompute and passes_gradient(self, value)
-        for several in self._pieces(steps) if again else ([step] for step in steps):
+        again = bool(self.recompute) and passes_gradient(self, value)
+        draws = again and may_draw(self)
+        for several in self._pieces(steps, draws) if again else ([step] for step in steps):
             if len(several) > 1:
                 value, log_det = from_outputs(several, value, context)
             elif again:
-                value, log_det = recomputed(several[0].apply, value, context)
+                value, log_det = recomputed(several[0].apply, value, context, draws=draws)
             else:
                 value, log_det = several[0].apply(value, context)
             total = total + log_det
         return value, total
 
-    def _pieces(self, steps: list[Step]) -> list[list[Step]]:
+    def _pieces(self, steps: list[Step], draws: bool) -> list[list[Step]]:
         """Return neighbors that are to be found back from their last output, others one by one."""
         pieces: list[list[Step]] = []
         joined = False
         for step in steps:
-            joins = self.recompute == "outputs" and bool(step.layer.is_parallel)
+            joins = self.recompute == "outputs" and not draws and bool(step.layer.is_parallel)
             if joins and joined:
                 pieces[-1].append(step)
             else:

@@ -3,10 +3,11 @@
 from distill.networks.conditioner import Conditioner
 from distill.networks.envelope import Envelope
 from distill.networks.frame_encoder import FrameEncoder
+from distill.networks.fronts import LogMelFront, StridedFront
 from distill.networks.harmonic_encoder import HarmonicEncoder
 from distill.networks.made import MADE
+from distill.networks.masked_linear import MaskedLinear
 from distill.networks.mlp import MLP
-from distill.networks.staircase import StaircaseLinear
 from distill.networks.vectors import VectorEncoder
 from distill.networks.wavenet import WaveNet
 
@@ -17,7 +18,9 @@ __all__ = [
     "Envelope",
     "FrameEncoder",
     "HarmonicEncoder",
-    "StaircaseLinear",
+    "LogMelFront",
+    "MaskedLinear",
+    "StridedFront",
     "VectorEncoder",
     "WaveNet",
 ]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from distill.configure import build
+from distill.instantiate import build
 from distill.serving.examples import Example, find_examples
-from distill.stages.exported import exported_of
+from distill.stages.export_file import exported_of
 from distill.stages.folders import device_of, root_of
 
 

@@ -15,6 +15,8 @@ from distill.objectives import Loss, Task
 from distill.training.precision import Precision
 from distill.training.ranks import Alone
 
+_MOST_PASSES = 5
+
 
 class Gradient:
     """Compute loss and gradient of a step: of the whole batch, or of shares one after the other.
@@ -22,7 +24,7 @@ class Gradient:
     Each process takes its rows of the batch, in `parts` parts. The result is that of the whole
     batch, up to rounding: noise is that of the row, and each share's loss is weighted by its rows.
     Where a loss wants sums over the batch (masks, ratios), processes add them up as they go; parts
-    are gone through twice, the first time without a gradient, to learn the sums.
+    are gone through before, without a gradient, to learn the sums.
 
     Arguments:
         task: What is trained.
@@ -59,6 +61,7 @@ class Gradient:
         self._wrapped = ranks.wrapped(task)
         self._apart = True
         self._started = parts == 1
+        self._depth = (0, 0)
 
     def __call__(self, step: int, progress: float) -> Loss:
         """Leave a step's gradient in the parameters, which hold none before; return its loss."""
@@ -97,24 +100,37 @@ class Gradient:
         self._started = True
 
     def _sums(self, step: int, progress: float, batch: Batch) -> list[Tensor]:
-        """Return the sums that a step's losses ask for, in order, over the whole batch."""
+        """Return the sums that a step's losses ask for, in order, over the whole batch.
+
+        Where one sum is computed from another, it is right a pass after that. How many passes it
+        takes is found out once, and again where other sums are asked for.
+        """
+        sums: list[Tensor] = []
+        for passes in range(1, _MOST_PASSES + 1):
+            former, sums = sums, self._pass(step, progress, batch, sums)
+            if (passes, len(sums)) == self._depth:
+                return sums
+            if len(former) == len(sums) and all(map(_same, former, sums)):
+                self._depth = passes - 1, len(sums)
+                return sums
+        return sums
+
+    def _pass(self, step: int, progress: float, batch: Batch, known: list[Tensor]) -> list[Tensor]:
+        """Return the sums of a pass without gradient that is given those of the pass before."""
         found: list[list[Tensor]] = []
         for begin, end in self._edges():
             heard: list[Tensor] = []
 
             def note(own: Tensor, heard: list[Tensor] = heard) -> Tensor:
                 heard.append(own)
-                return own
+                return known[len(heard) - 1] if len(heard) <= len(known) else own
 
             share = self._share(step, begin, end, note, batch)
             with torch.no_grad():
                 self._loss(self.task, share, self._part(batch, begin, end), progress)
             found.append(heard)
-        if not found[0]:
-            return []
-        sizes = [len(sums) for sums in found[0]]
-        whole = self.ranks.total(sum(torch.cat(heard) for heard in found[1:]) + torch.cat(found[0]))
-        return list(whole.split(sizes))
+        own = torch.stack([torch.cat(heard) for heard in found]).sum(0)
+        return list(self.ranks.total(own).split([len(part) for part in found[0]]))
 
     def _of_shares(
         self,
@@ -184,6 +200,10 @@ class Gradient:
 
     def _seed_of(self, step: int) -> int:
         return hash((self.seed, step)) % 2**63
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
 
 
 class _Replayed:

@@ -1,4 +1,4 @@
-"""Copies of clips: what a model makes of their features."""
+"""Copy synthesis: what a model makes of the features of held-out clips."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from distill.contract import Batch
-from distill.evaluation.audio.clips import Clip, in_batches
+from distill.evaluation.audio.clips import HeldOutClip, in_batches
 from distill.evaluation.placing import evaluating, move, place_of
 from distill.models import Density
 from distill.sharing import each
@@ -16,7 +16,7 @@ from distill.sharing import each
 
 @torch.no_grad()
 def copies(
-    model: Density, clips: Sequence[Clip], seed: int, temperature: float = 1.0
+    model: Density, clips: Sequence[HeldOutClip], seed: int, temperature: float = 1.0
 ) -> list[Tensor]:
     """Draw a sound of each clip's length from its features.
 
@@ -34,7 +34,7 @@ def copies(
     """
     device, dtype = place_of(model)
 
-    def draw(given: tuple[int, tuple[list[Clip], Batch]]) -> list[Tensor]:
+    def draw(given: tuple[int, tuple[list[HeldOutClip], Batch]]) -> list[Tensor]:
         number, (part, batch) = given
         x = model.sample(
             len(part),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from distill.contract import Batch
 from distill.distributions import MuLaw
-from distill.evaluation.audio.clips import Clip, in_batches
+from distill.evaluation.audio.clips import HeldOutClip, in_batches
 from distill.evaluation.estimate import Estimate
 from distill.evaluation.placing import evaluating, move, place, place_of, total_of
 from distill.models import AutoregressiveDensity, Density, Flow
@@ -50,7 +50,7 @@ def ratio_estimate(totals: Tensor, sites: Tensor) -> Estimate:
 
 
 @torch.no_grad()
-def nll_per_site(model: Density, clips: Sequence[Clip], skip: int = 0) -> Estimate:
+def nll_per_site(model: Density, clips: Sequence[HeldOutClip], skip: int = 0) -> Estimate:
     r"""Negative log-likelihood of the clips, $-\log p(x_t \mid x_{<t}, c)$, in nats a site.
 
     Arguments:
@@ -60,7 +60,7 @@ def nll_per_site(model: Density, clips: Sequence[Clip], skip: int = 0) -> Estima
     """
     device, dtype = place_of(model)
 
-    def score(given: tuple[list[Clip], Batch]) -> tuple[Tensor, Tensor]:
+    def score(given: tuple[list[HeldOutClip], Batch]) -> tuple[Tensor, Tensor]:
         moved = place(given[1], device, dtype)
         mask = _without_start(moved.mask, skip)
         log_prob = model.log_prob(moved.x, moved.features)
@@ -74,7 +74,7 @@ def nll_per_site(model: Density, clips: Sequence[Clip], skip: int = 0) -> Estima
 def kl_per_site(
     student: Flow,
     teacher: Density,
-    clips: Sequence[Clip],
+    clips: Sequence[HeldOutClip],
     seed: int,
     skip: int = 0,
     draws: int = 2,
@@ -94,7 +94,7 @@ def kl_per_site(
     device, dtype = place_of(student)
     alike = outer_difference(student, teacher) is None
 
-    def score(given: tuple[int, tuple[list[Clip], Batch]]) -> tuple[Tensor, Tensor]:
+    def score(given: tuple[int, tuple[list[HeldOutClip], Batch]]) -> tuple[Tensor, Tensor]:
         number, (part, batch) = given
         mine, theirs = (student.core, teacher.core) if alike else (student, teacher)
         features = move(batch.features, device, dtype)
