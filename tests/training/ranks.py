@@ -71,7 +71,7 @@ def of_tones() -> tuple[Task, Tones]:
     teacher = wavenet(data.spec, layers=2, channels=4)
     sound = {"stft": MultiResolutionSTFT([64]), "power": PowerLoss(64), "kl": FreeEntropyKL(2)}
     terms = WeightedSum({**sound, "contrastive": Contrastive(limit=50.0)})
-    return Distillation(student, teacher, terms, warmup=8), data
+    return Distillation(student, teacher, terms, loss_warmup=8), data
 
 
 def of_density(build: Callable[..., Any], **settings: Any) -> tuple[Task, ArrayData]:
@@ -137,7 +137,7 @@ def train(name: str, accumulate: int = 1, size: int = 5) -> dict[str, Any]:
     trainer = Trainer(
         steps=STEPS,
         batch_size=size,
-        warmup=0,
+        warmup_steps=0,
         log_every=1,
         accumulate=accumulate,
         ema=0.5,
@@ -170,7 +170,7 @@ def sick() -> float:
     """Train where one process alone has a loss that is not finite; return the steps left out."""
     torch.manual_seed(0)
     task = SickInOne()
-    trainer = Trainer(steps=STEPS, batch_size=5, warmup=0)
+    trainer = Trainer(steps=STEPS, batch_size=5, warmup_steps=0)
     return trainer.fit(task, task.data, seed=3)["skipped_steps"]
 
 
