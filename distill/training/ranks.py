@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from distill.errors import describe
+from distill.interruption import Interrupted, StopRequest
 from distill.sharing import Team, together
 
 T = TypeVar("T")
@@ -98,9 +99,9 @@ class Alone:
         """Evaluate together; the result is that of the process that leads."""
         return look()
 
-    def heard(self, signal: int | None) -> int | None:
-        """Return a signal that any process has been sent."""
-        return signal
+    def leave_if_asked(self, request: StopRequest) -> None:
+        """Raise `Interrupted` if any process has been sent a signal."""
+        request.check()
 
 
 class Ranks(Alone):
@@ -171,11 +172,12 @@ class Ranks(Alone):
             self.gather(lambda: found.append(look()))
         return found[0]
 
-    def heard(self, signal: int | None) -> int | None:
-        """Return the largest signal that any process has been sent."""
-        number = torch.tensor(signal or 0)
+    def leave_if_asked(self, request: StopRequest) -> None:
+        """Raise `Interrupted` in all processes after the same step."""
+        number = torch.tensor(request.number or 0)
         dist.all_reduce(number, dist.ReduceOp.MAX, self._words)
-        return int(number) or None
+        if number:
+            raise Interrupted(int(number))
 
     def gather(self, work: Callable[[], Any]) -> list[Any]:
         """Return the result of some work of each process, in order; raise the error of any."""

@@ -41,7 +41,7 @@ class Trainer:
     """Settings of one training, and the loop.
 
     Every step is a function of its number and the seed alone (its batch, its noise, its learning
-    rate), so a resumed run continues the same curve, and so do several processes (`ranks`).
+    rate), so a resumed run continues the same curve, and several processes give it too.
 
     Arguments:
         steps: Number of optimizer steps.
@@ -164,8 +164,7 @@ class Trainer:
             name: For the progress line.
 
         SIGINT and SIGTERM let a step finish; then all is saved, and a resumed run goes on there.
-        In a session of several processes (`ranks.session`) each calls this alike, and gives the
-        folder where it leads only.
+        In a `session` of several processes each calls this alike, the first alone with a folder.
 
         Errors:
             ValueError: Too many non-finite steps in a row, or weights that are not finite; settings
@@ -190,8 +189,8 @@ class Trainer:
         state = TrainingState(model, optimizer, EMA(model, self.ema) if self.ema else None)
         if checkpoint.training:
             state.restore(checkpoint.training)
-        begun = checkpoint.training.get("precision")
-        precision = ranks.once(lambda: choose(self.precision, task, device, begun))
+        asked = self.precision, task, device, checkpoint.training.get("precision")
+        precision = ranks.once(lambda: choose(*asked))
         print(precision, flush=True)
         gradient = Gradient(task, data, self.batch_size, seed, self.accumulate, precision, ranks)
 
@@ -212,8 +211,8 @@ class Trainer:
             state.watched = state.step
             if suffix or not (self.patience or self.keep_best):
                 return
-            monitored = ranks.once(lambda: self._monitored(report))
-            better = state.judge(monitored, keep=bool(self.patience))
+            value = ranks.once(lambda: self._monitored(report))
+            better = state.judge(value, keep=bool(self.patience))
             if better and self.keep_best and folder is not None:
                 best = replace(checkpoint, weights=state.current.state_dict(), training={})
                 best.save(folder, BEST)
@@ -246,9 +245,7 @@ class Trainer:
                         look(request)
                     if state.step % self.save_every == 0:
                         save()
-                    asked = ranks.heard(request.number)
-                    if asked is not None:
-                        raise Interrupted(asked)
+                    ranks.leave_if_asked(request)
                 save()
                 model.load_state_dict(checkpoint.weights)
                 model.eval()
