@@ -46,8 +46,7 @@ class Trainer:
     Arguments:
         steps: Number of optimizer steps.
         batch_size: Values per step, over all processes.
-        accumulate: In how many parts each process takes its share of a batch, one after the other:
-            less memory, the same curve.
+        accumulate: In how many parts, one after the other, each process takes its rows of a batch.
         learning_rate: At its highest.
         optimizer: Factory taking the parameters; fused Adam by default.
         schedule: `cosine` (to zero), `step` (halved every `halve_every` steps) or `constant`.
@@ -99,8 +98,8 @@ class Trainer:
                 f"trainer.precision: wanted {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, got "
                 f"{self.precision!r}."
             )
-        counts = ("steps", "batch_size", "accumulate", "halve_every", "log_every", "save_every")
-        for name in (*counts, "keep"):
+        periods = ("halve_every", "log_every", "save_every")
+        for name in ("steps", "batch_size", "accumulate", *periods, "keep"):
             check_number(f"trainer.{name}", getattr(self, name), low=1, whole=True)
         for name in ("warmup_steps", "watch_every", "patience"):
             check_number(f"trainer.{name}", getattr(self, name), low=0, whole=True)
@@ -211,8 +210,7 @@ class Trainer:
             state.watched = state.step
             if suffix or not (self.patience or self.keep_best):
                 return
-            value = ranks.once(lambda: self._monitored(report))
-            better = state.judge(value, keep=bool(self.patience))
+            better = state.judge(ranks.once(lambda: self._monitored(report)), bool(self.patience))
             if better and self.keep_best and folder is not None:
                 best = replace(checkpoint, weights=state.current.state_dict(), training={})
                 best.save(folder, BEST)
