@@ -56,7 +56,8 @@ class TrainingState:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = float(nn.utils.clip_grad_norm_(trained, clip))
         self.step += 1
         if math.isfinite(norm) and math.isfinite(loss.item()):
             self.optimizer.step()
