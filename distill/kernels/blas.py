@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from llvmlite import binding
 from numba import types
-from numba.extending import overload
+from numba.extending import get_cython_function_address, overload
 
 _SYMBOLS = {types.float32: "sgemm_", types.float64: "dgemm_"}
 _ARGUMENTS = [types.uintp] * 13  # Fortran: everything by address
@@ -35,13 +35,15 @@ def _library() -> ctypes.CDLL | None:
 
 
 @cache
-def has_blas() -> bool:
-    """Return whether compiled loops may call `multiply` from now on."""
+def load_blas() -> None:
+    """Let compiled loops call `multiply` from now on; by scipy's BLAS where torch keeps its own."""
     library = _library()
-    for name in _SYMBOLS.values() if library else ():
-        address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+    for name in _SYMBOLS.values():
+        if library is None:
+            address = get_cython_function_address("scipy.linalg.cython_blas", name[:-1])
+        else:
+            address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
         binding.add_symbol(f"distill_{name}", address)
-    return library is not None
 
 
 def alone() -> None:
@@ -54,7 +56,7 @@ def alone() -> None:
 def multiply(
     a: np.ndarray, turn_a: bool, b: np.ndarray, turn_b: bool, c: np.ndarray, add: bool
 ) -> None:
-    """Write `a @ b` into c, or add it; in compiled code alone, after `has_blas`.
+    """Write `a @ b` into c, or add it; in compiled code alone, after `load_blas`.
 
     Arguments:
         a: `(m, k)`, rows contiguous.
@@ -90,3 +92,6 @@ def _multiply(a, turn_a, b, turn_b, c, add):  # type: ignore[no-untyped-def] # n
         )  # fmt: skip
 
     return multiply
+
+
+load_blas()

@@ -54,15 +54,11 @@ def _fuses(net: WaveNet, layers: list[WaveNetLayer], h: Tensor) -> bool:
     if h.shape[0] == 0 or h.shape[1] < _LEAST_ROWS:
         return False
     own = () if net.from_context is None else (net.from_context.weight,)
-    if not may_compile(h, *own, *(w for layer in layers for w in layer.parameters())):
-        return False
-    # Imported here, and below: numba costs half a second, and only this needs it.
-    from distill.kernels.blas import has_blas
-
-    return has_blas()
+    return may_compile(h, *own, *(w for layer in layers for w in layer.parameters()))
 
 
 def _fused(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: Read) -> Tensor:
+    # Imported here: numba costs half a second, and only this needs it.
     from distill.networks.gated_stack_fast import GatedStack, stack_forward
 
     stack, given = _stack_of(net, layers, h, read)

@@ -91,7 +91,7 @@ def test_a_plain_stack_is_the_function_that_the_fused_one_computes(name):
 @pytest.mark.parametrize("name", ["unequal widths", "a row a site"])
 def test_second_derivatives_go_through_a_fused_stack(name):
     case = CASES[name]
-    net, (x, context) = case.net(), case.inputs(batch=1, sites=6)
+    net, (x, context) = case.net(), case.inputs(batch=1, sites=3)
     given = dict(net.named_parameters())
     chosen = ["layers.0.taps.weight", "layers.1.out.weight", "layers.1.taps.bias"]
 
