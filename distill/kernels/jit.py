@@ -14,8 +14,8 @@ def jit(function: Any, fastmath: bool | set[str] = True) -> Any:
     """Compile a function that releases the GIL, and keep it on disk where that can be written.
 
     Arguments:
-        function: Its own file's date and size are the cache's key: who changes a callee that lies in
-            another file has to touch this one.
+        function: Its file's date and size are the cache's key: who changes a callee that lies in
+            another file has to touch this one too.
         fastmath: What floating point may do; see numba.
     """
     options: dict[str, Any] = {"fastmath": fastmath, "nogil": True, "error_model": "numpy"}
