@@ -39,6 +39,7 @@ def load_blas() -> None:
     """Let compiled loops call `multiply` from now on; by scipy's BLAS where torch keeps its own."""
     library = _library()
     for name in _SYMBOLS.values():
+        address: int | None
         if library is None:
             address = get_cython_function_address("scipy.linalg.cython_blas", name[:-1])
         else:
@@ -69,7 +70,7 @@ def multiply(
     raise NotImplementedError("multiply runs in compiled code alone.")
 
 
-@overload(multiply)  # type: ignore[misc]
+@overload(multiply)
 def _multiply(a, turn_a, b, turn_b, c, add):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     name = f"distill_{_SYMBOLS[c.dtype]}"
     call: Any = types.ExternalFunction(name, types.void(*_ARGUMENTS))
