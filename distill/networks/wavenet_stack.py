@@ -6,18 +6,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.functional import recomputed
 from distill.kernels.choice import may_compile
 from distill.networks.gated_stack import Given, Stack
-from distill.networks.wavenet_layer import rows_of_layers
+from distill.networks.wavenet_layer import WaveNetLayer, rows_of_layers
 
 if TYPE_CHECKING:
     from distill.networks.read import Read
     from distill.networks.wavenet import WaveNet
-    from distill.networks.wavenet_layer import WaveNetLayer
 
 _LEAST_ROWS = 64
 """Rows of a sequence from which pieces of many rows pay."""
@@ -34,7 +33,7 @@ def through_layers(net: WaveNet, h: Tensor, read: Read, trains: bool) -> Tensor:
     """
     layers: list[WaveNetLayer] = list(net.layers)  # type: ignore[arg-type]
     again = trains and net.recompute
-    if not again and _fuses(net, layers, h):
+    if not again and _fuses(net, layers, h, read):
         return _fused(net, layers, h, read)
     skips = []
     rows = rows_of_layers(net.from_context, read.rows, read.held, len(layers))
@@ -50,11 +49,21 @@ def end_of_layers(h: Tensor, skips: list[Tensor]) -> Tensor:
     return sum(skips[1:], skips[0].to(h.dtype)) if skips[0].shape[-1] else h
 
 
-def _fuses(net: WaveNet, layers: list[WaveNetLayer], h: Tensor) -> bool:
-    if h.shape[0] == 0 or h.shape[1] < _LEAST_ROWS:
+def _fuses(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: Read) -> bool:
+    if h.shape[0] == 0 or h.shape[1] < _LEAST_ROWS or not all(map(_is_as_built, layers)):
         return False
+    rows = () if read.rows is None else (read.rows,)
     own = () if net.from_context is None else (net.from_context.weight,)
-    return may_compile(h, *own, *(w for layer in layers for w in layer.parameters()))
+    return may_compile(h, *rows, *own, *(w for layer in layers for w in layer.parameters()))
+
+
+def _is_as_built(layer: WaveNetLayer) -> bool:
+    """Return whether a layer is what its sizes say: none that replaces it, or hooks into it."""
+    parts = (layer, WaveNetLayer), (layer.taps, nn.Linear), (layer.out, nn.Linear)
+    return all(
+        type(part) is kind and not (part._forward_hooks or part._forward_pre_hooks)
+        for part, kind in parts
+    )
 
 
 def _fused(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: Read) -> Tensor:

@@ -138,3 +138,27 @@ def test_compiled_loops_leave_alone_what_they_do_not_know():
     seen = []
     torch.func.vmap(lambda row: (seen.append(may_compile(row)), row)[1])(x)
     assert seen == [False]
+
+
+def test_a_layer_that_somebody_watches_or_replaces_is_called():
+    net, x, calls = CASES["kernel 2 with skips"].net(), torch.randn(1, 70).double(), []
+    handle = net.layers[1].taps.register_forward_hook(lambda *_: calls.append("hook"))
+    net(x)
+    assert calls == ["hook"]
+    handle.remove()
+
+    class Other(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            calls.append("other")
+            return super().forward(x)
+
+    net.layers[1].out.__class__ = Other
+    net(x)
+    assert calls == ["hook", "other"]
+
+
+def test_rows_of_another_precision_are_refused_as_by_plain_layers():
+    case = CASES["a row a site"]
+    net, (x, context) = case.net(), case.inputs()
+    with pytest.raises(RuntimeError, match="dtype"):
+        net(x, Context(context.rows.float(), context.hop))
