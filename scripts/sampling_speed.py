@@ -3,7 +3,7 @@
     python scripts/sampling_speed.py teacher  # 30 layers, 64 channels: 1 and 16 streams
     python scripts/sampling_speed.py student  # the paper's sizes: share of the arithmetic limit
 
-Times are those of the thread, each the best of several rounds. The arithmetic limit is what the
+Times are those of the process, each the best of several rounds. The arithmetic limit is what the
 products of the gated layers would take at the rate of a large product, measured between the rounds.
 """
 
@@ -25,9 +25,9 @@ ROUNDS, RATE = 7, 24_000
 
 
 def seconds(run: Callable[[], object]) -> float:
-    began = time.thread_time()
+    began = time.process_time()
     run()
-    return time.thread_time() - began
+    return time.process_time() - began
 
 
 def peak() -> float:

@@ -4,7 +4,7 @@
     python scripts/training_speed.py digits student data.path=fsdd
 
 Both sides start every step from the same weights and the same batch, so that their losses can be
-compared step by step. Times are those of the thread, which a busy machine disturbs least.
+compared step by step. Times are those of the process, which a busy machine disturbs least.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ def main(name: str, role: str, *more: str) -> None:
             task, state, how = sides[side]
             task.train()
             torch.manual_seed(step)
-            began = time.thread_time()
+            began = time.process_time()
             with how():
                 loss = task(batch, step / (WARM + TIMED)).value
                 state.apply(loss, 1e-3, 10.0)
             if step >= WARM:
-                times[side].append(time.thread_time() - began)
+                times[side].append(time.process_time() - began)
             losses.append(loss.item())
         off = max(off, abs(losses[0] - losses[1]) / max(1.0, abs(losses[0])))
         fast.load_state_dict(plain.state_dict())
