@@ -19,7 +19,8 @@ ALLOWED: dict[str, str] = {
         "GaussianHead Logistic LogisticHead MixtureOfGaussians MixtureOfLogistics MuLaw Normal"
     ),
     "distill.networks": (
-        "FrameEncoder HarmonicEncoder MADE MLP StaircaseLinear VectorEncoder WaveNet"
+        "FrameEncoder HarmonicEncoder LogMelFront MADE MLP StaircaseLinear StridedFront "
+        "VectorEncoder WaveNet"
     ),
     "distill.models": (
         "AutoregressiveDensity Flow coupling_flow iaf maf nice standardization wavenet wavenet_iaf "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -42,7 +43,7 @@ class AudioData(Data):
         clips: Of one sample rate, with the features at frame rate that `conditions` names.
         scan: What the look through the corpus found.
         sample_rate: Hz.
-        crop: Sites of a training crop, a multiple of the mel's hop.
+        crop: Sites of a training crop, a multiple of the mel's hop; `None` takes clips whole.
         conditions: The features to give, any of `mel`, `f0`, `phase`, `speaker`,
             `label`, or none.
         mel: Settings of the mel, and of the frames.
@@ -78,7 +79,7 @@ class AudioData(Data):
         clips: Sequence[Clip],
         scan: Scan,
         sample_rate: int,
-        crop: int,
+        crop: int | None,
         conditions: Sequence[str],
         mel: LogMel,
         pitch: Pitch,
@@ -93,14 +94,19 @@ class AudioData(Data):
     ) -> None:
         check_features(type(self).__name__, conditions, optional)
         check_kind(type(self).__name__, envelope)
+        most = int(held_out_seconds * sample_rate) // mel.hop * mel.hop
+        if crop is None:
+            crop = min(
+                most, math.ceil(max((c.sites for c in clips), default=0) / mel.hop) * mel.hop
+            )
         check_clips(type(self).__name__, clips, crop, conditions, mel.hop, unheard)
         self._train, self._kept = split(
             type(self).__name__, clips, seed, held_out, validation, unheard
         )
         self.parts = tuple(self._kept)
         self.scan, self.mel, self._pitch, self._rate = scan, mel, pitch, sample_rate
-        self._crop, self._most = crop, int(held_out_seconds * sample_rate) // mel.hop * mel.hop
-        if self._most < mel.hop:
+        self._crop, self._most = crop, most
+        if most < mel.hop:
             raise ValueError(
                 f"{type(self).__name__}: wanted held_out_seconds of a frame or more, "
                 f"{mel.hop / sample_rate:.4f} s, got {held_out_seconds}."
