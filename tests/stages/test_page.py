@@ -14,7 +14,7 @@ from distill.export import ONNX, PT2
 from distill.models import wavenet_iaf
 from distill.serving import static_page
 from distill.serving.static_page import OWN, SHARED
-from distill.stages import page
+from distill.stages import page, pipeline
 
 
 @pytest.fixture
@@ -47,8 +47,10 @@ def test_what_stands_in_the_way_is_said_before_anything_is_exported(
     with pytest.raises(ValueError, match="does not turn frames into sound"):
         page.check_wanted(config, tmp_path, [ONNX()], vectors)
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(ValueError, match="page=true wanted npm"):
+    with pytest.raises(ValueError, match=r"page=true wanted npm"):
         page.check_wanted(config, tmp_path, [ONNX()], student)
+    with pytest.raises(ValueError, match="page=true wanted npm"):
+        pipeline.run(OmegaConf.merge(config, {"resume": False, "overwrite": False}))
     config.page = False
     page.check_wanted(config, tmp_path, [PT2()], student)
 
