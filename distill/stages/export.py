@@ -66,10 +66,13 @@ def run(config: DictConfig) -> dict[str, float]:
                 numbers |= _numbers(name, path, report)
                 work.made(**{name: _entry(path, weights, mine["exports"][name])})
             _remove_others(folder, work)
-            files = [entry["file"] for entry in work.manifest.made.values()]
-            page.write(config, folder, files, weights)
             tracker.scalars(numbers, 0)
-            return tracker.metrics(numbers)  # type: ignore[return-value]
+            written = tracker.metrics(numbers)
+        # After the record: files that are whole stay so, whatever becomes of the page.
+        page.write(
+            config, folder, [entry["file"] for entry in work.manifest.made.values()], weights
+        )
+        return written  # type: ignore[return-value]
 
 
 def _entry(path: Path, weights: str, settings: Any) -> dict[str, Any]:
