@@ -32,7 +32,7 @@ ALLOWED: dict[str, str] = {
     "distill.evaluation": "PointsEvaluator",
     "distill.evaluation.audio": "AudioEvaluator",
     "distill.objectives": (
-        "Contrastive ForwardKL FreeEntropyKL GaussianKL JensenShannon Likelihood "
+        "Contrastive ForwardKL FreeEntropyKL GaussianKL JensenShannon Likelihood LogMelDistance "
         "MultiResolutionSTFT OnSignal PowerLoss Ramp ReverseKL WeightedSum"
     ),
     "distill.objectives.perceptual": "Perceptual",
