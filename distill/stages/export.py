@@ -12,16 +12,16 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from distill.configure import build
 from distill.export import Backend, accept
 from distill.export.verify import Verification
+from distill.instantiate import build
 from distill.models import Flow
 from distill.stages import page
-from distill.stages.comparing import config_of
+from distill.stages.differences import config_of
 from distill.stages.folders import check_ways, root_of, saved_model, weights_of
 from distill.stages.manifest import read_manifest
 from distill.stages.training import write_config
-from distill.stages.work import Work, alone_in, numbers_of, recorded
+from distill.stages.work import StageRecord, alone_in, numbers_of, recorded
 from distill.training import Tracker
 
 FILES = "student.*"
@@ -121,7 +121,7 @@ def _beside(folder: Path, backends: Mapping[str, Backend], weights: str) -> dict
     }
 
 
-def _remove_others(folder: Path, work: Work) -> None:
+def _remove_others(folder: Path, work: StageRecord) -> None:
     """Remove what an earlier export left of another student, under formats not asked for now."""
     mine = {entry["file"] for entry in work.manifest.made.values()}
     mine |= {f"{name}.json" for name in mine}

@@ -12,7 +12,7 @@ from distill.export import Backend
 from distill.frames import FrameLayout
 from distill.models import Flow
 from distill.serving.static_page import check_page, weights_of_page, write_page
-from distill.stages.exported import examples_of
+from distill.stages.export_file import examples_of
 
 FOLDER = "page"
 _SUFFIX = ".onnx"

@@ -8,12 +8,12 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from distill.files import write_json
+from distill.models.checkpoint import NAME, read_checkpoint
 from distill.serving.runtime import check_npm
 from distill.stages.claims import StaleError, check_resumable
-from distill.stages.comparing import config_of
+from distill.stages.differences import config_of
 from distill.stages.folders import check_ways, root_of
 from distill.stages.reads import PIPELINE
-from distill.training.checkpoint import NAME, read_checkpoint
 
 _TRAINED = ("teacher", "student")
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from distill.configure import build
-from distill.stages.exported import examples_of, exported_of
+from distill.instantiate import build
+from distill.stages.export_file import examples_of, exported_of
 from distill.stages.folders import device_of
 
 
