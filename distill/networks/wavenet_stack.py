@@ -15,14 +15,14 @@ from distill.networks.gated_stack import Given, Stack
 from distill.networks.wavenet_layer import WaveNetLayer, rows_of_layers
 
 if TYPE_CHECKING:
-    from distill.networks.read import Read
+    from distill.networks.context_reader import ContextBlocks
     from distill.networks.wavenet import WaveNet
 
 _LEAST_ROWS = 64
 """Rows of a sequence from which pieces of many rows pay."""
 
 
-def through_layers(net: WaveNet, h: Tensor, read: Read, trains: bool) -> Tensor:
+def through_layers(net: WaveNet, h: Tensor, read: ContextBlocks, trains: bool) -> Tensor:
     """Return the sum of the skips `(B, N, S)`, or the last h where there are none.
 
     Arguments:
@@ -49,7 +49,7 @@ def end_of_layers(h: Tensor, skips: list[Tensor]) -> Tensor:
     return sum(skips[1:], skips[0].to(h.dtype)) if skips[0].shape[-1] else h
 
 
-def _fuses(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: Read) -> bool:
+def _fuses(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: ContextBlocks) -> bool:
     if h.shape[0] == 0 or h.shape[1] < _LEAST_ROWS or not all(map(_is_as_built, layers)):
         return False
     rows = () if read.rows is None else (read.rows,)
@@ -66,7 +66,7 @@ def _is_as_built(layer: WaveNetLayer) -> bool:
     )
 
 
-def _fused(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: Read) -> Tensor:
+def _fused(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: ContextBlocks) -> Tensor:
     # Imported here: numba costs half a second, and only this needs it.
     from distill.networks.gated_stack_fast import GatedStack, stack_forward
 
@@ -81,7 +81,7 @@ def _fused(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: Read) -> T
 
 
 def _stack_of(
-    net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: Read
+    net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: ContextBlocks
 ) -> tuple[Stack, Given]:
     taps = torch.stack([layer.taps.weight for layer in layers])
     base = torch.stack([layer.taps.bias for layer in layers])[None, None]
