@@ -12,7 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from distill.stages.reads import READS
 
-FREE = ("data.path", "data.cache", "data.memory", "data.workers", "data.layout.download")
+HELD = ("data.cache", "data.memory", "data.workers", "data.cluster")
+"""Keys that say how data is prepared and held."""
+FREE = ("data.path", *HELD, "data.layout.download")
 """Keys that don't shape results: where data lies and how it is held. Its content is compared."""
 _FREE_OF_TRAINER = ("log_every", "save_every", "keep", "keep_best", "watch_every", "patience")
 

@@ -14,6 +14,7 @@ import torch
 
 from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.data.audio.checks import check_clips, check_features
+from distill.data.audio.clips import NONE, Clips
 from distill.data.audio.crops import Crop, cut, dequantize
 from distill.data.audio.envelope import check_kind, envelope_of
 from distill.data.audio.measure import measure
@@ -25,6 +26,7 @@ from distill.data.audio.split import HELD_OUT, split
 from distill.data.base import Data, check_part, check_request
 
 _CROP, _HELD = 1, 2  # 0 is the split's
+_NAMED = 50_000
 FRAMED = ("mel", "f0", "phase")
 
 
@@ -93,6 +95,7 @@ class AudioData(Data):
     ) -> None:
         check_features(type(self).__name__, conditions, optional)
         check_kind(type(self).__name__, envelope)
+        clips = Clips.of(clips)
         check_clips(type(self).__name__, clips, crop, conditions, mel.hop, unheard)
         self._train, self._kept = split(
             type(self).__name__, clips, seed, held_out, validation, unheard
@@ -106,9 +109,9 @@ class AudioData(Data):
                 f"{mel.hop / sample_rate:.4f} s, got {held_out_seconds}."
             )
         self._names, self._optional = (*conditions, *optional), tuple(optional)
-        known = {c.speaker for c in clips if c.speaker is not None}
-        self._speakers = sorted(known - set(unheard))
-        sites = np.array([clip.sites for clip in self._train])
+        self._speakers = [name for name in clips.speaker_names if name not in unheard]
+        self._numbers = {name: i for i, name in enumerate(self._speakers)}
+        sites = self._train.sites
         self._ends = np.cumsum(sites)
         # One structure of batches for the whole run.
         self._masked = bool((sites // mel.hop * mel.hop < crop).any())
@@ -119,7 +122,7 @@ class AudioData(Data):
         }
         self.batch_size = 4
         self.train_size = len(self._train)
-        self.train_names = [clip.name for clip in self._train]
+        self.train_names = self._train.names
         self._hold(HELD_OUT)
         self.spec = self._spec(labels, envelope)
 
@@ -164,22 +167,24 @@ class AudioData(Data):
 
     def _hold(self, part: str) -> None:
         self._held = self._kept[part]
-        self.held_out_names = [clip.name for clip in self._held]
-        self.held_out_labels = {c.name: c.label for c in self._held if c.label is not None}
+        held = self._held
+        self.held_out_names = held.names
+        labels = zip(held.names, held.labels.tolist(), strict=True)
+        self.held_out_labels = {name: label for name, label in labels if label != NONE}
+        speakers = zip(held.names, held.speaker_list(), strict=True)
         self.held_out_speakers = {
-            c.name: self._speakers.index(c.speaker)
-            for c in self._held
-            if c.speaker in self._speakers
+            name: self._numbers[who] for name, who in speakers if who in self._numbers
         }
 
     def identity(self) -> dict[str, Any]:
         """Return kind, spec, the names of all parts, and a hash of lengths and speakers."""
         parts = (self._train, *self._kept.values())
-        clips = [[c.name, c.sites, c.speaker, c.label] for part in parts for c in part]
+        rows = [list(row) for part in parts for row in part.rows()]
+        names = {"train": self.train_names} | {k: kept.names for k, kept in self._kept.items()}
         return super().identity() | {
-            "train": self.train_names,
-            **{part: [clip.name for clip in kept] for part, kept in self._kept.items()},
-            "values": hashlib.sha256(json.dumps(clips).encode()).hexdigest(),
+            # Names say what has changed; with very many, that something has must do.
+            **(names if len(rows) <= _NAMED else {}),
+            "values": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
         }
 
     def check_matches(self, spec: DataSpec) -> None:
@@ -205,7 +210,7 @@ class AudioData(Data):
         features = {}
         for name in self._names:
             if name == "speaker":
-                features[name] = torch.tensor([self._speakers.index(str(c.speaker)) for c in clips])
+                features[name] = torch.tensor([self._numbers[str(c.speaker)] for c in clips])
             elif name == "label":
                 features[name] = torch.tensor([int(c.label or 0) for c in clips])
             else:

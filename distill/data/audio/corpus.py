@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -17,9 +16,9 @@ from distill.data.audio.layouts import AnyFolder, Layout
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
 from distill.data.audio.preparation import Clip, Loaded, Preparation, Source
+from distill.data.audio.preparing import Shelf, prepared
 from distill.data.audio.scan import Scan
 
-_PATIENCE = 5.0
 _SHOWN = 3
 
 
@@ -28,8 +27,9 @@ class AudioCorpus(AudioData):
 
     wav, flac, ogg, mp3 and others that libsndfile reads are averaged to mono and resampled. Files
     that can't be used are left out, each with its reason in `scan.rejects`; what was changed, or is
-    doubtful, stands in `scan.notes`. Prepared clips are kept on disk, so that a second start is
-    quick and an interrupted one goes on; what fits into `memory` is held there too.
+    doubtful, stands in `scan.notes`. Prepared clips are kept in shards on disk, each file once, so
+    that an interrupted start goes on and a corpus that grows is prepared for the new files alone.
+    Batches are read from there, mapped into memory: their cost does not grow with the corpus.
 
     Arguments:
         path: The folder.
@@ -46,13 +46,15 @@ class AudioCorpus(AudioData):
         seed: Of the split by files.
         held_out: Share of the files to hold out, rounded up.
         held_out_seconds: Longest held-out value.
-        memory: Hold the clips in memory up to this size, GB; beyond, read them from the cache.
+        memory: Without a cache: hold clips up to this size, GB; others are prepared anew each time.
         cache: Folder of prepared clips; `None` keeps none.
         workers: Processes that prepare clips.
         optional: Of `f0` and `phase`, those that a trained model can do without.
         envelope: For models that whiten, `auto`, `formula` or `fit`: see `AudioData`.
         validation: Share of the files for the part that training watches; 0 for none.
         unheard: Speakers to keep for the part `unheard`, none of whose files are learnt from.
+        cluster: Prepare by Ray tasks in place of `workers`: address of a cluster (`auto`, `local`,
+            HOST:PORT) whose machines see both folders.
 
     Errors:
         FileNotFoundError: No such folder.
@@ -87,6 +89,7 @@ class AudioCorpus(AudioData):
         envelope: str = "auto",
         validation: float = 0.0,
         unheard: Sequence[str] = (),
+        cluster: str | None = None,
     ) -> None:
         # Before all the work.
         check_features(type(self).__name__, conditions, optional)
@@ -106,9 +109,18 @@ class AudioCorpus(AudioData):
             mel=mel,
             features=tuple(name for name in FRAMED if name in (*conditions, *optional)),
             pitch=pitch,
-            cache=cache,
         )
-        clips, scan = _prepared(Path(path), layout, prepare, memory, workers)
+        root = Path(path).expanduser()
+        root = root.resolve() if root.exists() else root
+        sources, left_out = layout.sources(root)
+        if cache is None:
+            clips, scan = _in_memory(sources, prepare, memory, workers)
+        else:
+            shelf = Shelf(root, prepare, Path(cache).expanduser())
+            clips, scan = prepared(shelf, sources, workers, cluster)
+        scan.rejects = left_out | scan.rejects
+        if not len(clips):
+            raise ValueError(_nothing(root, scan))
         super().__init__(
             clips,
             scan,
@@ -128,15 +140,12 @@ class AudioCorpus(AudioData):
         )
 
 
-def _prepared(
-    root: Path, layout: Layout, prepare: Preparation, memory: float, workers: int
-) -> tuple[list[Clip], Scan]:
-    """Prepare all files; hold them in memory as long as there is room for all."""
-    sources, left_out = layout.sources(root.expanduser())
-    scan = Scan(rejects=dict(left_out))
-    clips: list[Clip] = []
+def _in_memory(
+    sources: Sequence[Source], prepare: Preparation, memory: float, workers: int
+) -> tuple[Sequence[Clip], Scan]:
+    """Prepare all files, and hold them as long as there is room; the others are prepared anew."""
+    scan, clips = Scan(), []
     held, room = 0, memory * 2**30
-    began = shown = time.monotonic()
     for source, loaded in _each(prepare, sources, workers):
         if isinstance(loaded, UnusableError):
             scan.rejects[source.name] = str(loaded)
@@ -146,12 +155,6 @@ def _prepared(
         held += sum(t.nbytes for t in (loaded.samples, *loaded.frames.values()))
         load = partial(_same, loaded) if held <= room else partial(prepare, source)
         clips.append(Clip(source.name, sites, load, source.speaker, source.label))
-        if time.monotonic() - max(shown, began) > _PATIENCE:
-            shown = time.monotonic()
-            done = len(clips) + len(scan.rejects)
-            print(f"prepared {done} of {len(sources) + len(left_out)} files", flush=True)
-    if not clips:
-        raise ValueError(_nothing(root, scan))
     return clips, scan
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from distill.data.audio.clips import Clips
 from distill.data.audio.preparation import Clip
 
 _SPLIT = 0
@@ -16,8 +17,8 @@ HELD_OUT, VALIDATION, UNHEARD = "held_out", "validation", "unheard"
 class Split(NamedTuple):
     """Clips to learn from, and those kept back, by the name of their part."""
 
-    train: list[Clip]
-    kept: dict[str, list[Clip]]
+    train: Clips
+    kept: dict[str, Clips]
 
 
 def split(
@@ -48,14 +49,16 @@ def split(
         >>> len(parts.train), {part: len(kept) for part, kept in parts.kept.items()}
         (4, {'held_out': 1, 'unheard': 5})
     """
-    speakers = sorted({clip.speaker for clip in clips if clip.speaker is not None})
+    clips = Clips.of(clips)
+    speakers = clips.speaker_names
     unknown = sorted(set(unheard) - set(speakers))
     if unknown:
         raise ValueError(
             f"{name}: wanted unheard speakers among {', '.join(speakers) or 'none'}, got "
             f"{', '.join(map(str, unknown))}."
         )
-    heard = [clip for clip in clips if clip.speaker not in unheard]
+    strange = clips.spoken_by(unheard)
+    heard = np.flatnonzero(~strange)
     sizes = [int(np.ceil(share * len(heard))) for share in (held_out, validation)]
     if not (0 < held_out < 1 and 0 <= validation < 1) or sum(sizes) >= len(heard):
         raise ValueError(
@@ -66,7 +69,7 @@ def split(
     order = np.random.default_rng([_SPLIT, seed]).permutation(len(heard))
     ends = np.cumsum(sizes)
     parts = {HELD_OUT: order[: ends[0]], VALIDATION: order[ends[0] : ends[1]]}
-    kept = {part: [heard[i] for i in chosen] for part, chosen in parts.items() if len(chosen)}
+    kept = {part: clips.select(heard[chosen]) for part, chosen in parts.items() if len(chosen)}
     if unheard:
-        kept[UNHEARD] = [clip for clip in clips if clip.speaker in unheard]
-    return Split([heard[i] for i in sorted(order[ends[1] :])], kept)
+        kept[UNHEARD] = clips.select(np.flatnonzero(strange))
+    return Split(clips.select(heard[np.sort(order[ends[1] :])]), kept)

@@ -1,0 +1,127 @@
+"""Many clips as a few arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import overload
+
+import numpy as np
+
+from distill.data.audio.preparation import Clip, Loaded
+
+NONE = -1
+
+
+class Clips(Sequence[Clip]):
+    """Clips whose names, lengths, speakers and labels are arrays; a `Clip` is made when asked for.
+
+    A million of them take a moment and some tens of megabytes.
+
+    Arguments:
+        names: Of the clips.
+        sites: Their lengths `(C,)`.
+        load: Gives a clip's contents, by its number.
+        speakers: Number of each clip's speaker `(C,)`, -1 for none; all -1 by default.
+        known: Names of the speakers.
+        labels: Number of each clip's label `(C,)`, -1 for none; all -1 by default.
+
+    Example:
+        >>> clips = Clips(["a", "b", "c"], np.array([8, 9, 7]), lambda number: None)
+        >>> [clip.name for clip in clips.select([2, 0])], clips[1].sites
+        (['c', 'a'], 9)
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        sites: np.ndarray,
+        load: Callable[[int], Loaded],
+        speakers: np.ndarray | None = None,
+        known: Sequence[str] = (),
+        labels: np.ndarray | None = None,
+    ) -> None:
+        nobody = np.full(len(names), NONE)
+        self.names, self.sites, self._load, self.known = list(names), sites, load, tuple(known)
+        self.speakers = nobody if speakers is None else speakers
+        self.labels = nobody if labels is None else labels
+        self._numbers = np.arange(len(names))
+
+    @classmethod
+    def of(cls, clips: Sequence[Clip]) -> Clips:
+        """Return clips as this; what is this already, as it is."""
+        if isinstance(clips, Clips):
+            return clips
+        speakers, known = numbered([clip.speaker for clip in clips])
+        labels = [NONE if clip.label is None else clip.label for clip in clips]
+        return cls(
+            [clip.name for clip in clips],
+            np.array([clip.sites for clip in clips], int),
+            lambda number: clips[number].load(),
+            speakers,
+            known,
+            np.array(labels, int),
+        )
+
+    def select(self, chosen: Sequence[int] | np.ndarray) -> Clips:
+        """Return some of the clips, by their places."""
+        other = object.__new__(Clips)
+        other.names = [self.names[i] for i in chosen]
+        other._load, other.known = self._load, self.known
+        for name in ("sites", "speakers", "labels", "_numbers"):
+            setattr(other, name, getattr(self, name)[chosen])
+        return other
+
+    def spoken_by(self, names: Sequence[str]) -> np.ndarray:
+        """Return which clips are of some speakers, `(C,)`."""
+        return np.isin(self.speakers, [i for i, name in enumerate(self.known) if name in names])
+
+    @property
+    def speaker_names(self) -> list[str]:
+        """The speakers of these clips, in order."""
+        return sorted(self.known[i] for i in np.unique(self.speakers) if i != NONE)
+
+    def speaker_list(self) -> list[str | None]:
+        """Return the speaker of each clip."""
+        names = [*self.known, None]
+        return [names[number] for number in self.speakers.tolist()]
+
+    def rows(self) -> Iterator[tuple[str, int, str | None, int | None]]:
+        """Yield name, length, speaker and label of each clip."""
+        labels = [None if label == NONE else label for label in self.labels.tolist()]
+        return zip(self.names, self.sites.tolist(), self.speaker_list(), labels, strict=True)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, place: int) -> Clip: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Clips: ...
+
+    def __getitem__(self, place: int | slice) -> Clip | Clips:
+        if isinstance(place, slice):
+            return self.select(np.arange(len(self))[place])
+        number, speaker, label = (
+            int(values[place]) for values in (self._numbers, self.speakers, self.labels)
+        )
+        return Clip(
+            self.names[place],
+            int(self.sites[place]),
+            lambda: self._load(number),
+            None if speaker == NONE else self.known[speaker],
+            None if label == NONE else label,
+        )
+
+
+def numbered(names: Sequence[str | None]) -> tuple[np.ndarray, list[str]]:
+    """Number names by their first appearance, -1 for none.
+
+    Example:
+        >>> numbers, known = numbered(["b", None, "a", "b"])
+        >>> numbers.tolist(), known
+        ([0, -1, 1, 0], ['b', 'a'])
+    """
+    known: dict[str, int] = {}
+    numbers = [NONE if name is None else known.setdefault(name, len(known)) for name in names]
+    return np.array(numbers, int), list(known)

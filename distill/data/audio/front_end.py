@@ -1,0 +1,110 @@
+"""Mels that a front end made, to train on its errors."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.arrays import read_npy
+from distill.data.audio.files import UnusableError
+from distill.data.audio.mel import LogMel
+
+if TYPE_CHECKING:
+    from distill.data.audio.preparation import Source
+
+_SUFFIXES = (".npy", ".pt")
+
+
+def with_mels(sources: Sequence[Source], folder: Path) -> tuple[list[Source], dict[str, str]]:
+    """Give each source the mel file of its name, and return those without one, with the reason.
+
+    Arguments:
+        sources: Of a corpus.
+        folder: Holds `NAME.npy` or `NAME.pt`, by the names of the corpus, or by the last part of
+            them alone.
+
+    Errors:
+        FileNotFoundError: No such folder.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: no such folder. data.mels names one with a .npy or .pt for each clip."
+        )
+    there = {
+        os.path.relpath(os.path.join(home, name), folder)
+        for home, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if name.endswith(_SUFFIXES)
+    }
+    found, lacking = [], {}
+    for source in sources:
+        bare = re.sub(r"\.\w+$", "", source.name)
+        names = (source.name, bare, Path(bare).name)
+        path = next((n + s for n in names for s in _SUFFIXES if n + s in there), None)
+        if path is None:
+            lacking[source.name] = "no mel: data.mels has no file of its name"
+        else:
+            found.append(replace(source, mel=folder / path))
+    return found, lacking
+
+
+def given_mel(path: Path | None, mel: LogMel, sites: int) -> Tensor:
+    """Read the mel that a front end made of a clip, and check that it is of that clip.
+
+    Floats `(F, bands)` or `(bands, F)`, also with a leading axis of 1. Front ends that center
+    windows on the beginnings of frames (`align=start`) give one more where the hop divides the
+    length; it is dropped.
+
+    Arguments:
+        path: Its file.
+        mel: The settings it should have been made with.
+        sites: Length of the clip.
+
+    Returns:
+        `(F, bands)` with F = sites / hop, rounded up.
+
+    Errors:
+        UnusableError: It can't be read, or has another shape, other frames, or NaN.
+    """
+    assert path is not None
+    values = _read(path)
+    wanted = mel.frames(sites)
+    surplus = wanted + (mel.align == "start" and sites % mel.hop == 0)
+    values = values[0] if values.dim() == 3 and len(values) == 1 else values
+    frames_first = values.dim() == 2 and values.shape[1] == mel.bands
+    if values.dim() == 2 and len(values) == mel.bands:
+        values = values if frames_first and len(values) in (wanted, surplus) else values.T
+    elif not frames_first:
+        raise UnusableError(
+            f"mel of another shape: {tuple(values.shape)}, wanted (frames, {mel.bands})"
+        )
+    if len(values) not in (wanted, surplus):
+        raise UnusableError(
+            f"mel of another length: {len(values)} frames, wanted {wanted} for {sites} samples in "
+            f"hops of {mel.hop}"
+        )
+    values = values[:wanted].float()
+    if not values.isfinite().all():
+        raise UnusableError(f"NaN or infinity: mel {path.name}")
+    return values.contiguous()
+
+
+def _read(path: Path) -> Tensor:
+    try:
+        if path.suffix == ".npy":
+            with path.open("rb") as file:
+                return torch.from_numpy(np.array(read_npy(file, path.stat().st_size), np.float32))
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = content["mel"] if isinstance(content, dict) else content
+        return torch.as_tensor(content).float()
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UnusableError(f"unreadable: mel {path.name} ({reason})") from None
