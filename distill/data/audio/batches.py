@@ -15,7 +15,7 @@ import torch
 from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.data.audio.checks import check_clips, check_features
 from distill.data.audio.clips import NONE, Clips
-from distill.data.audio.crops import Crop, cut, dequantize
+from distill.data.audio.crops import Crops, cut, dequantize
 from distill.data.audio.envelope import check_kind, envelope_of
 from distill.data.audio.measure import measure
 from distill.data.audio.mel import LogMel
@@ -132,10 +132,7 @@ class AudioData(Data):
         rng = np.random.default_rng([_CROP, seed, step])
         chosen = np.searchsorted(self._ends, rng.integers(self._ends[-1], size=size), "right")
         clips = [self._train[i] for i in chosen]
-        crops = [
-            cut(clip, self._crop, self.mel.hop, self._blank, float(where))
-            for clip, where in zip(clips, rng.random(size), strict=True)
-        ]
+        crops = cut(clips, self._crop, self.mel.hop, self._blank, rng.random(size))
         noise = rng.random((size, self._crop), dtype=np.float32)
         return self._batch(clips, crops, noise, self._masked)
 
@@ -146,7 +143,7 @@ class AudioData(Data):
             clips = self._held[first : first + size]
             used = [min(clip.sites, self._most) for clip in clips]
             sites = self.mel.frames(max(used)) * self.mel.hop
-            crops = [cut(c, sites, self.mel.hop, self._blank, most=self._most) for c in clips]
+            crops = cut(clips, sites, self.mel.hop, self._blank, most=self._most)
             rngs = [np.random.default_rng([_HELD, first + i]) for i in range(len(clips))]
             noise = np.stack([rng.random(sites, dtype=np.float32) for rng in rngs])
             yield self._batch(clips, crops, noise, min(used) < sites)
@@ -203,10 +200,8 @@ class AudioData(Data):
                     f"this data has {_difference(mine, wanted)}. Set data.{name} as in training."
                 )
 
-    def _batch(
-        self, clips: Sequence[Clip], crops: Sequence[Crop], noise: np.ndarray, masked: bool
-    ) -> Batch:
-        x = dequantize(torch.stack([crop.samples for crop in crops]), noise)
+    def _batch(self, clips: Sequence[Clip], crops: Crops, noise: np.ndarray, masked: bool) -> Batch:
+        x = dequantize(crops.samples, noise)
         features = {}
         for name in self._names:
             if name == "speaker":
@@ -214,11 +209,10 @@ class AudioData(Data):
             elif name == "label":
                 features[name] = torch.tensor([int(c.label or 0) for c in clips])
             else:
-                features[name] = torch.stack([crop.frames[name] for crop in crops])
+                features[name] = crops.frames[name]
         mask = None
         if masked:
-            valid = torch.tensor([crop.valid for crop in crops])
-            mask = (torch.arange(x.shape[1]) < valid[:, None]).to(x.dtype)
+            mask = (torch.arange(x.shape[1]) < crops.valid[:, None]).to(x.dtype)
         return Batch(x, features or None, mask)
 
     def _spec(self, labels: Sequence[str], envelope: str) -> DataSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import overload
 
 import numpy as np
@@ -41,10 +42,10 @@ class Clips(Sequence[Clip]):
         labels: np.ndarray | None = None,
     ) -> None:
         nobody = np.full(len(names), NONE)
-        self.names, self.sites, self._load, self.known = list(names), sites, load, tuple(known)
-        self.speakers = nobody if speakers is None else speakers
-        self.labels = nobody if labels is None else labels
-        self._numbers = np.arange(len(names))
+        self.names, self._load, self.known = list(names), load, tuple(known)
+        speakers, labels = (nobody if v is None else v for v in (speakers, labels))
+        # Side by side: a random clip is one miss of the processor's cache.
+        self._table = np.stack([sites, speakers, labels, np.arange(len(names))], 1)
 
     @classmethod
     def of(cls, clips: Sequence[Clip]) -> Clips:
@@ -67,9 +68,23 @@ class Clips(Sequence[Clip]):
         other = object.__new__(Clips)
         other.names = [self.names[i] for i in chosen]
         other._load, other.known = self._load, self.known
-        for name in ("sites", "speakers", "labels", "_numbers"):
-            setattr(other, name, getattr(self, name)[chosen])
+        other._table = self._table[chosen]
         return other
+
+    @property
+    def sites(self) -> np.ndarray:
+        """Lengths `(C,)`."""
+        return self._table[:, 0]
+
+    @property
+    def speakers(self) -> np.ndarray:
+        """Number of each clip's speaker `(C,)`, -1 for none."""
+        return self._table[:, 1]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Number of each clip's label `(C,)`, -1 for none."""
+        return self._table[:, 2]
 
     def spoken_by(self, names: Sequence[str]) -> np.ndarray:
         """Return which clips are of some speakers, `(C,)`."""
@@ -102,13 +117,11 @@ class Clips(Sequence[Clip]):
     def __getitem__(self, place: int | slice) -> Clip | Clips:
         if isinstance(place, slice):
             return self.select(np.arange(len(self))[place])
-        number, speaker, label = (
-            int(values[place]) for values in (self._numbers, self.speakers, self.labels)
-        )
+        sites, speaker, label, number = self._table[place].tolist()
         return Clip(
             self.names[place],
-            int(self.sites[place]),
-            lambda: self._load(number),
+            sites,
+            partial(self._load, number),
             None if speaker == NONE else self.known[speaker],
             None if label == NONE else label,
         )

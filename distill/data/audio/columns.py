@@ -7,13 +7,12 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from distill.data.audio.shards import INDEX, ROW, Entry, mapped, read_index, write_shard
 from distill.files import FullDiskError, write_json
@@ -65,7 +64,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 class Column:
-    """The index of all shards of a column, and their arrays by row.
+    """The index of all shards of a column.
 
     Shards that are damaged, or have no index yet, are not seen: their clips are prepared again.
 
@@ -73,6 +72,9 @@ class Column:
         folder: See `column_folder`.
 
     Attributes:
+        arrays: Of its shards.
+        shard: Which of them holds each clip's array `(C,)`.
+        start: First row of it.
         count: Rows of each clip's array `(C,)`, -1 for a file that is left out.
         rate: Sample rate of each file, Hz.
         notes: What is remarked on a clip, or why it is left out, by its number.
@@ -80,8 +82,7 @@ class Column:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._paths: list[Path] = []
-        self._arrays: dict[int, Tensor] = {}
+        self.arrays = Arrays([])
         self.notes: dict[int, list[str]] = {}
         parts, shards, total = [], [], 0
         for path in sorted(folder.glob(f"*/*{INDEX}")):
@@ -90,34 +91,62 @@ class Column:
                 continue
             rows, notes = found
             parts.append(rows)
-            shards.append(np.full(len(rows), len(self._paths)))
+            shards.append(np.full(len(rows), len(self.arrays.paths)))
             self.notes |= {total + int(i): text for i, text in notes.items()}
-            self._paths.append(path.with_suffix(".npy"))
+            self.arrays.paths.append(path.with_suffix(".npy"))
             total += len(rows)
         rows = np.concatenate(parts) if parts else np.zeros(0, ROW)
-        self._shard = np.concatenate(shards) if shards else np.zeros(0, int)
-        self._start, self.count = rows["start"].copy(), rows["count"].copy()
+        self.shard = np.concatenate(shards) if shards else np.zeros(0, int)
+        self.start, self.count = rows["start"].copy(), rows["count"].copy()
         self.rate, self.clipped = rows["rate"].copy(), rows["clipped"].copy()
-        self._keys = rows["key"].copy()
+        self._keys = pairs(rows["key"].tobytes())
 
-    def find(self, keys: Sequence[bytes]) -> np.ndarray:
-        """Return the number of each key's clip, -1 where it is not there."""
-        known = {key: i for i, key in enumerate(self._keys.tolist())}
-        return np.fromiter((known.get(key, -1) for key in keys), int, len(keys))
+    def find(self, keys: np.ndarray) -> np.ndarray:
+        """Return the number of each key's clip `(K,)`, -1 where it is not there.
+
+        Arguments:
+            keys: Pairs of 64 bits `(K, 2)`.
+        """
+        if not len(self._keys):
+            return np.full(len(keys), -1)
+        order = np.argsort(self._keys[:, 0], kind="stable")
+        at = np.searchsorted(self._keys[order, 0], keys[:, 0])
+        found = order[np.minimum(at, len(order) - 1)]
+        return np.where((self._keys[found] == keys).all(1), found, -1)
 
     def place(self, number: int) -> Place:
         """Return where a clip's array lies."""
-        start = int(self._start[number])
-        path = str(self._paths[self._shard[number]])
+        start = int(self.start[number])
+        path = str(self.arrays.paths[self.shard[number]])
         return Place(path, start, start + int(self.count[number]))
 
-    def values(self, number: int) -> Tensor:
-        """Return a clip's array, mapped into memory."""
-        shard = int(self._shard[number])
-        if shard not in self._arrays:
-            self._arrays[shard] = mapped(self._paths[shard])
-        start = int(self._start[number])
-        return self._arrays[shard][start : start + int(self.count[number])]
+
+class Arrays:
+    """The arrays of shards, each mapped into memory when it is first asked for.
+
+    Arguments:
+        paths: Their files.
+    """
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        self._mapped: dict[int, np.ndarray] = {}
+
+    def __getitem__(self, shard: int) -> np.ndarray:
+        found = self._mapped.get(shard)
+        if found is None:
+            found = self._mapped[shard] = mapped(self.paths[shard]).numpy()
+        return found
+
+
+def pairs(keys: bytes) -> np.ndarray:
+    """Return keys that stand end to end as pairs of 64 bits `(K, 2)`.
+
+    Example:
+        >>> pairs(bytes(16)).tolist()
+        [[0, 0]]
+    """
+    return np.frombuffer(keys, "<u8").reshape(-1, 2)
 
 
 class Writer:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,46 +12,8 @@ from distill.arrays import read_npy
 from distill.data.audio.files import UnusableError
 from distill.data.audio.mel import LogMel
 
-if TYPE_CHECKING:
-    from distill.data.audio.preparation import Source
 
-_SUFFIXES = (".npy", ".pt")
-
-
-def with_mels(sources: Sequence[Source], folder: Path) -> tuple[list[Source], dict[str, str]]:
-    """Give each source the mel file of its name, and return those without one, with the reason.
-
-    Arguments:
-        sources: Of a corpus.
-        folder: Holds `NAME.npy` or `NAME.pt`, by the names of the corpus, or by the last part of
-            them alone.
-
-    Errors:
-        FileNotFoundError: No such folder.
-    """
-    if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder}: no such folder. data.mels names one with a .npy or .pt for each clip."
-        )
-    there = {
-        os.path.relpath(os.path.join(home, name), folder)
-        for home, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if name.endswith(_SUFFIXES)
-    }
-    found, lacking = [], {}
-    for source in sources:
-        bare = re.sub(r"\.\w+$", "", source.name)
-        names = (source.name, bare, Path(bare).name)
-        path = next((n + s for n in names for s in _SUFFIXES if n + s in there), None)
-        if path is None:
-            lacking[source.name] = "no mel: data.mels has no file of its name"
-        else:
-            found.append(replace(source, mel=folder / path))
-    return found, lacking
-
-
-def given_mel(path: Path | None, mel: LogMel, sites: int) -> Tensor:
+def given_mel(path: str | Path | None, mel: LogMel, sites: int) -> Tensor:
     """Read the mel that a front end made of a clip, and check that it is of that clip.
 
     Floats `(F, bands)` or `(bands, F)`, also with a leading axis of 1. Front ends that center
@@ -75,6 +32,7 @@ def given_mel(path: Path | None, mel: LogMel, sites: int) -> Tensor:
         UnusableError: It can't be read, or has another shape, other frames, or NaN.
     """
     assert path is not None
+    path = Path(path)
     values = _read(path)
     wanted = mel.frames(sites)
     surplus = wanted + (mel.align == "start" and sites % mel.hop == 0)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill.data.audio.files import audio_files, named
+from distill.data.audio.listing import audio_files
 from distill.data.audio.preparation import Source
 
 Listing = tuple[list[Source], dict[str, str]]
@@ -32,10 +32,9 @@ class AnyFolder(Layout):
 
     def sources(self, root: Path) -> Listing:
         """Return the files below a folder."""
-        paths = audio_files(root)
         return [
-            Source(path, name, path.relative_to(root).parts[0] if "/" in name else None)
-            for path, name in named(root, paths)
+            Source(path, name, name.partition("/")[0] if "/" in name else None)
+            for path, name in audio_files(root)
         ], {}
 
 
@@ -52,8 +51,8 @@ class Digits(Layout):
         inner = root / "recordings"
         root = inner if inner.is_dir() else root
         found, left = [], {}
-        for path, name in named(root, audio_files(root)):
-            parts = re.fullmatch(r"(\d)_(.+)_(\d+)", path.stem)
+        for path, name in audio_files(root):
+            parts = re.fullmatch(r"(\d)_(.+)_(\d+)", Path(path).stem)
             if parts:
                 found.append(Source(path, name, parts[2], int(parts[1])))
             else:
@@ -102,8 +101,8 @@ class LJSpeech(Layout):
         else:
             listed = None
         wavs = folder / "wavs"
-        found = [Source(path, name, "LJ") for path, name in named(wavs, audio_files(wavs))]
-        have = {source.path.stem for source in found}
+        found = [Source(path, name, "LJ") for path, name in audio_files(wavs)]
+        have = {Path(source.path).stem for source in found}
         names = [row[0] for row in listed._flist if row] if listed is not None else []
         missing = [name for name in names if name not in have]
         return found, dict.fromkeys(missing, "missing: metadata.csv lists it")

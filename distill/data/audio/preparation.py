@@ -24,15 +24,14 @@ _PEAK = 0.99
 _PITCH_VERSION = 4
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """A file, its name in the corpus, and its speaker, label and mel file where it has them."""
 
-    path: Path
+    path: str | Path
     name: str
     speaker: str | None = None
     label: int | None = None
-    mel: Path | None = None
+    mel: str | Path | None = None
 
 
 class Loaded(NamedTuple):
@@ -58,8 +57,7 @@ def anew(name: str, make: Callable[[], Made]) -> Made:
     return make()
 
 
-@dataclass(frozen=True)
-class Clip:
+class Clip(NamedTuple):
     """One recording of a corpus; `load` gives its contents, from memory or from disk."""
 
     name: str
@@ -123,7 +121,7 @@ class Preparation:
             if self.given:
                 return given_mel(source.mel, self.mel, len(part("audio")))
             x, rate, mel = heard()
-            return mel(x[None], rate)[0].float()
+            return mel(x[None], rate)[0].float().contiguous()
 
         compute: dict[str, Callable[[], Made]] = {
             "audio": lambda: self._audio(source),
@@ -153,7 +151,7 @@ class Preparation:
         }
 
     def _audio(self, source: Source) -> Made:
-        recording = read(source.path)
+        recording = read(Path(source.path))
         x, notes = self._mono(recording)
         if self.trim is not None:
             x = librosa.effects.trim(x, top_db=self.trim, frame_length=1024, hop_length=128)[0]

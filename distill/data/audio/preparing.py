@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from filelock import FileLock, Timeout
 
 from distill.data.audio.clips import NONE, Clips, numbered
-from distill.data.audio.columns import Column, writing
+from distill.data.audio.columns import Column, pairs, writing
 from distill.data.audio.preparation import Loaded, Source
 from distill.data.audio.scan import Scan, Seconds
 from distill.data.audio.shards import LEFT_OUT
@@ -32,27 +33,35 @@ Rows = dict[str, np.ndarray]
 
 
 class Keys(NamedTuple):
-    """16 bytes for a version of a file, and for one with the mel that was made for it."""
+    """What tells versions of files from others, `(C, 2)`: alone, and with mels made for them."""
 
-    alone: bytes
-    with_mel: bytes
+    alone: np.ndarray
+    with_mel: np.ndarray
 
-    def of(self, column: str) -> bytes:
-        """Return the key of a column."""
+    def of(self, column: str) -> np.ndarray:
+        """Return the keys of a column."""
         return self.with_mel if column == "mel" else self.alone
 
 
 class Reader:
-    """Clips out of columns."""
+    """Clips out of columns, by their numbers; of the columns it keeps where those clips lie."""
 
     def __init__(self, columns: Mapping[str, Column], rows: Rows) -> None:
-        self._columns, self._rows = columns, rows
+        self._arrays = [(name, column.arrays) for name, column in columns.items()]
+        places: list[np.ndarray] = []
+        for name, column in columns.items():
+            start = column.start[rows[name]]
+            places += [column.shard[rows[name]], start, start + column.count[rows[name]]]
+        # What is needed of a clip lies side by side: one miss of the processor's cache.
+        self._places = np.stack(places, 1)
 
     def __call__(self, number: int) -> Loaded:
         """Return a clip, mapped into memory."""
-        parts = {
-            name: self._columns[name].values(rows[number]) for name, rows in self._rows.items()
-        }
+        places = self._places[number].tolist()
+        parts = {}
+        for i, (name, arrays) in enumerate(self._arrays):
+            shard, start, stop = places[3 * i : 3 * i + 3]
+            parts[name] = torch.from_numpy(arrays[shard][start:stop])
         return Loaded(parts.pop("audio"), parts, {})
 
 
@@ -74,17 +83,16 @@ def prepared(
         ValueError: The cache can't be written.
     """
     unread: dict[str, str] = {}
-    keyed = list(_keyed(shelf.root, sources, unread))
-    sources, keys = [source for source, _ in keyed], [key for _, key in keyed]
+    sources, keys = _keyed(shelf.root, sources, unread)
     columns, rows = _look(shelf, keys)
-    missing = _missing(shelf, columns, rows)
+    missing = _missing(columns, rows)
     recalled = len(sources) - len(missing)
     if len(missing):
         with _alone(shelf):
             # Another process may have done it meanwhile.
             columns, rows = _look(shelf, keys)
-            missing = _missing(shelf, columns, rows)
-            jobs = [_job(sources[i], keys[i], columns, rows, i) for i in missing.tolist()]
+            missing = _missing(columns, rows)
+            jobs = _jobs(shelf, sources, keys, missing)
             crew = max(workers, 1) if cluster is None else _MANY
             size = min(_AT_MOST, max(1, -(-len(jobs) // (_ROUNDS * crew))))
             parts = [jobs[i : i + size] for i in range(0, len(jobs), size)]
@@ -96,42 +104,49 @@ def prepared(
                     began = time.monotonic()
                     print(f"prepared {done} of {len(sources)} files", flush=True)
         columns, rows = _look(shelf, keys)
-    return _gathered(shelf, sources, columns, rows, set(missing.tolist()), unread)
+    return _gathered(shelf, sources, columns, rows, missing, unread)
 
 
 def _keyed(
     root: Path, sources: Sequence[Source], unread: dict[str, str]
-) -> Iterator[tuple[Source, Keys]]:
-    """Yield files with what tells them, and these versions of them, from others."""
+) -> tuple[list[Source], Keys]:
+    """Return the files that are there, with their keys."""
     prefix = str(root)
+    there, alone, with_mel = [], [], []
     for source in sources:
         try:
-            alone = _version(source.path, prefix)
-            given = b"" if source.mel is None else _version(source.mel, prefix)
+            key = _version(source.path, prefix)
+            if source.mel is not None:
+                with_mel.append(hashlib.blake2b(key + _version(source.mel, prefix)).digest()[:16])
         except OSError as error:
             unread[source.name] = f"{UNREADABLE}: {error.strerror}"
             continue
-        key = hashlib.blake2b(alone, digest_size=16).digest()
-        both = hashlib.blake2b(alone + given, digest_size=16).digest() if given else key
-        yield source, Keys(key, both)
+        alone.append(key)
+        there.append(source)
+    mine = pairs(b"".join(alone))
+    return there, Keys(mine, pairs(b"".join(with_mel)) if with_mel else mine)
 
 
-def _version(path: Path, prefix: str) -> bytes:
-    text = os.fspath(path)
+def _version(path: str | Path, prefix: str) -> bytes:
+    """Return 16 bytes for a file's path below the corpus, size and time."""
+    text = str(path)
     stat = os.stat(text)
-    return os.fsencode(f"{text.removeprefix(prefix)}\0{stat.st_size}\0{stat.st_mtime_ns}")
+    text = f"{text.removeprefix(prefix)}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
-def _look(shelf: Shelf, keys: Sequence[Keys]) -> tuple[dict[str, Column], Rows]:
-    columns = {name: Column(folder) for name, folder in shelf.folders.items()}
-    rows = {name: column.find([key.of(name) for key in keys]) for name, column in columns.items()}
-    return columns, rows
+def _look(
+    shelf: Shelf, keys: Keys, names: Sequence[str] | None = None
+) -> tuple[dict[str, Column], Rows]:
+    folders = shelf.folders
+    columns = {name: Column(folders[name]) for name in names or shelf.wanted}
+    return columns, {name: column.find(keys.of(name)) for name, column in columns.items()}
 
 
-def _missing(shelf: Shelf, columns: Mapping[str, Column], rows: Rows) -> np.ndarray:
+def _missing(columns: Mapping[str, Column], rows: Rows) -> np.ndarray:
     """Return the numbers of the files of which something is not there."""
-    found = [rows[name] >= 0 for name in shelf.wanted]
-    out = [_left_out(columns[name], rows[name]) for name in shelf.wanted]
+    found = [rows[name] >= 0 for name in columns]
+    out = [_left_out(columns[name], rows[name]) for name in columns]
     return np.flatnonzero(~np.all(found, 0) & ~np.any(out, 0))
 
 
@@ -142,11 +157,15 @@ def _left_out(column: Column, rows: np.ndarray) -> np.ndarray:
     return out
 
 
-def _job(source: Source, keys: Keys, columns: Mapping[str, Column], rows: Rows, number: int) -> Job:
-    """Return what is to be done for one file, and what of it is there."""
-    there = {name: int(rows[name][number]) for name in columns}
-    found = {name: columns[name].place(row) for name, row in there.items() if row >= 0}
-    return Job(source, {name: keys.of(name) for name in columns}, found)
+def _jobs(shelf: Shelf, sources: Sequence[Source], keys: Keys, missing: np.ndarray) -> list[Job]:
+    """Return what is to be done, with what is there of it, steps on the way too."""
+    columns, rows = _look(shelf, keys, list(shelf.folders))
+    jobs = []
+    for i in missing.tolist():
+        there = {name: int(rows[name][i]) for name in columns}
+        found = {name: columns[name].place(row) for name, row in there.items() if row >= 0}
+        jobs.append(Job(sources[i], {name: keys.of(name)[i].tobytes() for name in columns}, found))
+    return jobs
 
 
 def _gathered(
@@ -154,19 +173,18 @@ def _gathered(
     sources: Sequence[Source],
     columns: Mapping[str, Column],
     rows: Rows,
-    fresh: set[int],
+    fresh: np.ndarray,
     unread: dict[str, str],
 ) -> tuple[Clips, Scan]:
     """Make clips and their report of what the columns hold."""
-    out = {name: _left_out(columns[name], rows[name]) for name in shelf.wanted}
+    out = {name: _left_out(columns[name], rows[name]) for name in columns}
     scan = Scan(rejects=dict(unread))
     for name, left in out.items():
         for i in np.flatnonzero(left).tolist():
             scan.rejects[sources[i].name] = columns[name].notes[int(rows[name][i])][0]
-    used = np.flatnonzero(
-        np.all([rows[name] >= 0 for name in shelf.wanted], 0) & ~np.any(list(out.values()), 0)
-    )
-    kept = {name: rows[name][used] for name in shelf.wanted}
+    whole = np.all([rows[name] >= 0 for name in columns], 0) & ~np.any(list(out.values()), 0)
+    used = np.flatnonzero(whole)
+    kept = {name: rows[name][used] for name in columns}
     audio = columns["audio"]
     sites = audio.count[kept["audio"]]
     chosen = [sources[i] for i in used.tolist()]
@@ -176,13 +194,11 @@ def _gathered(
     scan.seconds = Seconds(names, sites / shelf.prepare.sample_rate)
     rates, counts = np.unique(audio.rate[kept["audio"]], return_counts=True)
     scan.rates.update(dict(zip(rates.tolist(), counts.tolist(), strict=True)))
-    scan.recalled = len(used) - len(fresh.intersection(used.tolist()))
-    if audio.notes:
-        for name, row in zip(names, kept["audio"].tolist(), strict=True):
-            if row in audio.notes:
-                scan.notes[name] = "; ".join(audio.notes[row])
-    read = Reader({name: columns[name] for name in shelf.wanted}, kept)
-    return Clips(names, sites, read, speakers, known, np.array(labels, int)), scan
+    scan.recalled = len(used) - int(whole[fresh].sum())
+    noted = np.isin(kept["audio"], list(audio.notes)) if audio.notes else np.zeros(0)
+    for i in np.flatnonzero(noted).tolist():
+        scan.notes[names[i]] = "; ".join(audio.notes[int(kept["audio"][i])])
+    return Clips(names, sites, Reader(columns, kept), speakers, known, np.array(labels, int)), scan
 
 
 @contextmanager
