@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from distill.stages.reads import READS
 
-HELD = ("data.cache", "data.memory", "data.workers", "data.cluster")
+HELD = ("data.cache", "data.memory", "data.workers", "data.cluster", "data.cache_limit")
 """Keys that say how data is prepared and held."""
 FREE = ("data.path", *HELD, "data.layout.download")
 """Keys that don't shape results: where data lies and how it is held. Its content is compared."""

@@ -33,6 +33,7 @@ def run(config: DictConfig) -> dict[str, float]:
     folder, mine = root_of(config) / "prepare", config_of(config, "prepare")
     table = data.scan.table()
     print(table, flush=True)
+    print(f"\n{data.cache_table()}".rstrip(), flush=True)
     numbers = data.scan.metrics | {
         "train": float(len(data.train_names)),
         "held_out": float(len(data.held_out_names)),

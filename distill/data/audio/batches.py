@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 
 from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.data.audio.checks import check_clips, check_features
-from distill.data.audio.clips import NONE, Clips
+from distill.data.audio.clips import NONE, Clips, bucketed
 from distill.data.audio.crops import Crops, cut, dequantize
 from distill.data.audio.envelope import check_kind, envelope_of
 from distill.data.audio.measure import measure
@@ -61,6 +61,9 @@ class AudioData(Data):
         validation: Share of the clips for the part that training watches; 0 for none: it then
             watches what is held out.
         unheard: Speakers to keep for a part of their own, none of whose clips are learnt from.
+        part_of: Says of a clip's name which part it is in, in place of shares and chance.
+        bucket: Put held-out clips of like length beside each other, so many of them, for batches
+            with little to fill up; 0 leaves them as they are.
 
     Attributes:
         scan: As given.
@@ -92,13 +95,15 @@ class AudioData(Data):
         envelope: str = "auto",
         validation: float = 0.0,
         unheard: Sequence[str] = (),
+        part_of: Callable[[str], str | None] | None = None,
+        bucket: int = 0,
     ) -> None:
         check_features(type(self).__name__, conditions, optional)
         check_kind(type(self).__name__, envelope)
         clips = Clips.of(clips)
         check_clips(type(self).__name__, clips, crop, conditions, mel.hop, unheard)
         self._train, self._kept = split(
-            type(self).__name__, clips, seed, held_out, validation, unheard
+            type(self).__name__, clips, seed, held_out, validation, unheard, part_of
         )
         self.parts = tuple(self._kept)
         self.scan, self.mel, self._pitch, self._rate = scan, mel, pitch, sample_rate
@@ -120,7 +125,7 @@ class AudioData(Data):
             "f0": pitch.silence(),
             "phase": torch.zeros(2),
         }
-        self.batch_size = 4
+        self.batch_size, self._bucket = 4, bucket
         self.train_size = len(self._train)
         self.train_names = self._train.names
         self._hold(HELD_OUT)
@@ -144,7 +149,8 @@ class AudioData(Data):
             used = [min(clip.sites, self._most) for clip in clips]
             sites = self.mel.frames(max(used)) * self.mel.hop
             crops = cut(clips, sites, self.mel.hop, self._blank, most=self._most)
-            rngs = [np.random.default_rng([_HELD, first + i]) for i in range(len(clips))]
+            places = self._order[first : first + size].tolist()
+            rngs = [np.random.default_rng([_HELD, place]) for place in places]
             noise = np.stack([rng.random(sites, dtype=np.float32) for rng in rngs])
             yield self._batch(clips, crops, noise, min(used) < sites)
 
@@ -162,9 +168,14 @@ class AudioData(Data):
         other._hold(name)
         return other
 
+    def cache_table(self) -> str:
+        """Return what the cache holds; empty where there is none."""
+        return ""
+
     def _hold(self, part: str) -> None:
-        self._held = self._kept[part]
-        held = self._held
+        kept = self._kept[part]
+        self._order = bucketed(kept.sites, self._bucket)
+        self._held = held = kept.select(self._order)
         self.held_out_names = held.names
         labels = zip(held.names, held.labels.tolist(), strict=True)
         self.held_out_labels = {name: label for name, label in labels if label != NONE}

@@ -138,3 +138,24 @@ def numbered(names: Sequence[str | None]) -> tuple[np.ndarray, list[str]]:
     known: dict[str, int] = {}
     numbers = [NONE if name is None else known.setdefault(name, len(known)) for name in names]
     return np.array(numbers, int), list(known)
+
+
+def bucketed(sites: np.ndarray, size: int) -> np.ndarray:
+    """Return an order in which clips of like length stand together.
+
+    Groups of neighbors by length come in an order by chance, always the same: the first few clips
+    of it are no shorter than others.
+
+    Arguments:
+        sites: Lengths `(C,)`.
+        size: Clips in a group; 0 leaves all as they are.
+
+    Example:
+        >>> bucketed(np.array([5, 1, 6, 2]), 2).tolist()
+        [0, 2, 1, 3]
+    """
+    if not size:
+        return np.arange(len(sites))
+    order = np.argsort(sites, kind="stable")
+    groups = [order[i : i + size] for i in range(0, len(order), size)]
+    return np.concatenate([groups[i] for i in np.random.default_rng(0).permutation(len(groups))])

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from distill.data.audio.batches import FRAMED, AudioData
 from distill.data.audio.checks import check_features
+from distill.data.audio.clips import Clips
 from distill.data.audio.envelope import check_kind
 from distill.data.audio.files import UnusableError
+from distill.data.audio.holdings import table
 from distill.data.audio.layouts import AnyFolder, Layout
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
 from distill.data.audio.preparation import Clip, Loaded, Preparation, Source
 from distill.data.audio.preparing import Shelf, prepared
 from distill.data.audio.scan import Scan
+from distill.data.audio.selection import Lists, with_mels, without_long
 
 _SHOWN = 3
 
@@ -55,9 +58,17 @@ class AudioCorpus(AudioData):
         unheard: Speakers to keep for the part `unheard`, none of whose files are learnt from.
         cluster: Prepare by Ray tasks in place of `workers`: address of a cluster (`auto`, `local`,
             HOST:PORT) whose machines see both folders.
+        longest: Seconds; longer clips are left out.
+        lists: Files with the names of the clips of `held_out`, `validation` and `train`, in place
+            of shares and chance; without one of `train` all others are learnt from.
+        mels: Folder of mels that a front end made, `.npy` or `.pt` by the names of the clips, to
+            train on its errors; each has as many frames as its clip's own mel.
+        bucket: Put held-out clips of like length beside each other, so many of them; 0 for none.
+        cache_limit: Size of the cache, GB: beyond, what was not used for longest is removed, but
+            nothing that a running process reads; `None` for no limit.
 
     Errors:
-        FileNotFoundError: No such folder.
+        FileNotFoundError: No such folder, list or subset.
         ValueError: No file can be used, with the reasons; what `AudioData` raises.
 
     Example:
@@ -90,10 +101,21 @@ class AudioCorpus(AudioData):
         validation: float = 0.0,
         unheard: Sequence[str] = (),
         cluster: str | None = None,
+        longest: float | None = None,
+        lists: Mapping[str, str] | None = None,
+        mels: str | None = None,
+        bucket: int = 0,
+        cache_limit: float | None = 100.0,
     ) -> None:
         # Before all the work.
+        self._cache, self._limit = cache, cache_limit
         check_features(type(self).__name__, conditions, optional)
         check_kind(type(self).__name__, envelope)
+        if mels is not None and (trim is not None or "mel" not in conditions):
+            raise ValueError(
+                "data.mels: wanted mel among the conditions and no trim, which cuts what the mels "
+                f"tell of; got conditions={', '.join(conditions) or 'none'}, trim={trim}."
+            )
         layout, mel, pitch = (
             layout or AnyFolder(),
             mel or LogMel.usual(sample_rate),
@@ -109,18 +131,28 @@ class AudioCorpus(AudioData):
             mel=mel,
             features=tuple(name for name in FRAMED if name in (*conditions, *optional)),
             pitch=pitch,
+            given=mels is not None,
         )
         root = Path(path).expanduser()
         root = root.resolve() if root.exists() else root
         sources, left_out = layout.sources(root)
+        listed = None if lists is None else Lists(lists)
+        if listed is not None:
+            sources, others = listed.select(sources)
+            left_out |= others
+        if mels is not None:
+            sources, others = with_mels(sources, Path(mels).expanduser())
+            left_out |= others
         if cache is None:
             clips, scan = _in_memory(sources, prepare, memory, workers)
         else:
             shelf = Shelf(root, prepare, Path(cache).expanduser())
-            clips, scan = prepared(shelf, sources, workers, cluster)
+            clips, scan = prepared(shelf, sources, workers, cluster, cache_limit)
         scan.rejects = left_out | scan.rejects
         if not len(clips):
             raise ValueError(_nothing(root, scan))
+        if longest is not None:
+            clips = without_long(Clips.of(clips), scan, longest, sample_rate)
         super().__init__(
             clips,
             scan,
@@ -137,7 +169,15 @@ class AudioCorpus(AudioData):
             envelope=envelope,
             validation=validation,
             unheard=unheard,
+            part_of=None if listed is None else listed.part_of,
+            bucket=bucket,
         )
+
+    def cache_table(self) -> str:
+        """Return what the cache holds, of this corpus and others."""
+        if self._cache is None:
+            return ""
+        return table(Path(self._cache).expanduser(), self._limit)
 
 
 def _in_memory(

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from distill.data.audio.clips import NONE, Clips, numbered
 from distill.data.audio.columns import Column, pairs, writing
+from distill.data.audio.holdings import hold, trim
 from distill.data.audio.preparation import Loaded, Source
 from distill.data.audio.scan import Scan, Seconds
 from distill.data.audio.shards import LEFT_OUT
@@ -46,7 +47,8 @@ class Keys(NamedTuple):
 class Reader:
     """Clips out of columns, by their numbers; of the columns it keeps where those clips lie."""
 
-    def __init__(self, columns: Mapping[str, Column], rows: Rows) -> None:
+    def __init__(self, columns: Mapping[str, Column], rows: Rows, locks: list[FileLock]) -> None:
+        self._locks = locks  # as long as they are read, the cache keeps them
         self._arrays = [(name, column.arrays) for name, column in columns.items()]
         places: list[np.ndarray] = []
         for name, column in columns.items():
@@ -70,6 +72,7 @@ def prepared(
     sources: Sequence[Source],
     workers: int = 1,
     cluster: str | None = None,
+    limit: float | None = None,
 ) -> tuple[Clips, Scan]:
     """Return a corpus out of its shards, after preparing what is not in them.
 
@@ -78,10 +81,12 @@ def prepared(
         sources: The files.
         workers: Processes on this machine.
         cluster: Address of a Ray cluster in place of them; its machines share the folders.
+        limit: Of the cache, GB; what was not used for longest is removed beyond it.
 
     Errors:
         ValueError: The cache can't be written.
     """
+    locks = hold(shelf.cache, shelf.touched)
     unread: dict[str, str] = {}
     sources, keys = _keyed(shelf.root, sources, unread)
     columns, rows = _look(shelf, keys)
@@ -104,7 +109,9 @@ def prepared(
                     began = time.monotonic()
                     print(f"prepared {done} of {len(sources)} files", flush=True)
         columns, rows = _look(shelf, keys)
-    return _gathered(shelf, sources, columns, rows, missing, unread)
+        for gone in trim(shelf.cache, limit):
+            print(f"removed from the cache: {gone.folder.name} of {gone.root}", flush=True)
+    return _gathered(shelf, sources, columns, rows, missing, unread, locks)
 
 
 def _keyed(
@@ -175,6 +182,7 @@ def _gathered(
     rows: Rows,
     fresh: np.ndarray,
     unread: dict[str, str],
+    locks: list[FileLock],
 ) -> tuple[Clips, Scan]:
     """Make clips and their report of what the columns hold."""
     out = {name: _left_out(columns[name], rows[name]) for name in columns}
@@ -198,7 +206,9 @@ def _gathered(
     noted = np.isin(kept["audio"], list(audio.notes)) if audio.notes else np.zeros(0)
     for i in np.flatnonzero(noted).tolist():
         scan.notes[names[i]] = "; ".join(audio.notes[int(kept["audio"][i])])
-    return Clips(names, sites, Reader(columns, kept), speakers, known, np.array(labels, int)), scan
+    return Clips(
+        names, sites, Reader(columns, kept, locks), speakers, known, np.array(labels, int)
+    ), scan
 
 
 @contextmanager

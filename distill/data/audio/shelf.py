@@ -47,6 +47,12 @@ class Shelf:
         return ("audio", *self.prepare.features)
 
     @property
+    def touched(self) -> list[Path]:
+        """The folders of these columns, and of the steps on the way to them."""
+        folders, pitch = self.folders, {"f0", "phase"} & set(self.wanted)
+        return [folders[name] for name in {*self.wanted, *(("hertz", "f0") if pitch else ())}]
+
+    @property
     def folders(self) -> dict[str, Path]:
         """The folder of each column, of those that are only steps on the way too."""
         return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from distill.data.audio.clips import Clips
 from distill.data.audio.preparation import Clip
 
 _SPLIT = 0
-HELD_OUT, VALIDATION, UNHEARD = "held_out", "validation", "unheard"
+TRAIN, HELD_OUT, VALIDATION, UNHEARD = "train", "held_out", "validation", "unheard"
 
 
 class Split(NamedTuple):
@@ -28,6 +28,7 @@ def split(
     held_out: float,
     validation: float = 0.0,
     unheard: Sequence[str] = (),
+    part_of: Callable[[str], str | None] | None = None,
 ) -> Split:
     """Split clips by chance into those to learn from and those kept back.
 
@@ -39,6 +40,7 @@ def split(
         validation: Share for the part `validation`, rounded up, which training watches and recipes
             are chosen by, so that `held_out` is not used up; 0 for none.
         unheard: Speakers none of whose clips are learnt from or held out: the part `unheard`.
+        part_of: Says of a clip's name which part it is in, `train` or another, in place of chance.
 
     Errors:
         ValueError: Shares that leave nothing to learn from; an unknown speaker.
@@ -59,6 +61,10 @@ def split(
         )
     strange = clips.spoken_by(unheard)
     heard = np.flatnonzero(~strange)
+    if part_of is not None:
+        train, kept = _listed(name, clips, heard, part_of)
+        stranger = {UNHEARD: clips.select(np.flatnonzero(strange))} if unheard else {}
+        return Split(train, kept | stranger)
     sizes = [int(np.ceil(share * len(heard))) for share in (held_out, validation)]
     if not (0 < held_out < 1 and 0 <= validation < 1) or sum(sizes) >= len(heard):
         raise ValueError(
@@ -73,3 +79,21 @@ def split(
     if unheard:
         kept[UNHEARD] = clips.select(np.flatnonzero(strange))
     return Split(clips.select(heard[np.sort(order[ends[1] :])]), kept)
+
+
+def _listed(
+    owner: str, clips: Clips, heard: np.ndarray, part_of: Callable[[str], str | None]
+) -> Split:
+    """Split clips by their names."""
+    chosen: dict[str, list[int]] = {TRAIN: [], HELD_OUT: [], VALIDATION: []}
+    for i in heard.tolist():
+        part = part_of(clips.names[i])
+        if part is not None:
+            chosen[part].append(i)
+    if not (chosen[TRAIN] and chosen[HELD_OUT]):
+        raise ValueError(
+            f"{owner}: wanted clips in the lists of train and held_out, found "
+            f"{len(chosen[TRAIN])} and {len(chosen[HELD_OUT])} of {len(clips)}."
+        )
+    parts = {part: clips.select(numbers) for part, numbers in chosen.items() if numbers}
+    return Split(parts.pop(TRAIN), parts)
