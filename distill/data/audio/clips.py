@@ -152,7 +152,7 @@ def bucketed(sites: np.ndarray, size: int) -> np.ndarray:
 
     Example:
         >>> bucketed(np.array([5, 1, 6, 2]), 2).tolist()
-        [0, 2, 1, 3]
+        [1, 3, 0, 2]
     """
     if not size:
         return np.arange(len(sites))

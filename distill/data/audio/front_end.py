@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from distill.arrays import read_npy
+from distill.arrays import as_floats
 from distill.data.audio.files import UnusableError
+from distill.data.audio.frame_files import read_content
 from distill.data.audio.mel import LogMel
 
 
@@ -57,12 +59,8 @@ def given_mel(path: str | Path | None, mel: LogMel, sites: int) -> Tensor:
 
 def _read(path: Path) -> Tensor:
     try:
-        if path.suffix == ".npy":
-            with path.open("rb") as file:
-                return torch.from_numpy(np.array(read_npy(file, path.stat().st_size), np.float32))
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        content = content["mel"] if isinstance(content, dict) else content
-        return torch.as_tensor(content).float()
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise UnusableError(f"unreadable: mel {path.name} ({reason})") from None
+        content = read_content(path)
+        content = content.get("mel") if isinstance(content, Mapping) else content
+        return torch.from_numpy(np.array(as_floats(content, path.name), np.float32))
+    except (ValueError, OSError) as error:
+        raise UnusableError(f"unreadable: {error}") from None

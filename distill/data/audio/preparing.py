@@ -91,7 +91,6 @@ def prepared(
     sources, keys = _keyed(shelf.root, sources, unread)
     columns, rows = _look(shelf, keys)
     missing = _missing(columns, rows)
-    recalled = len(sources) - len(missing)
     if len(missing):
         with _alone(shelf):
             # Another process may have done it meanwhile.
@@ -101,7 +100,7 @@ def prepared(
             crew = max(workers, 1) if cluster is None else _MANY
             size = min(_AT_MOST, max(1, -(-len(jobs) // (_ROUNDS * crew))))
             parts = [jobs[i : i + size] for i in range(0, len(jobs), size)]
-            began, done = time.monotonic(), recalled
+            began, done = time.monotonic(), len(sources) - len(jobs)
             for count, reasons in spread(partial(work, shelf), parts, workers, cluster):
                 unread |= reasons
                 done += count
@@ -168,7 +167,9 @@ def _jobs(shelf: Shelf, sources: Sequence[Source], keys: Keys, missing: np.ndarr
     """Return what is to be done, with what is there of it, steps on the way too."""
     columns, rows = _look(shelf, keys, list(shelf.folders))
     jobs = []
-    for i in missing.tolist():
+    # A file that is listed under two names is one.
+    _, first = np.unique(keys.with_mel[missing], axis=0, return_index=True)
+    for i in missing[np.sort(first)].tolist():
         there = {name: int(rows[name][i]) for name in columns}
         found = {name: columns[name].place(row) for name, row in there.items() if row >= 0}
         jobs.append(Job(sources[i], {name: keys.of(name)[i].tobytes() for name in columns}, found))

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from distill.data.audio import AnyFolder, AudioCorpus, Layout, LogMel
+from distill.data.audio import AnyFolder, AudioCorpus, Layout
 from distill.data.audio.layouts import Listing
 
-RATE = 8000
-MEL = LogMel(bands=20, fft=256, window=256, hop=64, high=None)
+RATE = 22_050
 
 
 class Repeated(Layout):
@@ -33,8 +32,7 @@ def corpus(folder: Path, times: int, cache: Path | None) -> AudioCorpus:
         str(folder),
         Repeated(times),
         sample_rate=RATE,
-        crop=4096,
-        mel=MEL,
+        crop=7680,
         cache=None if cache is None else str(cache),
     )
 
@@ -48,7 +46,7 @@ def private_memory() -> float:
 def seconds(data: AudioCorpus, first: int, count: int = 20) -> float:
     began = time.process_time()
     for step in range(first, first + count):
-        data.train_batch(step, 16, 0)
+        data.train_batch(step, 32, 0)
     return (time.process_time() - began) / count
 
 
