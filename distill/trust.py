@@ -19,7 +19,8 @@ ALLOWED: dict[str, str] = {
         "GaussianHead Logistic LogisticHead MixtureOfGaussians MixtureOfLogistics MuLaw Normal"
     ),
     "distill.networks": (
-        "FrameEncoder HarmonicEncoder MADE MLP StaircaseLinear VectorEncoder WaveNet"
+        "FrameEncoder HarmonicEncoder LogMelFront MADE MLP StaircaseLinear StridedFront "
+        "VectorEncoder WaveNet"
     ),
     "distill.models": (
         "AutoregressiveDensity Flow coupling_flow iaf maf nice standardization wavenet wavenet_iaf "
@@ -31,7 +32,7 @@ ALLOWED: dict[str, str] = {
     "distill.evaluation": "PointsEvaluator",
     "distill.evaluation.audio": "AudioEvaluator",
     "distill.objectives": (
-        "Contrastive ForwardKL FreeEntropyKL GaussianKL JensenShannon Likelihood "
+        "Contrastive ForwardKL FreeEntropyKL GaussianKL JensenShannon Likelihood LogMelDistance "
         "MultiResolutionSTFT OnSignal PowerLoss Ramp ReverseKL WeightedSum"
     ),
     "distill.objectives.perceptual": "Perceptual",

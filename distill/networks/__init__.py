@@ -3,6 +3,7 @@
 from distill.networks.conditioner import Conditioner
 from distill.networks.envelope import Envelope
 from distill.networks.frame_encoder import FrameEncoder
+from distill.networks.fronts import LogMelFront, StridedFront
 from distill.networks.harmonic_encoder import HarmonicEncoder
 from distill.networks.made import MADE
 from distill.networks.mlp import MLP
@@ -17,7 +18,9 @@ __all__ = [
     "Envelope",
     "FrameEncoder",
     "HarmonicEncoder",
+    "LogMelFront",
     "StaircaseLinear",
+    "StridedFront",
     "VectorEncoder",
     "WaveNet",
 ]

@@ -3,6 +3,7 @@
 from distill.objectives.conditional import FreeEntropyKL, GaussianKL
 from distill.objectives.contrastive import Contrastive
 from distill.objectives.kl import ForwardKL, JensenShannon, ReverseKL
+from distill.objectives.log_mel import LogMelDistance
 from distill.objectives.objective import Loss, Objective, WeightedSum
 from distill.objectives.on_signal import OnSignal
 from distill.objectives.schedules import Ramp
@@ -17,6 +18,7 @@ __all__ = [
     "GaussianKL",
     "JensenShannon",
     "Likelihood",
+    "LogMelDistance",
     "Loss",
     "MultiResolutionSTFT",
     "Objective",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,32 +12,57 @@ from omegaconf import OmegaConf
 from distill.configure import build
 from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.models.classifier import Classifier
+from distill.networks import LogMelFront, StridedFront
 from distill.objectives.classification import Classification
 
-SPEC = DataSpec(sites=None, scale=(0.1,), features={"label": FeatureSpec("label", 3)})
+SPEC = DataSpec(
+    sites=None, scale=(0.1,), sample_rate=8_000, features={"label": FeatureSpec("label", 3)}
+)
+FRONTS = {"samples": StridedFront, "log-mel": partial(LogMelFront, noise=0.0, masks=0)}
 
 
-def small(**settings: int) -> Classifier:
+def small(**settings: object) -> Classifier:
     torch.manual_seed(0)
-    return Classifier(SPEC, **{"channels": 8, "layers": 2, "reduction": 4, **settings})
+    return Classifier(SPEC, **{"channels": 8, "layers": 2, **settings})
 
 
 @pytest.mark.parametrize("reduction", [4, 8, 16])
 def test_activations_are_at_the_reduced_rate(reduction):
-    classifier = small(reduction=reduction, layers=3)
+    classifier = small(front=partial(StridedFront, reduction=reduction), layers=3)
     values = classifier.activations(torch.randn(2, 160))
     assert [tuple(v.shape) for v in values] == [(2, 8, 160 // reduction)] * 3
 
 
-def test_padding_of_whole_rows_does_not_change_the_logits_much():
-    classifier = small().double().eval()
-    x = 0.1 * torch.randn(2, 400, dtype=torch.float64)
-    padded = torch.cat([x, torch.randn(2, 400, dtype=torch.float64)], 1)
-    mask = (torch.arange(800) < 400).double().expand(2, -1)
+@pytest.mark.parametrize("front", FRONTS.values(), ids=FRONTS)
+def test_what_fills_a_batch_up_changes_nothing(front):
+    classifier = small(front=front).double().eval()
+    x = 0.1 * torch.randn(2, 413, dtype=torch.float64)
     loud = torch.cat([x, 9 * torch.randn(2, 400, dtype=torch.float64)], 1)
-    # What the mask hides is never heard; padding only moves the edges of the normalization.
-    assert torch.equal(classifier(padded, mask), classifier(loud, mask))
-    assert not torch.allclose(classifier(padded), classifier(loud))
+    mask = (torch.arange(813) < 413).double().expand(2, -1)
+    torch.testing.assert_close(classifier(loud, mask), classifier(x))
+    assert not torch.allclose(classifier(loud), classifier(x))
+
+
+def test_a_log_mel_front_does_not_judge_by_level():
+    classifier = small(front=LogMelFront).double().eval()
+    x = torch.randn(2, 640, dtype=torch.float64)
+    torch.testing.assert_close(classifier(x), classifier(0.3 * x), rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(classifier(x), classifier(x + x.roll(1, 1)), atol=1e-2)
+
+
+def test_a_log_mel_front_disturbs_spectra_in_training_only():
+    front = LogMelFront(8, 8_000)
+    x, heard = torch.randn(2, 1, 640), torch.ones(2, 1, 640)
+    assert not torch.equal(front(x, heard), front(x, heard))
+    front.eval()
+    assert torch.equal(front(x, heard), front(x, heard))
+
+
+def test_silence_has_a_finite_gradient():
+    x = torch.zeros(1, 640, requires_grad=True)
+    small(front=LogMelFront)(x).square().sum().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
 
 
 def test_any_length_is_heard():
@@ -51,13 +77,20 @@ def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="speaker"):
         Classifier(SPEC, target="speaker")
     with pytest.raises(ValueError, match="reduction"):
-        small(reduction=6)
+        small(front=partial(StridedFront, reduction=6))
+    with pytest.raises(ValueError, match="hop <= window"):
+        small(front=partial(LogMelFront, hop=0.1))
+    with pytest.raises(ValueError, match="noise and masks"):
+        small(front=partial(LogMelFront, masks=-1))
+    with pytest.raises(ValueError, match="sample rate"):
+        LogMelFront(8, None)
     with pytest.raises(ValueError, match="odd kernel"):
         small(kernel=4)
 
 
-def test_it_learns_to_tell_pitches_apart():
-    classifier = small()
+@pytest.mark.parametrize("front", [StridedFront, LogMelFront])
+def test_it_learns_to_tell_pitches_apart(front):
+    classifier = small(front=front)
     task = Classification(classifier).train()
     optimizer = torch.optim.Adam(classifier.parameters(), 1e-2)
     at = torch.arange(320)

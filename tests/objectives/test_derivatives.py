@@ -12,6 +12,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from distill.contract import Batch, DataSpec, FeatureSpec
+from distill.data.audio import LogMel
 from distill.distributions import Logistic, MixtureOfLogistics, MuLaw
 from distill.models import freeze, iaf, maf, wavenet, wavenet_iaf
 from distill.objectives import (
@@ -20,6 +21,7 @@ from distill.objectives import (
     FreeEntropyKL,
     GaussianKL,
     JensenShannon,
+    LogMelDistance,
     MultiResolutionSTFT,
     PowerLoss,
     ReverseKL,
@@ -27,7 +29,7 @@ from distill.objectives import (
 )
 
 SPEC = DataSpec(sites=3, features={"c": FeatureSpec("vector", 1)})
-SOUND = DataSpec(sites=None, scale=(0.5,))
+SOUND = DataSpec(sites=None, scale=(0.5,), sample_rate=8_000)
 FLOWS = (
     partial(iaf, SPEC, 1, [6], activation="tanh"),
     partial(maf, SPEC, 1, [6], activation="tanh"),
@@ -42,6 +44,7 @@ LOGISTIC = (
 )
 SPECTRA = {
     "power": partial(PowerLoss, 16),
+    "log-mel": partial(LogMelDistance, LogMel(4, 16, 16, 4, high=None, floor=1e-9)),
     "power, logarithm": partial(PowerLoss, 16, form="log"),
     "several resolutions": partial(MultiResolutionSTFT, [16, 32]),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from distill.configure import build
 from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.models import Flow, wavenet, wavenet_iaf
 from distill.models.classifier import Classifier
+from distill.networks import StridedFront
 from distill.objectives import Distillation, WeightedSum
 from distill.objectives.perceptual import Perceptual
 
@@ -25,7 +27,7 @@ LABELS = {"label": torch.tensor([0, 2])}
 @pytest.fixture
 def classifier() -> Classifier:
     torch.manual_seed(0)
-    return Classifier(SPEC, channels=8, layers=2, reduction=4)
+    return Classifier(SPEC, channels=8, layers=2, front=partial(StridedFront, reduction=4))
 
 
 @pytest.fixture

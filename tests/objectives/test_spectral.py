@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+
 import pytest
 import torch
 
 from distill.contract import Batch, DataSpec
+from distill.data.audio import LogMel
 from distill.models import Flow, wavenet, wavenet_iaf
-from distill.objectives import MultiResolutionSTFT, Objective, PowerLoss
+from distill.objectives import LogMelDistance, MultiResolutionSTFT, Objective, PowerLoss
 
-SPEC = DataSpec(sites=None)
+MEL = LogMel(bands=20, fft=256, window=200, hop=64, high=None)
+SPEC = DataSpec(sites=None, sample_rate=8_000)
 
 
 def distance(objective: Objective, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -23,6 +27,7 @@ CASES = {
     "magnitude, averaged": lambda: PowerLoss(128),
     "power, averaged": lambda: PowerLoss(128, form="power"),
     "log, per frame": lambda: PowerLoss(128, form="log", average=False),
+    "log-mel": lambda: LogMelDistance(MEL),
     "several resolutions": lambda: MultiResolutionSTFT([64, 128]),
 }
 
@@ -54,3 +59,21 @@ def test_averaging_over_time_forgets_when_it_sounded() -> None:
 def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(ValueError, match="form"):
         PowerLoss(form="energy")
+
+
+def test_a_log_mel_distance_is_that_of_the_datas_own_mel() -> None:
+    spec = DataSpec(sites=None, sample_rate=8_000, settings={"mel": asdict(MEL)})
+    student = wavenet_iaf(spec, flows=[1], channels=2)
+    teacher = wavenet(spec, layers=1, channels=2)
+    x, y = 0.1 * torch.randn(2, 2, 640)
+    draw = replace(student.draw(x), x=x)
+    loss = LogMelDistance()(draw, student, teacher, Batch(y), 0.0)
+    wanted = (MEL(x, 8_000) - MEL(y, 8_000)).abs().mean()
+    torch.testing.assert_close(loss.value, wanted)
+
+
+def test_a_log_mel_distance_of_values_that_are_no_sound_is_refused() -> None:
+    student = wavenet_iaf(SPEC, flows=[1], channels=2)
+    with pytest.raises(ValueError, match="mel settings"):
+        LogMelDistance().check(student, wavenet(SPEC, layers=1, channels=2))
+    LogMelDistance(MEL).check(student, wavenet(SPEC, layers=1, channels=2))

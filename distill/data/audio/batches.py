@@ -44,7 +44,7 @@ class AudioData(Data):
         clips: Of one sample rate, with the features at frame rate that `conditions` names.
         scan: What the look through the corpus found.
         sample_rate: Hz.
-        crop: Sites of a training crop, a multiple of the mel's hop.
+        crop: Sites of a training crop, a multiple of the mel's hop; `None` takes clips whole.
         conditions: The features to give, any of `mel`, `f0`, `phase`, `speaker`,
             `label`, or none.
         mel: Settings of the mel, and of the frames.
@@ -83,7 +83,7 @@ class AudioData(Data):
         clips: Sequence[Clip],
         scan: Scan,
         sample_rate: int,
-        crop: int,
+        crop: int | None,
         conditions: Sequence[str],
         mel: LogMel,
         pitch: Pitch,
@@ -101,14 +101,17 @@ class AudioData(Data):
         check_features(type(self).__name__, conditions, optional)
         check_kind(type(self).__name__, envelope)
         clips = Clips.of(clips)
+        most = int(held_out_seconds * sample_rate) // mel.hop * mel.hop
+        if crop is None:
+            crop = min(most, mel.frames(int(clips.sites.max(initial=0))) * mel.hop)
         check_clips(type(self).__name__, clips, crop, conditions, mel.hop, unheard)
         self._train, self._kept = split(
             type(self).__name__, clips, seed, held_out, validation, unheard, part_of
         )
         self.parts = tuple(self._kept)
         self.scan, self.mel, self._pitch, self._rate = scan, mel, pitch, sample_rate
-        self._crop, self._most = crop, int(held_out_seconds * sample_rate) // mel.hop * mel.hop
-        if self._most < mel.hop:
+        self._crop, self._most = crop, most
+        if most < mel.hop:
             raise ValueError(
                 f"{type(self).__name__}: wanted held_out_seconds of a frame or more, "
                 f"{mel.hop / sample_rate:.4f} s, got {held_out_seconds}."

@@ -38,7 +38,7 @@ class AudioCorpus(AudioData):
         path: The folder.
         layout: `AnyFolder`, `LJSpeech` or `Digits`.
         sample_rate: Hz.
-        crop: Sites of a training crop, a multiple of the mel's hop.
+        crop: Sites of a training crop, a multiple of the mel's hop; `None` takes clips whole.
         conditions: The features to give, any of `mel`, `f0`, `phase`, `speaker`, `label`, or none.
         mel: Settings of the mel, and of the frames; `LogMel.usual` by default.
         pitch: Settings of f0.
@@ -82,7 +82,7 @@ class AudioCorpus(AudioData):
         path: str,
         layout: Layout | None = None,
         sample_rate: int = 22_050,
-        crop: int = 7_680,
+        crop: int | None = 7_680,
         conditions: Sequence[str] = ("mel",),
         mel: LogMel | None = None,
         pitch: Pitch | None = None,

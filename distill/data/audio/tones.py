@@ -33,7 +33,7 @@ class Tones(AudioData):
         kinds: Any of `tone`, `pluck`, `burst`.
         level: Root mean square of a sound, full scale 1.
         noise: Standard deviation of white noise under everything.
-        crop: Sites of a training crop, a multiple of the mel's hop.
+        crop: Sites of a training crop, a multiple of the mel's hop; `None` takes clips whole.
         conditions: The features to give, any of `mel`, `f0`, `phase`, `label`, or
             none.
         mel: Settings of the mel, and of the frames; by default for 8 kHz.
@@ -63,7 +63,7 @@ class Tones(AudioData):
         kinds: Sequence[str] = KINDS,
         level: float = 0.1,
         noise: float = 0.001,
-        crop: int = 2_048,
+        crop: int | None = 2_048,
         conditions: Sequence[str] = ("mel",),
         mel: LogMel | None = None,
         seed: int = 0,

@@ -62,6 +62,14 @@ def test_crops_reach_every_clip_and_every_frame() -> None:
     assert starts == {0}  # 4,000 sites have 62 whole frames
 
 
+def test_no_crop_takes_clips_whole() -> None:
+    data = tones(crop=None)
+    batch = data.train_batch(0, 3, 0)
+    assert batch.x.shape[1] == 4032  # half a second, a whole number of frames
+    assert torch.equal(batch.x, tones(crop=4032).train_batch(0, 3, 0).x)
+    assert tones(crop=None, held_out_seconds=0.2).train_batch(0, 3, 0).x.shape[1] == 1600
+
+
 def test_a_clip_shorter_than_the_crop_is_filled_up_and_masked() -> None:
     data = tones(conditions=("mel", "f0"), crop=6400)
     batch = data.train_batch(0, 3, 0)
