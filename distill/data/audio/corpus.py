@@ -36,7 +36,7 @@ class AudioCorpus(AudioData):
 
     Arguments:
         path: The folder.
-        layout: `AnyFolder`, `LJSpeech` or `Digits`.
+        layout: `AnyFolder`, `LJSpeech`, `LibriTTS`, `VCTK` or `Digits`.
         sample_rate: Hz.
         crop: Sites of a training crop, a multiple of the mel's hop; `None` takes clips whole.
         conditions: The features to give, any of `mel`, `f0`, `phase`, `speaker`, `label`, or none.
