@@ -1,14 +1,18 @@
 """Distill slow autoregressive densities into fast parallel samplers."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from distill._version import __version__
 
+# Some builds of ONNX Runtime report their use to their maker, and read this once, when imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 if TYPE_CHECKING:
     from distill.bijectors import Autoregressive, Chain, Inverse, Jacobi
     from distill.contract import Batch, DataSpec, Draw
-    from distill.data.given import as_data
+    from distill.data.convert import as_data
     from distill.export.vocoder import load_voice
     from distill.models import (
         Flow,
@@ -21,10 +25,10 @@ if TYPE_CHECKING:
         wavenet_iaf,
         whitening,
     )
+    from distill.models.checkpoint import load, save
     from distill.models.distribution import FlowDistribution
     from distill.models.foreign import ForeignDensity
     from distill.networks import MADE
-    from distill.training.checkpoint import load, save
     from distill.training.fit import distill, fit
 
 __all__ = [
@@ -59,7 +63,7 @@ __all__ = [
 _HOMES = {
     "distill.bijectors": ("Autoregressive", "Chain", "Inverse", "Jacobi"),
     "distill.contract": ("Batch", "DataSpec", "Draw"),
-    "distill.data.given": ("as_data",),
+    "distill.data.convert": ("as_data",),
     "distill.export.vocoder": ("load_voice",),
     "distill.models": (
         *("Flow", "coupling_flow", "iaf", "maf", "nice", "register"),
@@ -68,7 +72,7 @@ _HOMES = {
     "distill.models.distribution": ("FlowDistribution",),
     "distill.models.foreign": ("ForeignDensity",),
     "distill.networks": ("MADE",),
-    "distill.training.checkpoint": ("load", "save"),
+    "distill.models.checkpoint": ("load", "save"),
     "distill.training.fit": ("distill", "fit"),
 }
 

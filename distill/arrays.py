@@ -57,7 +57,16 @@ def as_floats(values: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name}: wanted an array, got lists of different lengths.") from None
     if array.dtype.kind != "f":
         raise _no_floats(name, str(array.dtype))
+    if isinstance(values, list | tuple) and _has_booleans(values):  # NumPy takes them for 0 and 1
+        raise _no_floats(name, "true and false among them")
     return array
+
+
+def _has_booleans(values: list[Any] | tuple[Any, ...]) -> bool:
+    return any(
+        v is True or v is False or (isinstance(v, list | tuple) and _has_booleans(v))
+        for v in values
+    )
 
 
 def _tensor_array(values: Tensor, name: str) -> np.ndarray:

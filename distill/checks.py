@@ -1,10 +1,14 @@
-"""Numbers that users give: finite, in range, and named when they are not."""
+"""Checks of numbers, names and shapes that users give; errors name what was wanted."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def check_number(
@@ -56,3 +60,27 @@ def check_number(
     kind = "a whole number" if whole else "a number"
     text = " ".join([f"{name}: wanted {kind}", *bounds])
     raise ValueError(f"{text}, got {value!r}.{f' {remedy}' if remedy else ''}")
+
+
+def check_names(name: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Raise unless all names are known ones.
+
+    Example:
+        >>> check_names("benchmark.student", ["eager", "quick"], ["eager", "compiled"])
+        Traceback (most recent call last):
+        ValueError: benchmark.student: wanted any of eager, compiled, got quick.
+    """
+    known = list(known)
+    unknown = [each for each in given if each not in known]
+    if unknown:
+        raise ValueError(f"{name}: wanted any of {', '.join(known)}, got {', '.join(unknown)}.")
+
+
+def check_sites(owner: nn.Module, value: Tensor, sites: int) -> None:
+    """Raise unless `value` is `(B, sites)`."""
+    if value.dim() != 2 or value.shape[1] != sites:
+        raise ValueError(
+            f"{type(owner).__name__}: wanted values of shape (batch, {sites}), got "
+            f"{tuple(value.shape)}. Build it with sites={value.shape[-1] if value.dim() else 1}, "
+            "or pass values with the number of sites it was built for."
+        )

@@ -79,6 +79,17 @@ def describe(error: BaseException) -> Description:
     )
 
 
+def one_line(error: Exception, longest: int = 400) -> str:
+    r"""Return an error's text on one line, never empty, and not longer than anyone reads.
+
+    Example:
+        >>> one_line(ValueError("a\nb")), one_line(KeyError())
+        ('a b', 'KeyError')
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= longest else text[:longest] + " ..."
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return ` Did you mean ...?`, or nothing where no known word is near.
 

@@ -57,7 +57,7 @@ def atomic_write(path: str | Path, durable: bool = True) -> Iterator[Path]:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a folder, wanted a file", str(path))
         if target.parent not in _swept:
-            sweep(target.parent)
+            remove_drafts(target.parent)
         draft.open("xb").close()
     except OSError as error:
         _refuse(error, target, None)
@@ -135,7 +135,7 @@ def is_full(error: BaseException | None) -> bool:
     return False
 
 
-def sweep(folder: Path) -> None:
+def remove_drafts(folder: Path) -> None:
     """Remove the temporary files that killed processes left in a folder."""
     _swept.add(folder)
     for left in folder.iterdir():

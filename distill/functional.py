@@ -1,4 +1,4 @@
-"""What a layer asks of the computation around it: transforms, mixed precision, memory."""
+"""Mixed precision, recomputation and functorch transforms, as layers ask for them."""
 
 from __future__ import annotations
 
@@ -95,10 +95,32 @@ def passes_gradient(module: nn.Module, *values: Tensor) -> bool:
     return any(value.requires_grad for value in (*values, *module.parameters()))
 
 
-def recomputed(compute: Callable[..., Any], *given: Any) -> Any:
+def may_draw(module: nn.Module) -> bool:
+    """Return whether a module may take random numbers now: it drops, or has parts unknown to us.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.5))
+        >>> may_draw(net), may_draw(net.eval()), may_draw(nn.Linear(1, 1))
+        (True, False, False)
+    """
+    return any(
+        part.training
+        and (
+            bool(getattr(part, "dropout", 0.0) or isinstance(part, nn.modules.dropout._DropoutNd))
+            or not type(part).__module__.startswith(("distill.", "torch.nn."))
+        )
+        for part in module.modules()
+    )
+
+
+def recomputed(compute: Callable[..., Any], *given: Any, draws: bool = False) -> Any:
     """Compute, keep the arguments alone, and compute again in the backward pass.
 
-    Networks draw nothing, so no state of a random generator is kept.
+    Arguments:
+        compute: What to compute.
+        given: Its arguments.
+        draws: Whether it takes random numbers: then the state of the generators is kept, so that it
+            takes the same again. Our own networks take none.
 
     Example:
         >>> x = torch.ones(1, requires_grad=True)
@@ -106,7 +128,7 @@ def recomputed(compute: Callable[..., Any], *given: Any) -> Any:
         >>> round(x.grad.item(), 3)
         2.718
     """
-    return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=False)
+    return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=draws)
 
 
 def at_least_single(value: Tensor) -> Tensor:

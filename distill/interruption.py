@@ -34,7 +34,7 @@ class Interrupted(KeyboardInterrupt):
         return 128 + self.number
 
 
-class Request:
+class StopRequest:
     """Whether a signal has come in, and how it is taken.
 
     While `at_once` is true a signal raises `Interrupted` right away; else it is noted in `number`,
@@ -71,7 +71,7 @@ class Request:
 
 
 @contextmanager
-def interruptible(at_once: bool = True) -> Iterator[Request]:
+def interruptible(at_once: bool = True) -> Iterator[StopRequest]:
     """Take SIGINT and SIGTERM as a request; the former handlers come back at the end.
 
     Outside the main thread, where Python hears no signals, and where a signal is ignored (nohup),
@@ -86,7 +86,7 @@ def interruptible(at_once: bool = True) -> Iterator[Request]:
         ...     print(request.number == signal.SIGTERM)
         True
     """
-    request = Request(at_once)
+    request = StopRequest(at_once)
     former: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:

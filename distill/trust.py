@@ -19,7 +19,7 @@ ALLOWED: dict[str, str] = {
         "GaussianHead Logistic LogisticHead MixtureOfGaussians MixtureOfLogistics MuLaw Normal"
     ),
     "distill.networks": (
-        "FrameEncoder HarmonicEncoder LogMelFront MADE MLP StaircaseLinear StridedFront "
+        "FrameEncoder HarmonicEncoder LogMelFront MADE MLP MaskedLinear StridedFront "
         "VectorEncoder WaveNet"
     ),
     "distill.models": (

@@ -23,7 +23,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from distill.configure import build
+from distill.instantiate import build
 from distill.models import Flow
 from distill.objectives import Distillation, Task
 from distill.stages.training import new_model
@@ -76,11 +76,11 @@ def task_of(config: DictConfig, role: str, data: object) -> Task:
     spec = data.spec  # type: ignore[attr-defined]
     teacher = new_model(config, "teacher", spec)
     if role == "teacher":
-        return build(config.likelihood)(teacher, warmup=config.warmup)
+        return build(config.likelihood)(teacher, loss_warmup=config.loss_warmup)
     student = new_model(config, "student", spec)
     assert isinstance(student, Flow)
     objective = build(config.objective)
-    return Distillation(student, teacher, objective, config.student_encoder, config.warmup)
+    return Distillation(student, teacher, objective, config.student_encoder, config.loss_warmup)
 
 
 def seconds_a_step(words: list[str], role: str) -> float:

@@ -104,7 +104,7 @@ def main() -> None:
         for name, (model, loss) in flows.items()
     }
     turns = [Turn(step) for step in contestants.values()]
-    found = dict(zip(contestants, take_turns(turns, args.rounds, warmup=2), strict=True))
+    found = dict(zip(contestants, take_turns(turns, args.rounds, warmup_rounds=2), strict=True))
     if failed := next((one for one in found.values() if isinstance(one, Exception)), None):
         raise failed
     times = {name: one for name, one in found.items() if isinstance(one, Timing)}

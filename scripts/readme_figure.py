@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 import distill
-from distill.configure import build
 from distill.evaluation.pictures import layers_figure, samples_figure
+from distill.instantiate import build
 from distill.training import read_checkpoint
 
 OUT = Path(__file__).parent / "figures"

@@ -11,7 +11,7 @@ import pytest
 from building import api, configuration, keys
 from building.docstrings import to_rst
 from building.formulas import to_mathml
-from distill.cli.conf import config_dir, groups
+from distill.cli.config_groups import config_dir, groups
 from distill.stages import STAGES
 from tests.test_docs import DOCS
 

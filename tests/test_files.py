@@ -15,7 +15,7 @@ import torch
 
 import distill.files
 from distill.errors import describe
-from distill.files import FullDiskError, atomic_write, sweep, write_json, write_text
+from distill.files import FullDiskError, atomic_write, remove_drafts, write_json, write_text
 from distill.interruption import Interrupted, interruptible
 
 
@@ -129,7 +129,7 @@ def test_drafts_of_dead_processes_are_swept_and_those_of_living_ones_stay(tmp_pa
     living = tmp_path / f".a.{os.getppid()}-0.part.wav"
     living.write_text("")
     (tmp_path / "mine.part").write_text("")
-    sweep(tmp_path)
+    remove_drafts(tmp_path)
     assert names(tmp_path) == [living.name, "mine.part"]
 
 

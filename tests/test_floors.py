@@ -1,4 +1,4 @@
-"""The house has floors: a file imports its own floor and those below."""
+"""The package has floors: a file imports its own floor and those below."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ FLOORS = {
     "checks": 0,
     "interruption": 0,
     "configs": 0,
-    "configure": 0,
+    "instantiate": 0,
+    "renamed": 0,
     "trust": 0,
     "arrays": 0,
     "frames": 0,
@@ -86,8 +87,8 @@ def test_a_look_upstairs_is_seen():
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_a_file_stays_within_350_lines(path):
-    assert len(path.read_text().splitlines()) <= 350
+def test_a_file_stays_within_300_lines(path):
+    assert len(path.read_text().splitlines()) <= 300
 
 
 def test_scripts_are_never_imported():

@@ -17,11 +17,11 @@ from torch import nn
 
 import distill
 from distill.bijectors import Bijector, Transform
-from distill.cli.conf import config_dir
-from distill.configure import build
+from distill.cli.config_groups import config_dir
 from distill.contract import DataSpec
 from distill.data import Data
 from distill.distributions import Base, Head
+from distill.instantiate import build
 from distill.models import maf
 from distill.objectives import Objective
 from distill.training import Checkpoint
@@ -87,10 +87,10 @@ HOSTILE = [
     "torch.nn.modules.module.torch.hub.load",
     "torch.nn.Linear.__init__.__globals__",
     "distill.load",
-    "distill.configure.build",
+    "distill.instantiate.build",
     "distill.models.build.cast",
     "distill.models.maf.__globals__",
-    "distill.training.checkpoint.os.system",
+    "distill.models.checkpoint.os.system",
     "distill.bijectors.os.system",
     "distill.bijectors.base.Shift",
     "distill.models.canary.run",

@@ -1,4 +1,4 @@
-"""What a machine can do at best, measured in the same run: matrix products and copies."""
+"""The roofline of a machine, measured in the same run: matrix products and copies."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from distill.benchmark.cells import si
 from distill.benchmark.environment import in_one_line
+from distill.benchmark.formatting import si
 
 if TYPE_CHECKING:
     from distill.benchmark.table import SpeedTable

@@ -7,23 +7,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from distill.benchmark.cells import markdown, plain, si
 from distill.benchmark.costs import draw
 from distill.benchmark.environment import environment, in_one_line
+from distill.benchmark.formatting import markdown, plain, si
+from distill.benchmark.growth_axes import AXES, ROLES
 from distill.benchmark.inputs import Inputs
 from distill.benchmark.timing import Timing, Turn, take_turns
+from distill.checks import check_names
 from distill.contract import Features
 from distill.evaluation import Report
 from distill.evaluation.placing import evaluating, place_of
 from distill.models import Density
 
-AXES = {
-    "sites": "sites of a value",
-    "batch": "values drawn at once",
-    "block": "sites of a block",
-}
-"""What a cost grows over, and what its axis is called."""
-ROLES = ("teacher", "student")
 _PATIENCE = 5.0
 
 
@@ -119,11 +114,7 @@ def measure_growth(
     Errors:
         ValueError: An unknown axis.
     """
-    unknown = [axis for axis in over if axis not in AXES]
-    if unknown:
-        raise ValueError(
-            f"benchmark.growth_over: wanted any of {', '.join(AXES)}, got {', '.join(unknown)}."
-        )
+    check_names("benchmark.growth_over", over, AXES)
     plain_models = {role: make(role) for role in ROLES}
     found = Growth(environment(*place_of(plain_models["student"])))
     measured = partial(_measure, found, rounds, seconds)

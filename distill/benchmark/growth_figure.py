@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from distill.benchmark.environment import in_one_line
-from distill.benchmark.growth import AXES, ROLES
+from distill.benchmark.growth_axes import AXES, ROLES
 
 if TYPE_CHECKING:
     from distill.benchmark.growth import Growth

@@ -1,4 +1,4 @@
-"""How good what is drawn so fast is: the main numbers of an evaluation of the same weights."""
+"""Quality beside speed: the main numbers of an evaluation of the same weights."""
 
 from __future__ import annotations
 

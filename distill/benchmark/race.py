@@ -1,4 +1,4 @@
-"""The race: competitors take turns over one batch size after the other."""
+"""Interleaved timing: contestants take turns over one batch size after the other."""
 
 from __future__ import annotations
 

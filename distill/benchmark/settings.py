@@ -13,7 +13,7 @@ from distill.checks import check_number
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchmarkSettings:
     """What is compared, and how thoroughly.
 
     Arguments:
@@ -72,7 +72,7 @@ class Settings:
         return asdict(self)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Settings:
+    def of(cls, values: Mapping[str, Any]) -> BenchmarkSettings:
         """Make them of a config's node.
 
         Errors:

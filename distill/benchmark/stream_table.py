@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from distill.benchmark.calibration import Calibration
-from distill.benchmark.cells import UNKNOWN, markdown, percent, plain, si
 from distill.benchmark.counting import Work
 from distill.benchmark.environment import in_one_line
+from distill.benchmark.formatting import UNKNOWN, markdown, percent, plain, si
 from distill.benchmark.row import rebuilt, shares
 from distill.benchmark.table import in_words
 from distill.benchmark.timing import Timing

@@ -11,6 +11,7 @@ from distill.benchmark.costs import cost_of_draws, draw
 from distill.benchmark.inputs import Inputs, rows
 from distill.benchmark.race import Contestant
 from distill.benchmark.teachers import megabytes_of
+from distill.checks import check_names
 from distill.evaluation.placing import place_of
 from distill.export import Exported
 from distill.models import Flow
@@ -32,11 +33,7 @@ def student_contestants(
     Errors:
         ValueError: An unknown way.
     """
-    unknown = [way for way in ways if way not in WAYS]
-    if unknown:
-        raise ValueError(
-            f"benchmark.student: wanted any of {', '.join(WAYS)}, got {', '.join(unknown)}."
-        )
+    check_names("benchmark.student", ways, WAYS)
     device, cost = place_of(student)[0], cost_of_draws(student, inputs)
     entries: list[Contestant] = []
 

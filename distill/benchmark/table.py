@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from distill.benchmark.calibration import Calibration
-from distill.benchmark.cells import markdown, percent, plain, si
 from distill.benchmark.environment import in_one_line
+from distill.benchmark.formatting import markdown, percent, plain, si
 from distill.benchmark.row import Row, shares
 from distill.evaluation import Report
 

@@ -23,6 +23,7 @@ from distill.benchmark.row import Row
 from distill.benchmark.sequential import generate_by_passes, is_sequential, sampled_by
 from distill.benchmark.timing import measure
 from distill.bijectors import Jacobi
+from distill.checks import check_names
 from distill.evaluation.placing import place_of
 from distill.models import AutoregressiveDensity, Density
 from distill.networks import Conditioner
@@ -62,11 +63,7 @@ def teacher_contestants(
     Errors:
         ValueError: An unknown name.
     """
-    unknown = [name for name in names if name not in SAMPLERS]
-    if unknown:
-        raise ValueError(
-            f"benchmark.teacher: wanted any of {', '.join(SAMPLERS)}, got {', '.join(unknown)}."
-        )
+    check_names("benchmark.teacher", names, SAMPLERS)
     device = place_of(teacher)[0]
     entries: list[Contestant | Row] = []
     for name in names:

@@ -76,7 +76,7 @@ class Turn:
 def take_turns(
     turns: Sequence[Turn],
     rounds: int = 5,
-    warmup: int = 1,
+    warmup_rounds: int = 1,
     seconds: float | None = None,
     least: int = 1,
 ) -> list[Timing | Exception]:
@@ -88,7 +88,7 @@ def take_turns(
     Arguments:
         turns: The competitors.
         rounds: Rounds that count.
-        warmup: Rounds before them.
+        warmup_rounds: Rounds before them.
         seconds: A competitor begins no further run that would take it beyond this, with what its
             warm-up took.
         least: Runs of each that count whatever they take.
@@ -102,7 +102,7 @@ def take_turns(
     Example:
         >>> order = []
         >>> turns = [Turn(lambda: order.append("a")), Turn(lambda: order.append("b"))]
-        >>> [timing.runs for timing in take_turns(turns, rounds=2, warmup=1)]
+        >>> [timing.runs for timing in take_turns(turns, rounds=2, warmup_rounds=1)]
         [2, 2]
         >>> "".join(order)
         'ababab'
@@ -112,7 +112,7 @@ def take_turns(
     times: list[list[float]] = [[] for _ in turns]
     spent, last = [0.0] * len(turns), [0.0] * len(turns)
     failed: dict[int, Exception] = {}
-    for number in range(-warmup, rounds):
+    for number in range(-warmup_rounds, rounds):
         for i, turn in enumerate(turns):
             over = seconds is not None and spent[i] + last[i] > seconds
             if i in failed or (over and len(times[i]) >= least):
@@ -131,7 +131,7 @@ def take_turns(
 def measure(
     run: Callable[[], object],
     rounds: int = 5,
-    warmup: int = 1,
+    warmup_rounds: int = 1,
     seconds: float | None = None,
     device: Device = "cpu",
 ) -> Timing:
@@ -140,7 +140,7 @@ def measure(
     Arguments:
         run: What to time.
         rounds: Most runs that count.
-        warmup: Runs before them.
+        warmup_rounds: Runs before them.
         seconds: As for `take_turns`.
         device: Likewise.
 
@@ -148,7 +148,7 @@ def measure(
         >>> measure(lambda: None, rounds=3).runs
         3
     """
-    (found,) = take_turns([Turn(run, device)], rounds, warmup, seconds)
+    (found,) = take_turns([Turn(run, device)], rounds, warmup_rounds, seconds)
     if isinstance(found, Exception):
         raise found
     return found

@@ -18,7 +18,7 @@ from distill.networks.conditioner import Conditioner
 class Chunked(Protocol):
     """A conditioner that computes chunks with an explicit state, as `WaveNet` does."""
 
-    def zero_state(self, x: Tensor) -> State:
+    def start_run(self, x: Tensor) -> State:
         """Return the state before the first site."""
 
     def run(self, state: State, x: Tensor, context: Context | None = None) -> tuple[Tensor, State]:
@@ -68,7 +68,7 @@ class Autoregressive(Bijector):
                 f"parameters_per_site={wanted}."
             )
         if isinstance(conditioner, Chunked):
-            self.state_size = len(conditioner.zero_state(torch.empty(0, 1)))
+            self.state_size = len(conditioner.start_run(torch.empty(0, 1)))
 
     @property
     def keeps_order(self) -> bool:  # type: ignore[override]
@@ -84,13 +84,13 @@ class Autoregressive(Bijector):
         """Map noise to data in one parallel pass."""
         return self.transform(u, self.conditioner(u, context))
 
-    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
+    def start(self, u: Tensor, context: Context | None = None) -> State:
         """Return the conditioner's state before the first site.
 
         Errors:
             ValueError: The conditioner has no chunks (a MADE fixes the number of sites).
         """
-        return self._chunked.zero_state(u)
+        return self._chunked.start_run(u)
 
     def run(
         self, state: State, u: Tensor, context: Context | None = None

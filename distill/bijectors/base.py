@@ -27,7 +27,7 @@ class Bijector(nn.Module):
     Long values can be mapped in chunks of any length, with an explicit state between them, by the
     layers that need no later noise and do not number their sites:
 
-        state = bijector.zero_state(u, context)             # u gives batch, dtype and device only
+        state = bijector.start(u, context)             # u gives batch, dtype and device only
         x, log_det, state = bijector.run(state, u, context) # a chunk, and the rows of its context
     """
 
@@ -61,7 +61,7 @@ class Bijector(nn.Module):
         with torch.no_grad():
             return self.inverse(x, context)[0], []
 
-    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
+    def start(self, u: Tensor, context: Context | None = None) -> State:
         """Return the state before the first site.
 
         Errors:
@@ -82,13 +82,3 @@ def needs_whole_values(owner: nn.Module, why: str) -> ValueError:
         f"{type(owner).__name__}: wanted a layer that runs in chunks, and {why}. Stream a model of "
         "WaveNet flows in the natural order (student=wavenet_iaf), or draw whole values."
     )
-
-
-def check_sites(owner: nn.Module, value: Tensor, sites: int) -> None:
-    """Raise unless `value` is `(B, sites)`."""
-    if value.dim() != 2 or value.shape[1] != sites:
-        raise ValueError(
-            f"{type(owner).__name__}: wanted values of shape (batch, {sites}), got "
-            f"{tuple(value.shape)}. Build it with sites={value.shape[-1] if value.dim() else 1}, "
-            "or pass values with the number of sites it was built for."
-        )

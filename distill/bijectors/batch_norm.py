@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors.base import Bijector, check_sites
+from distill.bijectors.base import Bijector
+from distill.checks import check_sites
 from distill.contract import Context
 from distill.functional import is_transformed
 

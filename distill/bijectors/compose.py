@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from distill.bijectors.base import Bijector, State
 from distill.bijectors.fixed_point import Jacobi, Solution
 from distill.contract import Context
-from distill.functional import passes_gradient, recomputed
+from distill.functional import may_draw, passes_gradient, recomputed
 
 
 class Chain(Bijector):
@@ -75,9 +75,9 @@ class Chain(Bijector):
     def _layers(self) -> list[Bijector]:
         return list(self.layers)  # type: ignore[arg-type]
 
-    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
+    def start(self, u: Tensor, context: Context | None = None) -> State:
         """Return the states of the layers, one after the other."""
-        return tuple(part for layer in self._layers for part in layer.zero_state(u, context))
+        return tuple(part for layer in self._layers for part in layer.start(u, context))
 
     def run(
         self, state: State, u: Tensor, context: Context | None = None
@@ -103,8 +103,12 @@ class Chain(Bijector):
     def _run(self, maps: list, value: Tensor, context: Context | None) -> tuple[Tensor, Tensor]:
         total = torch.zeros_like(value)
         again = self.recompute and passes_gradient(self, value)
+        draws = again and may_draw(self)
         for apply in maps:
-            value, log_det = recomputed(apply, value, context) if again else apply(value, context)
+            if again:
+                value, log_det = recomputed(apply, value, context, draws=draws)
+            else:
+                value, log_det = apply(value, context)
             total = total + log_det
         return value, total
 

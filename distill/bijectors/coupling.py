@@ -7,8 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors.base import Bijector, check_sites
+from distill.bijectors.base import Bijector
 from distill.bijectors.elementwise import Affine, Transform
+from distill.checks import check_sites
 from distill.contract import Context
 
 

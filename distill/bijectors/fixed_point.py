@@ -1,4 +1,4 @@
-"""Sequential maps in parallel: all sites at once, again and again, until nothing moves."""
+"""Jacobi iteration: sequential maps solved in parallel, by rounds until nothing moves."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class LinearPrediction(Bijector):
 
     def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Map excitation to signal, site after site."""
-        return self.run(self.zero_state(u, context), u, context)[:2]
+        return self.run(self.start(u, context), u, context)[:2]
 
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Map signal to excitation in one parallel pass."""
@@ -78,7 +78,7 @@ class LinearPrediction(Bijector):
         e = (e * (-log_gain).exp()[..., None]).flatten(1)
         return e.to(x.dtype), -_held(log_gain, hop).to(x.dtype)
 
-    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
+    def start(self, u: Tensor, context: Context | None = None) -> State:
         """Return the last p sites of the signal before the first: zeros `(B, p)`, float64."""
         return (u.new_zeros(u.shape[0], self.order, dtype=torch.float64),)
 

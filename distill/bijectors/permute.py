@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from distill.bijectors.base import Bijector, check_sites
+from distill.bijectors.base import Bijector
+from distill.checks import check_sites
 from distill.contract import Context
 
 

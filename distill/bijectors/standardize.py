@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors.base import Bijector, State, check_sites, needs_whole_values
+from distill.bijectors.base import Bijector, State, needs_whole_values
+from distill.checks import check_sites
 from distill.contract import Context
 from distill.functional import is_transformed
 
@@ -53,7 +54,7 @@ class Standardize(Bijector):
         self._check(x)
         return (x - self.loc) / self.scale, -self.scale.log().expand_as(x)
 
-    def zero_state(self, u: Tensor, context: Context | None = None) -> State:
+    def start(self, u: Tensor, context: Context | None = None) -> State:
         """Return no tensors.
 
         Errors:

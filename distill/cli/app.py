@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show = "--traceback" in words or os.environ.get("DISTILL_TRACEBACK") == "1"
     words = [word for word in words if word != "--traceback"]
     stage = words[0] if words and words[0] in STAGES else None
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Paths may hold what the code page of a terminal lacks; stderr is so already.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with interruptible():
             return _run(stage, words[1:], show) if stage else _without_stage(words)
@@ -88,12 +92,12 @@ def _run(stage: str, words: list[str], show: bool) -> int:
     from distill.cli.overrides import checked
     from distill.cli.quoting import readable
     from distill.cli.reading import refuse_useless
-    from distill.cli.recorded import recorded
+    from distill.cli.recorded import recorded_overrides
 
     typed = readable(typed)
     refuse_useless(stage, typed)
     overrides = checked(
-        stage, [*recorded(stage, typed, own), *typed], given.config_dir, given.multirun
+        stage, [*recorded_overrides(stage, typed, own), *typed], given.config_dir, given.multirun
     )
     if given.cfg == "job" and not given.package and not given.multirun:
         from distill.cli.reading import printed
@@ -106,10 +110,10 @@ def _run(stage: str, words: list[str], show: bool) -> int:
 def _under_hydra(stage: str, words: list[str], typed: list[str], show: bool) -> int:
     import hydra
 
-    from distill.cli.conf import config_dir
+    from distill.cli.config_groups import config_dir
     from distill.cli.reading import read_by
     from distill.cli.sweeps import job_folder, swept_keys
-    from distill.stages.said import saying
+    from distill.stages.typed import with_typed
 
     codes: list[int] = []
     process, swept = os.getpid(), swept_keys(typed)
@@ -119,7 +123,7 @@ def _under_hydra(stage: str, words: list[str], typed: list[str], show: bool) -> 
             config, task = read_by(stage, config), _task()
             if swept and task is not None:
                 config.run = job_folder(config.run, swept, task)
-            with saying(typed if task is None else task):
+            with with_typed(typed if task is None else task):
                 return importlib.import_module(f"distill.stages.{stage}").run(config)
         except Exception as error:
             if os.getpid() != process:

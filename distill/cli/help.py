@@ -9,7 +9,7 @@ from pathlib import Path
 from textwrap import fill
 
 import distill
-from distill.cli.conf import config_dir, defaults, groups
+from distill.cli.config_groups import config_dir, defaults, groups
 from distill.cli.overrides import COMMON
 from distill.stages import STAGES
 

@@ -17,10 +17,10 @@ from hydra.core.override_parser.types import Override
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from distill.cli.conf import config_dir, groups
+from distill.cli.config_groups import config_dir, groups
 from distill.cli.types import accepts, hints_of, type_name
 from distill.errors import suggest
-from distill.stages.reads import REPLACED
+from distill.renamed import REPLACED, check_key
 
 
 class Common(NamedTuple):
@@ -71,6 +71,11 @@ def checked(
             f"trusted: a config file sets it to {list(config.trusted)}, and only the command line "
             "may. Take it out of the file, and say trusted=[...] yourself."
         )
+    for key in REPLACED:  # a file of the user's own may still hold one
+        path, _, name = key.rpartition(".")
+        node = OmegaConf.select(config, path) if path else config
+        if isinstance(node, DictConfig) and name in node:
+            check_key(key)
     return [
         _check(config, override, text, known, multirun) if is_plain else text
         for override, text, is_plain in zip(parsed, texts, plain, strict=True)
@@ -100,8 +105,7 @@ def _check(
     multirun: bool,
 ) -> str:
     key = override.key_or_group
-    if key in REPLACED:
-        raise ValueError(f"{key}: {REPLACED[key]}")
+    check_key(key)
     path, _, name = key.rpartition(".")
     node = OmegaConf.select(config, path) if path else config
     if not isinstance(node, DictConfig):

@@ -1,4 +1,4 @@
-"""A stage gets the keys that it reads; others are refused where they are typed."""
+"""Refuse overrides of keys that a stage does not read, and cut its config to those it does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from distill.cli.conf import config_dir
+from distill.cli.config_groups import config_dir
 from distill.stages.reads import BEGINS, READS, keys_of, readers_of
 
 _FIXED = {

@@ -1,4 +1,4 @@
-"""What a run was made with: later stages take it up, so that it need not be said again."""
+"""Overrides recorded in a run folder, which later stages replay."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
 from hydra.errors import HydraException
 
-from distill.cli.conf import config_dir, groups
+from distill.cli.config_groups import config_dir, groups
 from distill.cli.replayable import replayable
+from distill.renamed import current_override
 
 READERS = ("student", "evaluate", "export", "benchmark", "sample")
 _OWN = ("run", "seed", "resume", "overwrite", "device", "threads")
 
 
-def recorded(stage: str, overrides: Sequence[str], own: Sequence[Path] = ()) -> list[str]:
+def recorded_overrides(stage: str, overrides: Sequence[str], own: Sequence[Path] = ()) -> list[str]:
     """Return the overrides that a run's training stage was given, less those said now.
 
     Only what `replayable` lets through is taken up; what else the file holds is named on stderr.
@@ -30,7 +31,7 @@ def recorded(stage: str, overrides: Sequence[str], own: Sequence[Path] = ()) -> 
         own: The user's own config folders, whose options count as known.
 
     Example:
-        >>> recorded("evaluate", ["run=no/such/run"])
+        >>> recorded_overrides("evaluate", ["run=no/such/run"])
         []
     """
     said = {_key(text): _value(text) for text in overrides}
@@ -45,6 +46,8 @@ def recorded(stage: str, overrides: Sequence[str], own: Sequence[Path] = ()) -> 
             continue
     else:
         return []
+    if isinstance(texts, list):
+        texts = [current_override(text) if isinstance(text, str) else text for text in texts]
     kept, left = replayable(texts, groups([config_dir(), *own]))
     was = next((_value(text) for text in kept if _key(text) == "experiment"), None)
     if said.get("experiment", was) != was:

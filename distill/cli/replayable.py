@@ -1,4 +1,4 @@
-"""Which of a run's recorded overrides may be taken up: a file must not speak for the user."""
+"""Which recorded overrides are safe to replay: a file must not speak for the user."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROOTS = (
     "student_trainer",
     "teacher",
     "teacher_trainer",
-    "warmup",
+    "loss_warmup",
 )
 _KEY = re.compile(r"[A-Za-z]\w*(\.(\w+))*")
 _REFERENCE = re.compile(r"\$\{[A-Za-z]\w*(\.\w+)*\}")
@@ -42,7 +42,7 @@ def replayable(texts: Any, options: Mapping[str, Sequence[str]]) -> tuple[list[s
 
     Arguments:
         texts: What `overrides.json` holds.
-        options: Every known group with its options, see `distill.cli.conf.groups`.
+        options: Every known group with its options, see `distill.cli.config_groups.groups`.
 
     Example:
         >>> replayable(["data=points", "hydra.mode=x", "data._target_=os.system"],

@@ -1,4 +1,4 @@
-"""Modes that lie side by side along the first site."""
+"""Modes found by gaps along the first site, for coverage."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from distill.data.array import ArrayData, check_finite
+from distill.data.discrete import kind_of, note, spread
 from distill.data.edges import edges_at_gaps, modes_between
-from distill.data.steps import kind_of, note, spread
 from distill.data.table import read_table
 
 _FEWEST_ROWS = 10

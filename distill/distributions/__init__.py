@@ -2,7 +2,7 @@
 
 from distill.distributions.base import Base, Logistic, Normal
 from distill.distributions.conditional import Conditional, Units
-from distill.distributions.head import Head, Recipe
+from distill.distributions.head import Head, SamplingSpec
 from distill.distributions.location_scale import GaussianHead, LocationScaleHead, LogisticHead
 from distill.distributions.mixture import Mixture, MixtureOfGaussians, MixtureOfLogistics
 from distill.distributions.mu_law import MuLaw
@@ -20,6 +20,6 @@ __all__ = [
     "MixtureOfLogistics",
     "MuLaw",
     "Normal",
-    "Recipe",
+    "SamplingSpec",
     "Units",
 ]

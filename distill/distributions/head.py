@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SamplingSpec:
     """How a head turns parameters into a sample, as plain numbers for the compiled samplers.
 
     Arguments:
@@ -95,6 +95,6 @@ class Head(nn.Module):
         """
         return self
 
-    def recipe(self) -> Recipe | None:
+    def sampling_spec(self) -> SamplingSpec | None:
         """Return how to sample in a compiled loop, `None` where only `sample_from` can."""
         return None

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from distill.distributions.base import Base, Logistic, Normal
-from distill.distributions.head import Head, Recipe
+from distill.distributions.head import Head, SamplingSpec
 
 
 class LocationScaleHead(Head):
@@ -70,9 +70,11 @@ class LocationScaleHead(Head):
         head.min_log_scale = min_log_scale
         return head
 
-    def recipe(self) -> Recipe:
+    def sampling_spec(self) -> SamplingSpec:
         """Return how to sample in a compiled loop."""
-        return Recipe("location_scale", torch.tensor([0.0, self.log_scale]), self.min_log_scale)
+        return SamplingSpec(
+            "location_scale", torch.tensor([0.0, self.log_scale]), self.min_log_scale
+        )
 
 
 class GaussianHead(LocationScaleHead):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.distributions.base import Base, Logistic, Normal
-from distill.distributions.head import Head, Recipe
+from distill.distributions.head import Head, SamplingSpec
 
 
 class Mixture(Head):
@@ -95,11 +95,11 @@ class Mixture(Head):
         loc, log_scale = loc.gather(-1, pick)[..., 0], log_scale.gather(-1, pick)[..., 0]
         return loc + temperature * noise[..., 1] * log_scale.exp()
 
-    def recipe(self) -> Recipe:
+    def sampling_spec(self) -> SamplingSpec:
         """Return how to sample in a compiled loop."""
         start = self.start.detach().cpu()
         offset = [torch.zeros_like(start), start, torch.full_like(start, self.log_scale)]
-        return Recipe("mixture", torch.cat(offset), self.min_log_scale)
+        return SamplingSpec("mixture", torch.cat(offset), self.min_log_scale)
 
 
 class MixtureOfGaussians(Mixture):
@@ -200,8 +200,8 @@ class MixtureOfLogistics(Mixture):
         x = super().sample_from(raw, noise, temperature)
         return x.clamp(-1, 1) if self.bins else x
 
-    def recipe(self) -> Recipe:
+    def sampling_spec(self) -> SamplingSpec:
         """Return how to sample in a compiled loop."""
-        plain = super().recipe()
+        plain = super().sampling_spec()
         limit = 1.0 if self.bins else float("inf")
-        return Recipe(plain.kind, plain.offset, plain.min_log_scale, limit)
+        return SamplingSpec(plain.kind, plain.offset, plain.min_log_scale, limit)

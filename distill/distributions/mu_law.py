@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from distill.distributions.head import Head, Recipe
+from distill.distributions.head import Head, SamplingSpec
 
 
 class MuLaw(Head):
@@ -78,6 +78,6 @@ class MuLaw(Head):
         pick = (p.cumsum(-1)[..., :-1] <= noise).sum(-1)
         return self.table[pick]
 
-    def recipe(self) -> Recipe:
+    def sampling_spec(self) -> SamplingSpec:
         """Return how to sample in a compiled loop."""
-        return Recipe("table", torch.zeros(self.bins), table=self.table)
+        return SamplingSpec("table", torch.zeros(self.bins), table=self.table)

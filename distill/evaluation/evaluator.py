@@ -40,7 +40,13 @@ class Report:
 
 
 class Evaluator:
-    """Judges models: cheaply during training, thoroughly at the end."""
+    """Judges models: cheaply during training, thoroughly at the end.
+
+    Attributes:
+        looks: How often it has watched the training already, also before that was resumed.
+    """
+
+    looks: int = 0
 
     def watch(
         self, model: Density, data: Data, seed: int, teacher: Density | None = None

@@ -1,4 +1,4 @@
-"""Where and how models are evaluated: device, precision, mode, how many values at once."""
+"""Device, precision, evaluation mode and batch size of what is evaluated."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from distill.bijectors import State
 from distill.contract import Features
-from distill.export.inputs import Inputs, first_state, lead_in
+from distill.export.inputs import InputChecks, first_state, lead_in
 from distill.export.metadata import BASES, Metadata
 from distill.export.stream import Rows, Stream
 from distill.kernels.synthesis import synthesize
@@ -45,7 +45,7 @@ class Exported:
 
     To hear something, `synthesize` whole features or `stream` them in pieces; both draw their noise
     here, and one seed gives the same samples either way. Below them lies what the file computes:
-    call it with noise and features for `(x, log_prob)` of whole values, or go through `begin` and
+    call it with noise and features for `(x, log_prob)` of whole values, or go through `start` and
     `run` for chunks. Inputs are checked before the backend sees them, since not every backend would
     refuse them. An object keeps nothing between calls: threads may share it.
 
@@ -66,7 +66,7 @@ class Exported:
         self.metadata = metadata
         self.dtype: torch.dtype = getattr(torch, metadata.dtype)
         self.path = Path(path)
-        self.inputs = Inputs(metadata, self.path.name)
+        self.inputs = InputChecks(metadata, self.path.name)
         self.compute = Filtered(run) if metadata.filter_order else run
 
     def __repr__(self) -> str:
@@ -120,7 +120,7 @@ class Exported:
         x, log_prob, _ = self.compute(noise, rest, first_state(self.metadata, first, batch))
         return x, log_prob
 
-    def begin(self, features: Features = None, batch: int | None = None) -> State:
+    def start(self, features: Features = None, batch: int | None = None) -> State:
         """Return the state before the first chunk, for `run`.
 
         Arguments:
@@ -145,7 +145,7 @@ class Exported:
         """Draw the next chunk: `x, log_prob` and the state after it.
 
         Arguments:
-            state: From `begin`, or from the chunk before.
+            state: From `start`, or from the chunk before.
             noise: `(B, F * hop)`.
             features: F frames, ahead of the noise by `metadata.latency`; after the last one, that
                 one again. Labels and vectors in every chunk.

@@ -26,7 +26,7 @@ class SamplingGraph(nn.Module):
     """A frozen copy of a flow's sampling direction: `(noise, features, state)` to three outputs.
 
     `x, log_prob, new_state = graph(noise, features, state)` draws one chunk of F frames. A whole
-    value is the state of `begin` and one long chunk; values with a fixed number of sites have no
+    value is the state of `start` and one long chunk; values with a fixed number of sites have no
     state. Noise is an input: backends then agree number by number, and one seed means one sample.
 
     Convolutions are plain matrix products and carry no weight norm; parametrizations of torch, if a
@@ -69,7 +69,7 @@ class SamplingGraph(nn.Module):
         states stand its coefficients and gains.
         """
         model: Flow = self.model
-        lead, state = self._begun(noise, features, state)
+        lead, state = self._started(noise, features, state)
         if self.metadata.filter_order == 0:
             draw, after = model.run(state, noise, features or None)
             return draw.x, draw.log_prob, (*lead, *after)
@@ -84,7 +84,7 @@ class SamplingGraph(nn.Module):
         log_prob = core.base.log_prob(noise) - log_det - held
         return e, log_prob, (*lead, *before, *own, coefficients.contiguous(), log_gain.exp())
 
-    def _begun(
+    def _started(
         self, noise: Tensor, features: dict[str, Tensor], state: State
     ) -> tuple[State, State]:
         """Return the first frames, which every chunk hands on, and the model's own state.
@@ -97,7 +97,7 @@ class SamplingGraph(nn.Module):
         sizes = self.metadata.frames
         parts = frames.split(list(sizes.values()), -1)
         first = {**features, **dict(zip(sizes, parts, strict=True))}
-        fresh = self.model.begin(noise, first)[: self._encoded]
+        fresh = self.model.start(noise, first)[: self._encoded]
         going = [
             torch.where((begun > 0).view(-1, *[1] * (value.dim() - 1)), value, initial)
             for value, initial in zip(state[2 : 2 + self._encoded], fresh, strict=True)
@@ -105,7 +105,7 @@ class SamplingGraph(nn.Module):
         lead = frames.contiguous(), torch.ones_like(begun)
         return lead, (*going, *state[2 + self._encoded :])
 
-    def begin(self, noise: Tensor, features: dict[str, Tensor]) -> State:
+    def start(self, noise: Tensor, features: dict[str, Tensor]) -> State:
         """Return the state before the first chunk."""
         first, _ = lead_in(self.metadata, features)
         return first_state(self.metadata, first, noise.shape[0])
@@ -129,7 +129,7 @@ class SamplingGraph(nn.Module):
         }
         example = self.example(EXAMPLE_BATCH)
         with torch.no_grad():
-            arguments = (*example, self.begin(*example)[: len(self.metadata.graph_state)])
+            arguments = (*example, self.start(*example)[: len(self.metadata.graph_state)])
             state = tuple({0: batch} for _ in self.metadata.graph_state)
             program = torch.export.export(self, arguments, dynamic_shapes=(noise, features, state))
         for node in program.graph.nodes:  # Where the code lay is nobody's business.
@@ -183,7 +183,7 @@ def _encoder_states(model: Flow, metadata: Metadata) -> int:
 def _model_state(model: Flow, metadata: Metadata) -> State:
     noise, features = example_inputs(metadata, 1, 0, EXAMPLE_FRAMES, dtype_of(model))
     with torch.no_grad():
-        return model.begin(noise, lead_in(metadata, features)[0])
+        return model.start(noise, lead_in(metadata, features)[0])
 
 
 def _layout(model: Flow, metadata: Metadata, encoded: int) -> tuple[StateSpec, ...]:

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.arrays import as_floats
 from distill.contract import Features, FeatureSpec
 from distill.export.metadata import Metadata
 
 KINDS = ("frames", "vector", "label")
 
 
-class Inputs:
+class InputChecks:
     """Checks of one loaded file's inputs.
 
     Arguments:
@@ -109,12 +110,13 @@ class Inputs:
         """
         if features is None or isinstance(features, Mapping):
             specs = self.metadata.spec.features
-            given = {
-                name: _batched(_tensor(value), specs.get(name))
-                for name, value in dict(features or {}).items()
-            }
+            given = {}
+            for name, value in dict(features or {}).items():
+                label = name in specs and specs[name].kind == "label"
+                tensor = _label(value, name) if label else self._floats(value, f"feature {name!r}")
+                given[name] = _batched(tensor, specs.get(name))
             return self.features(given, kinds=kinds)
-        value = _tensor(features)
+        value = self._floats(features, "frames")
         sizes = side_by_side(self.metadata, value.shape[-1] if value.dim() else 0)
         total = sum(sizes.values())
         if value.dim() not in (2, 3) or value.shape[-1] != total or not sizes:
@@ -132,7 +134,7 @@ class Inputs:
         if len(state) != len(specs):
             raise ValueError(
                 f"{self.name}: wanted a state of {len(specs)} tensors, got {len(state)}. Pass what "
-                "begin or the chunk before returned."
+                "start or the chunk before returned."
             )
         for spec, value in zip(specs, state, strict=True):
             self._check(spec.name, value, (batch, *spec.shape), getattr(torch, spec.dtype))
@@ -171,6 +173,14 @@ class Inputs:
                 f"{self.name}: {name} wanted shape ({', '.join(map(str, shape))}); got "
                 f"{tuple(value.shape)}."
             )
+
+    def _floats(self, value: Any, name: str) -> Tensor:
+        """Take floats of any precision and byte order, as every reader of arrays does."""
+        if isinstance(value, Tensor) and value.dtype == self.dtype:
+            return value.detach()
+        array = as_floats(value, f"{self.name}: {name}")
+        with np.errstate(over="ignore"):  # what overflows is refused as not finite
+            return torch.from_numpy(np.array(array, self.metadata.dtype))
 
     def _side_by_side(self) -> str:
         sizes = self.metadata.frames.items()
@@ -241,16 +251,11 @@ def first_state(metadata: Metadata, first: Mapping[str, Tensor], batch: int) -> 
     return tuple(tensor(spec.shape, spec.dtype, spec.fill) for spec in metadata.state)
 
 
-def _tensor(value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        return value.detach()
-    if isinstance(value, int | np.integer):
-        return torch.tensor(int(value))
-    array = np.asarray(value)
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"features: wanted numbers, got an array of {array.dtype}.")
-    # A copy where torch could not share the memory.
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+def _label(value: Any, name: str) -> Tensor:
+    array = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise ValueError(f"feature {name!r}: wanted whole numbers, got {array.dtype}.")
+    return torch.from_numpy(np.array(array, np.int64))
 
 
 def _batched(value: Tensor, feature: FeatureSpec | None) -> Tensor:

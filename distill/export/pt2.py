@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from distill.bijectors import State
+from distill.errors import one_line
 from distill.export.bfloat16 import WithBFloat16
 from distill.export.exported import Exported
 from distill.export.graph import SamplingGraph
@@ -71,7 +72,7 @@ class PT2(WithBFloat16):
                 # Its function of guards can't run in two threads; what it guards is checked by us.
                 module = torch.export.load(io.BytesIO(content)).module(check_guards=False)
         except Exception as error:
-            raise foreign(path, f"torch can't read it ({_line(error)})") from None
+            raise foreign(path, f"torch can't read it ({one_line(error, 120)})") from None
 
         @torch.no_grad()
         def run(
@@ -105,7 +106,7 @@ def _inspect(content: bytes, path: str | Path) -> Metadata:
     except zipfile.BadZipFile:
         raise foreign(path, "it is truncated, or no .pt2 archive") from None
     except (OSError, RuntimeError, EOFError, json.JSONDecodeError) as error:
-        raise foreign(path, _line(error)) from None
+        raise foreign(path, one_line(error, 120)) from None
     except Exception as error:
         if isinstance(error, ValueError):
             raise
@@ -138,7 +139,3 @@ def _check(value: Any, path: str | Path) -> None:
 
 def _minor(version: str) -> list[str]:
     return version.split("+")[0].split(".")[:2]
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -160,7 +160,7 @@ class Stream:
                 f"{self._name}: a stream wanted labels and vectors of one signal, got "
                 f"{self._rows.batch} rows. Start one stream for each."
             )
-        self._begun = self._done = False
+        self._started = self._done = False
 
     def push(self, features: Any) -> Tensor:
         """Take in frames; return the samples `(n,)` that are ready, a multiple of the hop.
@@ -182,7 +182,7 @@ class Stream:
                 f"{self._name}: a stream wanted frames of one signal, (frames, size), got a batch."
                 " Start one stream for each."
             )
-        self._begun = True
+        self._started = True
         return self._rows.push(frames)[0]
 
     def finish(self) -> Tensor:
@@ -192,7 +192,7 @@ class Stream:
             ValueError: Nothing was pushed, or it is finished already.
         """
         self._check_open()
-        if not self._begun:
+        if not self._started:
             raise ValueError(
                 f"{self._name}: the stream ends before its first frame. Push one at least."
             )
@@ -205,7 +205,7 @@ class Stream:
                 f"{self._name}: it has no features at frame rate, so push wanted a number of "
                 f"frames, 1 or more; got {frames!r}."
             )
-        self._begun = True
+        self._started = True
         return self._rows.push_count(frames)[0]
 
     def _check_open(self) -> None:

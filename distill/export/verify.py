@@ -184,7 +184,7 @@ def in_chunks(
     metadata = exported.metadata
     hop, frames = metadata.spec.hop, noise.shape[1] // metadata.spec.hop
     first, rest = lead_in(metadata, features)
-    state = exported.begin(first, batch=noise.shape[0])
+    state = exported.start(first, batch=noise.shape[0])
     drawn: list[tuple[Tensor, Tensor]] = []
     for a, b in _spans(frames, sizes):
         part = {k: v[:, a:b] if k in metadata.frames else v for k, v in rest.items()}

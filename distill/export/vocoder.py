@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from distill.data.audio.frame_files import features_of, rows_of
+from distill.data.audio.frame_files import features_of, rows_of_frames
 from distill.export.exported import Exported
 from distill.export.registry import load
 from distill.frames import FrameLayout
@@ -49,7 +49,7 @@ class Vocoder:
             ValueError: What the model can't read, or lacks.
         """
         said = {name: more.pop(name) for name in list(more) if name in self.labels}
-        rows = rows_of({"mel": mel, **more}, self._layout, "vocoder")
+        rows = rows_of_frames({"mel": mel, **more}, self._layout, "vocoder")
         features = {**features_of(rows, self._layout), **self._layout.labels(said)}
         sound = self.exported.synthesize(features, seed=seed, temperature=temperature)
         return sound[0].numpy().astype(np.float32)

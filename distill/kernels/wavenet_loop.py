@@ -49,7 +49,7 @@ class Weights(NamedTuple):
 
 
 class Sampling(NamedTuple):
-    """How parameters become a sample: see `distill.distributions.head.Recipe`."""
+    """How parameters become a sample: see `distill.distributions.head.SamplingSpec`."""
 
     kind: int
     min_log_scale: float

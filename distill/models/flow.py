@@ -19,7 +19,7 @@ from distill.models.random import generator_for
 class ChunkedEncoder(Protocol):
     """An encoder that has a state, as `FrameEncoder` does; others encode each chunk by itself."""
 
-    def begin(self, features: Features) -> State:
+    def start(self, features: Features) -> State:
         """Return the state before the first row, given the first frames."""
 
     def run(self, state: State, features: Features) -> tuple[Context, State]:
@@ -102,7 +102,7 @@ class Flow(Density):
         x, log_det = self.bijector(noise, self.context(features))
         return Draw(x, noise, log_det, self.base.log_prob(noise) - log_det, self.locatable)
 
-    def begin(self, noise: Tensor, features: Features = None) -> State:
+    def start(self, noise: Tensor, features: Features = None) -> State:
         """Return the state before the first chunk, for `run`: the encoder's, then the bijector's.
 
         Values with a fixed number of sites are one chunk, and have no state.
@@ -118,16 +118,16 @@ class Flow(Density):
         if self.spec.sites is not None:
             return ()
         encoder = self.encoder
-        before = encoder.begin(features) if isinstance(encoder, ChunkedEncoder) else ()
-        return (*before, *self.bijector.zero_state(noise))
+        before = encoder.start(features) if isinstance(encoder, ChunkedEncoder) else ()
+        return (*before, *self.bijector.start(noise))
 
     def run(self, state: State, noise: Tensor, features: Features = None) -> tuple[Draw, State]:
         """Draw the next chunk: any split of a value into chunks gives the same numbers.
 
         Arguments:
-            state: From `begin`, or from the chunk before.
+            state: From `start`, or from the chunk before.
             noise: `(B, F * hop)`.
-            features: F frames, ahead of the noise by what `begin` took in of them; after the last
+            features: F frames, ahead of the noise by what `start` took in of them; after the last
                 frame, that one again. Labels and vectors in every chunk.
         """
         if self.spec.sites is not None:

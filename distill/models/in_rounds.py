@@ -1,4 +1,4 @@
-"""What sampling by rounds gives: values, and how they were come by."""
+"""What sampling by Jacobi rounds gives: values, and how well they have converged."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ from distill.networks.frame_encoder import FrameEncoder
 from distill.networks.fronts import LogMelFront, StridedFront
 from distill.networks.harmonic_encoder import HarmonicEncoder
 from distill.networks.made import MADE
+from distill.networks.masked_linear import MaskedLinear
 from distill.networks.mlp import MLP
-from distill.networks.staircase import StaircaseLinear
 from distill.networks.vectors import VectorEncoder
 from distill.networks.wavenet import WaveNet
 
@@ -19,7 +19,7 @@ __all__ = [
     "FrameEncoder",
     "HarmonicEncoder",
     "LogMelFront",
-    "StaircaseLinear",
+    "MaskedLinear",
     "StridedFront",
     "VectorEncoder",
     "WaveNet",

@@ -46,13 +46,13 @@ class FrameEncoder(nn.Module):
     and phase is added up from F0 (`MissingPhase`). Where nothing is voiced, an optional log-F0
     counts as its mean. `loss` trains the estimate, `accuracy` judges it.
 
-    `begin` and `run` do the same for chunks. The state starts with the last `reach` frames
+    `start` and `run` do the same for chunks. The state starts with the last `reach` frames
     themselves, `(B, reach, size)`, all features side by side, and it starts full: with the frames
     that stand before the start, and the first `look_ahead` frames; what fills missing features
     holds its own tensors behind. Every later frame then completes the context of the frame
     `latency` before it.
 
-        state = encoder.begin(features)           # takes the first latency frames from its argument
+        state = encoder.start(features)           # takes the first latency frames from its argument
         rows, state = encoder.run(state, chunk)   # chunk: the frames after those
 
     Arguments:
@@ -165,9 +165,9 @@ class FrameEncoder(nn.Module):
         """Encode whole values."""
         frames, beside = self._read(features)
         frames = torch.cat([frames, frames[:, -1:].expand(-1, self.latency, -1)], 1)
-        return self._encode(self._begin(frames), frames[:, self.latency :], beside)[0]
+        return self._encode(self._start(frames), frames[:, self.latency :], beside)[0]
 
-    def begin(self, features: Features) -> State:
+    def start(self, features: Features) -> State:
         """Return the state before frame 0, for `run`.
 
         Arguments:
@@ -179,10 +179,10 @@ class FrameEncoder(nn.Module):
         frames, _ = self._read(features)
         if frames.shape[1] < max(1, self.latency):
             raise ValueError(
-                f"FrameEncoder.begin: wanted the first {max(1, self.latency)} frames or more, got "
+                f"FrameEncoder.start: wanted the first {max(1, self.latency)} frames or more, got "
                 f"{frames.shape[1]}. Wait for them; at the end of a short value repeat its last."
             )
-        return self._begin(frames)
+        return self._start(frames)
 
     def run(self, state: State, features: Features) -> tuple[Context, State]:
         """Encode the next chunk: F frames more complete F frames' rows, `latency` before them.
@@ -190,7 +190,7 @@ class FrameEncoder(nn.Module):
         After the last frame, pass it `latency` times more to get the rows that are due.
 
         Arguments:
-            state: From `begin`, or from the chunk before.
+            state: From `start`, or from the chunk before.
             features: The frames after those that the state has seen; labels and vectors again.
         """
         frames, beside = self._read(features)
@@ -217,10 +217,10 @@ class FrameEncoder(nn.Module):
     def _parts(self) -> list[MissingPitch | MissingPhase]:
         return list(self.missing)  # type: ignore[arg-type]
 
-    def _begin(self, frames: Tensor) -> State:
+    def _start(self, frames: Tensor) -> State:
         ahead, states = frames[:, : self.latency], list[Tensor]()
         for part in self._parts():
-            state = part.begin(ahead)
+            state = part.start(ahead)
             ahead, state = part.run(state, ahead[:, part.latency :])
             states += state
         first = ahead if self.look_ahead else frames

@@ -13,7 +13,7 @@ from distill.contract import Context, DataSpec
 from distill.functional import in_full
 from distill.networks.frame_encoder import FrameEncoder
 from distill.networks.frame_features import channels_of, is_centered
-from distill.networks.glide import Glide, glide
+from distill.networks.pitch_contour import PitchContour, pitch_contour
 
 _NEEDED = ("f0", "phase")
 _LOUDEST = 4.0  # nepers
@@ -27,7 +27,8 @@ class HarmonicEncoder(FrameEncoder):
       + (3 u^2 - 2 u^3)\,\delta_f,\quad u = i / H$$
 
     with the sample rate r, the hop H, and the phase $\varphi_f$ of the fundamental at the start of
-    frame f. Within a voiced run $f_0$ is a line from frame to frame (`glide`), and $\delta_f$ is
+    frame f. Within a voiced run $f_0$ is a line from frame to frame (`pitch_contour`), and
+    $\delta_f$ is
     what it misses the next frame's phase by, so that phase and frequency have no jumps: a cubic
     phase. At the ends of a run, and without look-ahead, the frequency is held. Nothing sounds where
     it is not voiced. Beside them run `voices`: sums of all harmonics
@@ -108,26 +109,26 @@ class HarmonicEncoder(FrameEncoder):
         top = torch.maximum(line.start, line.end)
         source = self._waves(2 * math.pi * turns, own[..., self._phase], top)
         source = source.unflatten(1, (rows.shape[1], self.hop))
-        source = torch.cat([source, *self._sung(rows, source)], -1).flatten(1, 2)
+        source = torch.cat([source, *self._voices(rows, source)], -1).flatten(1, 2)
         voiced = (own[..., self._f0.start + 1] > 0)[..., None]
         step = torch.lerp(line.start[..., None], line.end[..., None], share)
         lag = torch.where(voiced, 1 / step, 0).flatten(1)
         return Context(rows, self.hop, source, lag)
 
-    def _glide(self, seen: Tensor, count: int) -> tuple[Glide, Tensor, Tensor]:
+    def _glide(self, seen: Tensor, count: int) -> tuple[PitchContour, Tensor, Tensor]:
         """Return the line of F0, phases of the frames and the one after, and the frames."""
         first = seen.shape[1] - count - self.look_ahead
         if not self.look_ahead:
             own = seen[:, first:]
             step = own[..., self._f0.start].exp() / self._rate
             held = torch.zeros_like(step, dtype=torch.bool)
-            return Glide(step, step, held), F.pad(own[..., self._phase], (0, 0, 0, 1)), own
+            return PitchContour(step, step, held), F.pad(own[..., self._phase], (0, 0, 0, 1)), own
         around = seen[:, first - 1 : first + count + 1]
         log_f0, voicing = around[..., self._f0].unbind(-1)
-        line = glide(log_f0.exp() / self._rate, voicing > 0, self._centered)
+        line = pitch_contour(log_f0.exp() / self._rate, voicing > 0, self._centered)
         return line, around[:, 1:, self._phase], around[:, 1:-1]
 
-    def _apart(self, line: Glide, phase: Tensor) -> Tensor:
+    def _apart(self, line: PitchContour, phase: Tensor) -> Tensor:
         """Return by how many turns the next frame's phase differs from where the line arrives."""
         now, then = phase[:, :-1], phase[:, 1:]
         turned = torch.atan2(
@@ -139,7 +140,7 @@ class HarmonicEncoder(FrameEncoder):
         told = told & (now.square().sum(-1) > 0) & (then.square().sum(-1) > 0)
         return torch.where(told, apart - apart.round(), 0)
 
-    def _sung(self, rows: Tensor, source: Tensor) -> list[Tensor]:
+    def _voices(self, rows: Tensor, source: Tensor) -> list[Tensor]:
         """Return the voices `(B, R, hop, voices)`, if there are any."""
         if self.mixing is None or self.loudness is None:
             return []

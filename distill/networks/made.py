@@ -9,11 +9,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from distill.bijectors.base import check_sites
+from distill.checks import check_sites
 from distill.contract import Context
 from distill.functional import in_full_precision
 from distill.networks.conditioner import Conditioner
-from distill.networks.staircase import StaircaseLinear
+from distill.networks.masked_linear import MaskedLinear
 
 _ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "tanh": nn.Tanh, "elu": nn.ELU}
 
@@ -103,11 +103,11 @@ class MADE(Conditioner):
             torch.bincount(d, minlength=sites + 1).cumsum(0).tolist() for d in degrees
         ]
         layers = [
-            StaircaseLinear(len(below), torch.searchsorted(below, above, right=True))
+            MaskedLinear(len(below), torch.searchsorted(below, above, right=True))
             for below, above in pairwise(degrees)
         ]
         last = torch.searchsorted(degrees[-1], degrees[0]).repeat_interleave(parameters_per_site)
-        layers.append(StaircaseLinear(hidden[-1], last, zero=zero))
+        layers.append(MaskedLinear(hidden[-1], last, zero=zero))
         self.layers = nn.ModuleList(layers)
         self.gap = _widest_gap(degrees)
         near = torch.zeros(self.gap, sites, parameters_per_site)
@@ -171,7 +171,7 @@ class MADE(Conditioner):
     def _sums(self, i: int, position: int, state: MADEState) -> Tensor:
         """Return the weighted sums of layer i's new outputs, `(rows, B)`."""
         layer, below, rows = self.layers[i], state.units[i], self._new(i, position)
-        assert isinstance(layer, StaircaseLinear)
+        assert isinstance(layer, MaskedLinear)
         start = position - position % _AHEAD
         known, reach = self._completed[i][start], self._completed[i][position]
         first = self._new(i, start).start

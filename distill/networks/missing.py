@@ -1,4 +1,4 @@
-"""What stands for F0 and phase where they are not given: estimates, exact in chunks."""
+"""Imputation of F0 and phase where they are not given, exact in chunks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from distill.contract import DataSpec
 from distill.networks.frame_features import channels_of, is_centered
-from distill.networks.glide import glide
+from distill.networks.pitch_contour import pitch_contour
 from distill.networks.pitch_estimator import PitchEstimator
 
 State = tuple[Tensor, ...]
@@ -37,7 +37,7 @@ class MissingPitch(nn.Module):
         >>> mel, f0 = FeatureSpec("frames", 3), FeatureSpec("frames", 2, optional=True)
         >>> missing = MissingPitch(DataSpec(None, features={"mel": mel, "f0": f0}), ahead=1)
         >>> frames = torch.tensor([[[0.0, 0.0, 0.0, torch.nan, torch.nan]] * 6])
-        >>> filled, _ = missing.run(missing.begin(frames), frames[:, 1:])
+        >>> filled, _ = missing.run(missing.start(frames), frames[:, 1:])
         >>> filled.shape, bool(filled.isnan().any())
         (torch.Size([1, 5, 5]), False)
     """
@@ -60,7 +60,7 @@ class MissingPitch(nn.Module):
         self.register_buffer("loc", torch.tensor(loc), persistent=False)
         self.register_buffer("scale", torch.tensor(scale), persistent=False)
 
-    def begin(self, frames: Tensor) -> State:
+    def start(self, frames: Tensor) -> State:
         """Return the state before frame 0, from the first `latency` frames, and one at least."""
         before = frames[:, :1].expand(-1, self._beside - self.latency, -1)
         return (torch.cat([before, frames[:, : self.latency]], 1),)
@@ -99,7 +99,8 @@ class MissingPhase(nn.Module):
 
     $$\Phi_{f+1} = \Phi_f + H (b_f + e_f) / 2r \pmod 1$$
 
-    with the frequencies b and e at both ends of a frame (`glide`), the hop H and the rate r. It
+    with the frequencies b and e at both ends of a frame (`pitch_contour`), the hop H and the
+    rate r. It
     starts at 0; where a phase is given, the sum goes on from there. The state is step and voicing
     of the last two frames, `(B, 2, 2)`, and the turns of the last one, `(B, 1)`, in float64.
 
@@ -116,7 +117,7 @@ class MissingPhase(nn.Module):
         >>> spec = DataSpec(None, features={"f0": two, "phase": two}, sample_rate=8000, hop=10)
         >>> frame = [math.log(200.0), 1.0, torch.nan, torch.nan]
         >>> frames, missing = torch.tensor([[frame] * 3]), MissingPhase(spec)
-        >>> filled, _ = missing.run(missing.begin(frames), frames)
+        >>> filled, _ = missing.run(missing.start(frames), frames)
         >>> filled[0, :, 2].round(decimals=1).abs().tolist()  # 200 Hz: a quarter turn a frame
         [1.0, 0.0, 1.0]
     """
@@ -131,7 +132,7 @@ class MissingPhase(nn.Module):
         self._rate, self._hop = cast(int, spec.sample_rate), spec.hop
         self._centered = is_centered(spec)
 
-    def begin(self, frames: Tensor) -> State:
+    def start(self, frames: Tensor) -> State:
         """Return the state before frame 0."""
         past = torch.zeros(frames.shape[0], 2, 2, dtype=torch.float64, device=frames.device)
         return past, past[:, 0, :1].clone()
@@ -141,7 +142,7 @@ class MissingPhase(nn.Module):
         f0, phase = frames[..., self._f0].double(), frames[..., self._phase]
         new = torch.stack([f0[..., 0].exp() / self._rate, (f0[..., 1] > 0).double()], -1)
         past = torch.cat([state[0], new], 1)
-        line = glide(past[..., 0], past[..., 1] > 0, self._centered)
+        line = pitch_contour(past[..., 0], past[..., 1] > 0, self._centered)
         turns = state[1] + line.turns(self._hop).cumsum(1)
         known = (phase.square().sum(-1) > 0).to(torch.int64)
         measured = torch.atan2(phase[..., 1], phase[..., 0]).double() / (2 * math.pi)

@@ -1,4 +1,4 @@
-"""One round over many sites at once: each from the parameters that all of them give each other."""
+"""Jacobi iteration of a conditioner: one parallel pass updates all sites of a window."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class BlockSweep(Sweep):
     ) -> None:
         super().__init__(conditioner, update, like, context)
         self.net, self.sites = conditioner, like.shape[1]
-        self.state = self.after = conditioner.zero_state(like)
+        self.state = self.after = conditioner.start_run(like)
 
     def windows(self, size: int | None) -> list[slice]:
         """Return windows of whole blocks and whole rows of the context."""

@@ -14,11 +14,11 @@ from distill.distributions.head import Head
 from distill.functional import in_full, passes_gradient, recomputed
 from distill.networks.blocks import InnerBlock, sites_ago
 from distill.networks.conditioner import Conditioner
-from distill.networks.read import Read, Reader
+from distill.networks.context_reader import ContextBlocks, ContextReader
 from distill.networks.sweep import BlockSweep, Update
 from distill.networks.wavenet_layer import Rows, WaveNetLayer, rows_of_layers
 from distill.networks.wavenet_sampling import generate_fast, has_fast_path
-from distill.networks.wavenet_state import RunState, StepState
+from distill.networks.wavenet_state import RunState, StepState, check_reads, check_sizes
 
 _WIDE = 48  # channels from which products in bfloat16 save more than their casts cost
 
@@ -98,28 +98,15 @@ class WaveNet(Conditioner):
         recompute: bool = False,
     ) -> None:
         super().__init__()
-        if layers < 1 or cycles < 1 or layers % cycles or kernel < 2 or channels < 1 or block < 1:
-            raise ValueError(
-                "WaveNet: wanted layers >= 1 in equal cycles, kernel >= 2, channels >= 1 and "
-                f"block >= 1; got layers={layers}, cycles={cycles}, kernel={kernel}, "
-                f"channels={channels}, block={block}."
-            )
-        if source_channels and context_channels < 1:
-            raise ValueError(
-                "WaveNet: wanted context_channels > 0 beside a source, got "
-                f"{context_channels} and source_channels={source_channels}."
-            )
-        least = block + pitch_taps // 2
-        if pitch_taps and (pitch_taps < 0 or pitch_taps % 2 == 0 or longest_lag < least):
-            raise ValueError(
-                "WaveNet: wanted an odd number of pitch_taps and longest_lag >= block + half of "
-                f"them, got pitch_taps={pitch_taps}, longest_lag={longest_lag}, block={block}."
-            )
+        check_sizes(layers, cycles, kernel, channels, block)
+        check_reads(context_channels, source_channels, block, pitch_taps, longest_lag)
         gate = channels if gate_channels is None else gate_channels
         skip = channels if skip_channels is None else skip_channels
         self.parameters_per_site = parameters_per_site
         self.channels, self.gate_channels, self.skip_channels = channels, gate, skip
-        self.reader = Reader(context_channels, source_channels, block, pitch_taps, longest_lag)
+        self.reader = ContextReader(
+            context_channels, source_channels, block, pitch_taps, longest_lag
+        )
         self.input_scale, self.recompute = input_scale, recompute
         self.block, self.pitch_taps, self.longest_lag = block, pitch_taps, longest_lag
         self.inner = InnerBlock(block, parameters_per_site, locations)
@@ -187,7 +174,7 @@ class WaveNet(Conditioner):
             skips.append(skip)
         return self._leave(h, skips, whole)[:, :sites]
 
-    def zero_state(self, x: Tensor) -> RunState:
+    def start_run(self, x: Tensor) -> RunState:
         """Return the state before the first site, for `run`; x gives batch, dtype and device."""
         past = [x.new_zeros(x.shape[0], layer.reach, self.channels) for layer in self._layers]
         return (x.new_zeros(x.shape[0], self.history), *past)
@@ -198,7 +185,7 @@ class WaveNet(Conditioner):
         """Compute the parameters of the next chunk `(B, t)` of sites, and the state after it.
 
         Arguments:
-            state: From `zero_state`, or from the chunk before.
+            state: From `start_run`, or from the chunk before.
             x: The chunk, of whole blocks. Its own last block is used by the next chunk only.
             context: That of the chunk's sites.
         """
@@ -210,7 +197,9 @@ class WaveNet(Conditioner):
         raw, coefficients, state = self.run_blocks(state, x, self.reader(context, x))
         return self.inner(raw, coefficients, x.unflatten(1, (-1, self.block))).flatten(1, 2), state
 
-    def run_blocks(self, state: RunState, x: Tensor, read: Read) -> tuple[Tensor, Tensor, RunState]:
+    def run_blocks(
+        self, state: RunState, x: Tensor, read: ContextBlocks
+    ) -> tuple[Tensor, Tensor, RunState]:
         """Do the same, but return a block's parameters as they are before its sites move them."""
         whole = torch.cat([state[0], x], 1)
         h = self._enter(whole, read)
@@ -268,7 +257,7 @@ class WaveNet(Conditioner):
     def _layers(self) -> list[WaveNetLayer]:
         return list(self.layers)  # type: ignore[arg-type]
 
-    def _enter(self, whole: Tensor, read: Read) -> Tensor:
+    def _enter(self, whole: Tensor, read: ContextBlocks) -> Tensor:
         """Return the first layer's input, given H sites and then the N blocks of a chunk."""
         blocks = (whole.shape[1] - self.history) // self.block
         before = whole[:, self.history - self.block :][:, : blocks * self.block]
@@ -300,5 +289,5 @@ class WaveNet(Conditioner):
         each = self.block * self.parameters_per_site
         return last[..., :each].unflatten(-1, (self.block, -1)), last[..., each:]
 
-    def _rows(self, read: Read) -> Sequence[Rows]:
+    def _rows(self, read: ContextBlocks) -> Sequence[Rows]:
         return rows_of_layers(self.from_context, read.rows, read.held, len(self.layers))

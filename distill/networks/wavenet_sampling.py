@@ -16,7 +16,7 @@ from distill.distributions.head import Head
 
 if TYPE_CHECKING:
     from distill.kernels.wavenet_loop import Weights
-    from distill.networks.read import Read
+    from distill.networks.context_reader import ContextBlocks
     from distill.networks.wavenet import WaveNet
     from distill.networks.wavenet_layer import WaveNetLayer
 
@@ -32,13 +32,13 @@ def has_fast_path(head: Head, noise: Tensor) -> bool:
     return (
         noise.dtype != torch.float64
         and not noise.is_meta
-        and head.recipe() is not None
+        and head.sampling_spec() is not None
         and find_spec("numba") is not None
     )
 
 
 def generate_fast(
-    net: WaveNet, head: Head, noise: Tensor, read: Read, temperature: float
+    net: WaveNet, head: Head, noise: Tensor, read: ContextBlocks, temperature: float
 ) -> Tensor:
     """Draw `(B, T)` by the compiled loop, the streams shared out over torch's threads.
 
@@ -52,20 +52,20 @@ def generate_fast(
     # Imported here: numba costs half a second, and only sampling needs it.
     from distill.kernels import wavenet_loop as loop
 
-    recipe = head.recipe()
-    assert recipe is not None, "has_fast_path was not asked"
+    spec = head.sampling_spec()
+    assert spec is not None, "has_fast_path was not asked"
     batch, sites = noise.shape[:2]
     blocks = -(-sites // net.block)
     layers: list[WaveNetLayer] = list(net.layers)  # type: ignore[arg-type]
-    table = torch.zeros(1) if recipe.table is None else recipe.table
+    table = torch.zeros(1) if spec.table is None else spec.table
     how = loop.Sampling(
-        _KINDS[recipe.kind],
-        float(recipe.min_log_scale),
-        float(recipe.limit),
+        _KINDS[spec.kind],
+        float(spec.min_log_scale),
+        float(spec.limit),
         _array(table),
         float(temperature),
     )
-    weights = _weights(net, recipe.offset)
+    weights = _weights(net, spec.offset)
     variates = _array(F.pad(noise, (0, 0, 0, blocks * net.block - sites)))
     x = np.zeros((batch, blocks * net.block), np.float32)
     bias = torch.stack([layer.taps.bias for layer in layers])

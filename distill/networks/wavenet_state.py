@@ -1,4 +1,4 @@
-"""What a WaveNet remembers between chunks, and between single sites."""
+"""The states of a WaveNet, between chunks and between single sites, and checks of its sizes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from distill.networks.read import Read
+from distill.networks.context_reader import ContextBlocks
 
 RunState = tuple[Tensor, ...]
 """The last input sites `(B, H)`, then each layer's last (k - 1) d inputs `(B, (k - 1) d, C)`."""
@@ -25,9 +25,34 @@ class StepState:
         coefficients: By how much they do, `(B, r (r - 1) / 2)`.
     """
 
-    read: Read
+    read: ContextBlocks
     sites: Tensor
     rings: list[Tensor]
     position: int = 0
     raw: Tensor | None = None
     coefficients: Tensor | None = None
+
+
+def check_sizes(layers: int, cycles: int, kernel: int, channels: int, block: int) -> None:
+    """Raise unless a stack of layers can be built."""
+    if layers < 1 or cycles < 1 or layers % cycles or kernel < 2 or channels < 1 or block < 1:
+        raise ValueError(
+            "WaveNet: wanted layers >= 1 in equal cycles, kernel >= 2, channels >= 1 and "
+            f"block >= 1; got layers={layers}, cycles={cycles}, kernel={kernel}, "
+            f"channels={channels}, block={block}."
+        )
+
+
+def check_reads(context: int, source: int, block: int, pitch_taps: int, longest_lag: int) -> None:
+    """Raise unless what is read beside the input fits together; the first two are channels."""
+    if source and context < 1:
+        raise ValueError(
+            "WaveNet: wanted context_channels > 0 beside a source, got "
+            f"{context} and source_channels={source}."
+        )
+    least = block + pitch_taps // 2
+    if pitch_taps and (pitch_taps < 0 or pitch_taps % 2 == 0 or longest_lag < least):
+        raise ValueError(
+            "WaveNet: wanted an odd number of pitch_taps and longest_lag >= block + half of "
+            f"them, got pitch_taps={pitch_taps}, longest_lag={longest_lag}, block={block}."
+        )

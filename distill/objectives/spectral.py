@@ -17,6 +17,8 @@ from distill.models import Density, Flow
 from distill.objectives.objective import Loss, Objective
 
 _FORMS = ("magnitude", "power", "log")
+_SILENCE = 1e-14
+"""Mean square of what float32 can't square once more."""
 
 
 class PowerLoss(Objective):
@@ -30,7 +32,8 @@ class PowerLoss(Objective):
         hop: Sites between windows; a quarter of the window by default.
         form: `magnitude` |X|, `power` |X|^2, or `log` log|X|.
         average: Average over time before comparing (Parallel WaveNet), or compare frames.
-        floor: Added to |X|^2, so that silence has a finite gradient.
+        floor: Added to |X|^2, in mean squares of the batch's recordings, so that silence has a
+            finite gradient at any scale of the data.
         relative: Divide by $\|\phi(y)\|^2$ of the batch, so that a weight means the same for quiet
             and loud corpora.
 
@@ -45,7 +48,7 @@ class PowerLoss(Objective):
         hop: int | None = None,
         form: str = "magnitude",
         average: bool = True,
-        floor: float = 1e-7,
+        floor: float = 2e-5,
         relative: bool = True,
     ) -> None:
         super().__init__()
@@ -58,13 +61,13 @@ class PowerLoss(Objective):
         self.relative = relative
         self.register_buffer("window", torch.hann_window(window), persistent=False)
 
-    def spectrum(self, x: Tensor) -> Tensor:
-        """Return phi, `(B, bins)` or `(B, bins, frames)`."""
+    def spectrum(self, x: Tensor, floor: Tensor | float = 0.0) -> Tensor:
+        """Return phi, `(B, bins)` or `(B, bins, frames)`, of |X|^2 and a floor."""
         size = len(self.window)
         check_length(self, x, size)
         bins = torch.stft(x, size, self.hop, window=self.window.to(x), return_complex=True)
         # Per window energy, so that values do not grow with the window.
-        power = torch.view_as_real(bins).square().sum(-1) / self.window.square().sum() + self.floor
+        power = torch.view_as_real(bins).square().sum(-1) / self.window.square().sum() + floor
         phi = {"power": power, "magnitude": power.sqrt(), "log": 0.5 * power.log()}[self.form]
         return phi.mean(-1) if self.average else phi
 
@@ -74,7 +77,8 @@ class PowerLoss(Objective):
         """Average the squared distance."""
         with without_autocast(draw.x.device):
             x, y = at_least_single(draw.x), at_least_single(batch.x)
-            mine, wanted = self.spectrum(x), self.spectrum(y)
+            floor = self.floor * y.square().mean().clamp_min(_SILENCE)
+            mine, wanted = self.spectrum(x, floor), self.spectrum(y, floor)
             distance = (mine - wanted).square().mean()
             if self.relative:
                 distance = distance / wanted.square().mean()

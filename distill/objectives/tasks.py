@@ -41,7 +41,7 @@ class Likelihood(Task):
 
     Arguments:
         model: The density to train.
-        warmup: Sites at the start of each value that are left out of the loss.
+        loss_warmup: Sites at the start of each value that are left out of the loss.
         history_noise: Noise on the past that each site is predicted from, in units of the model's
             own spread, a number or a schedule. What is reported is the score after that past.
 
@@ -50,7 +50,7 @@ class Likelihood(Task):
     """
 
     def __init__(
-        self, model: Density, warmup: int = 0, history_noise: float | Schedule = 0.0
+        self, model: Density, loss_warmup: int = 0, history_noise: float | Schedule = 0.0
     ) -> None:
         super().__init__()
         if history_noise != 0 and not isinstance(model, AutoregressiveDensity):
@@ -59,12 +59,12 @@ class Likelihood(Task):
                 f"before it, got {type(model).__name__}. Leave it at 0, or take a WaveNet teacher."
             )
         self.model = model
-        self.warmup = warmup
+        self.loss_warmup = loss_warmup
         self.history_noise = history_noise
 
     def forward(self, batch: Batch, progress: float) -> Loss:
         """Average the negative log-density over the batch and over sites."""
-        batch = without_start(batch, self.warmup)
+        batch = without_start(batch, self.loss_warmup)
         noise = at(self.history_noise, progress)
         if noise:
             assert isinstance(self.model, AutoregressiveDensity)
@@ -86,7 +86,7 @@ class Distillation(Task):
         objective: Turns draw and teacher into one number.
         encoder: Where the student's encoder of features starts: `own` (as it was built), `copied`
             from the teacher's and trained on, or `shared`, copied and frozen.
-        warmup: Sites at the start of each value that are left out of the loss: the models'
+        loss_warmup: Sites at the start of each value that are left out of the loss: the models'
             receptive field, where a crop's past is missing.
         min_log_scale: Lowest log-scale of a teacher's site that any objective sees, in units of
             the data's scale. ClariNet takes -6 or -7; at -9 a location off by 0.05 costs 8e4 nats.
@@ -102,7 +102,7 @@ class Distillation(Task):
         teacher: Density,
         objective: Objective,
         encoder: str = "own",
-        warmup: int = 0,
+        loss_warmup: int = 0,
         min_log_scale: float = MIN_LOG_SCALE,
     ) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class Distillation(Task):
         self.teacher = freeze(teacher)
         self.objective = objective
         self.shares_encoder = encoder == "shared"
-        self.warmup = warmup
+        self.loss_warmup = loss_warmup
         check_number("min_log_scale", min_log_scale)
         self.min_log_scale = min_log_scale
         check_same_outer(student, teacher)
@@ -134,7 +134,7 @@ class Distillation(Task):
     def forward(self, batch: Batch, progress: float) -> Loss:
         """Encode features once, draw once where the objective reads a draw, and compare."""
         student: Flow = self.model  # type: ignore[assignment]
-        batch = without_start(batch, self.warmup)
+        batch = without_start(batch, self.loss_warmup)
         noise = student.noise(batch.x.shape[0], sites=batch.x.shape[1])
         context = student.context(batch.features)
         theirs = context if self.shares_encoder else self.teacher.context(batch.features)
@@ -182,7 +182,8 @@ def without_start(batch: Batch, sites: int) -> Batch:
         return batch
     if sites >= batch.x.shape[1]:
         raise ValueError(
-            f"warmup: wanted fewer sites than a value has ({batch.x.shape[1]}), got {sites}. Take "
+            f"loss_warmup: wanted fewer sites than a value has ({batch.x.shape[1]}), got "
+            f"{sites}. Take "
             "longer crops, or a shorter warm-up."
         )
     mask = torch.ones_like(batch.x) if batch.mask is None else batch.mask.clone()

@@ -24,16 +24,17 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
+from distill.errors import one_line
 from distill.export import Exported
 from distill.files import is_full
 from distill.serving.examples import Example
-from distill.serving.guard import LOOPBACK, Guard
-from distill.serving.house import House
+from distill.serving.http_error import HTTPError
 from distill.serving.limits import Limits
-from distill.serving.refusal import Refusal, one_line
+from distill.serving.middleware import LOOPBACK, SameOriginMiddleware
+from distill.serving.pool import SMALL, WorkerPool
 from distill.serving.sinks import pcm
-from distill.serving.streaming import talk
-from distill.serving.voice import Settings, Voice
+from distill.serving.synthesizer import SynthesisSettings, Synthesizer
+from distill.serving.websocket import serve_connection
 
 _LOG = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"
@@ -50,10 +51,10 @@ def application(
 ) -> Starlette:
     """Return the server as an ASGI application.
 
-    - `POST /synthesize`: a body as in `rows_of`; seed, temperature, speaker, label in the query;
+    - `POST /synthesize`: a body as in `read_body`; seed, temperature, speaker, label in the query;
       answered by a 16-bit wav file.
     - `POST /features`: the same body, answered by the frames: float32 rows.
-    - `/stream`: a websocket, see `talk`.
+    - `/stream`: a websocket, see `serve_connection`.
     - `GET /about`: what is served, as JSON. `GET /`: the page.
 
     A request that can't be served is answered by `{"error": "one line"}`.
@@ -78,7 +79,7 @@ def application(
             Route("/features", _answering(server.features), methods=["POST"]),
             WebSocketRoute("/stream", server.stream),
         ],
-        middleware=[Middleware(Guard, hosts=hosts)],
+        middleware=[Middleware(SameOriginMiddleware, hosts=hosts)],
         exception_handlers={HTTPException: _http, Exception: _bug},
         lifespan=server.lifespan,
     )
@@ -89,9 +90,9 @@ class Server:
 
     def __init__(self, exported: Exported, limits: Limits, examples: Sequence[Example]) -> None:
         self.limits, self.examples = limits, examples
-        self.house = House(limits, exported.metadata)
-        self.voice = Voice(exported, self.house)
-        self.layout = self.voice.layout
+        self.pool = WorkerPool(limits, exported.metadata)
+        self.synthesizer = Synthesizer(exported, self.pool)
+        self.layout = self.synthesizer.layout
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -99,7 +100,7 @@ class Server:
         try:
             yield
         finally:
-            self.house.close()
+            self.pool.close()
 
     async def page(self, _: Request) -> Response:
         """Answer `GET /`."""
@@ -107,7 +108,7 @@ class Server:
 
     async def about(self, _: Request) -> Response:
         """Answer `GET /about`."""
-        metadata, layout = self.voice.exported.metadata, self.layout
+        metadata, layout = self.synthesizer.exported.metadata, self.layout
         labels = {
             name: [str(known) for known in layout.spec.settings.get(f"{name}s", [])]
             or [str(index) for index in range(layout.spec.features[name].size)]
@@ -120,7 +121,7 @@ class Server:
                 "latency_seconds": layout.seconds(metadata.latency),
                 "frame": [{"name": name, "size": size} for name, size in layout.sizes.items()],
                 "labels": labels,
-                "file": self.voice.exported.path.name,
+                "file": self.synthesizer.exported.path.name,
                 "base": metadata.base,
                 "precision": metadata.precision,
                 "weights": metadata.weights,
@@ -147,16 +148,16 @@ class Server:
 
     async def features(self, request: Request) -> Response:
         """Answer `POST /features`."""
-        with self.house.place(), self.house.body() as body:
-            await self._receive(request, body)
-            rows = await self._unless_gone(request, self.house.read(body))
+        with self.pool.place(), self.pool.body() as body, self.pool.room() as hold:
+            await self._receive(request, body, hold)
+            rows = await self._unless_gone(request, self.pool.read(body))
         return Response(rows.astype("<f4").tobytes(), media_type="application/octet-stream")
 
     async def synthesize(self, request: Request) -> Response:
         """Answer `POST /synthesize`."""
-        settings = Settings.read(dict(request.query_params), self.layout)
-        with self.house.place(), self.house.body() as body:
-            await self._receive(request, body)
+        settings = SynthesisSettings.read(dict(request.query_params), self.layout)
+        with self.pool.place(), self.pool.body() as body, self.pool.room() as hold:
+            await self._receive(request, body, hold)
             samples, seconds = await self._unless_gone(request, self._speak(body, settings))
         file = io.BytesIO()
         soundfile.write(file, samples, self.layout.rate, "PCM_16", format="WAV")
@@ -166,37 +167,42 @@ class Server:
 
     async def stream(self, socket: WebSocket) -> None:
         """Serve `/stream`."""
-        await talk(socket, self.voice, self.house, self.limits)
+        await serve_connection(socket, self.synthesizer, self.pool, self.limits)
 
-    async def _receive(self, request: Request, body: Path) -> None:
-        """Write a body to the house's disk within its limits.
+    async def _receive(self, request: Request, body: Path, hold: Callable[[int], None]) -> None:
+        """Write a body to the pool's disk within its limits.
 
-        What is too long is still read a while, and dropped: a client that is cut off while it sends
-        would not see the answer.
+        Room is taken for all of it before it comes: of many at once, those that fit are served, and
+        the others are told so before they have sent much.
         """
         limits, length = self.limits, 0
+        promised = request.headers.get("content-length")
+        whole = limits.bytes if promised is None else int(promised)
         try:
-            with self.house.room() as more, body.open("wb") as file:
-                async with asyncio.timeout(limits.upload):
+            if promised is not None:
+                self._check_size(whole)
+                hold(whole)
+            async with asyncio.timeout(limits.upload):
+                with body.open("wb") as file:
                     async for part in request.stream():
                         length += len(part)
-                        if length <= limits.bytes:
-                            more(len(part))
-                            file.write(part)
-                        elif length > 4 * limits.bytes:
-                            break
+                        self._check_size(length)
+                        hold(max(whole, length) if length > SMALL else length)
+                        file.write(part)
         except TimeoutError:
-            raise Refusal(408, f"body: not there after {limits.upload:g} s.") from None
-        if length > limits.bytes:
-            raise Refusal(413, f"body: larger than the limit of {limits.megabytes:g} MB.")
+            raise HTTPError(408, f"body: not there after {limits.upload:g} s.") from None
 
-    async def _speak(self, body: Path, settings: Settings) -> tuple[np.ndarray, float]:
+    def _check_size(self, length: int) -> None:
+        if length > self.limits.bytes:
+            raise HTTPError(413, f"body: larger than the limit of {self.limits.megabytes:g} MB.")
+
+    async def _speak(self, body: Path, settings: SynthesisSettings) -> tuple[np.ndarray, float]:
         """Return samples, and the seconds that they took."""
-        rows = await self.house.read(body)
+        rows = await self.pool.read(body)
         began = time.monotonic()
-        speaking = await self.voice.begin(settings)
-        parts = [pcm(piece) async for piece in speaking.pieces(rows)]
-        parts.append(pcm(await speaking.finish()))
+        connection = await self.synthesizer.connect(settings)
+        parts = [pcm(piece) async for piece in connection.pieces(rows)]
+        parts.append(pcm(await connection.finish()))
         return np.concatenate(parts), time.monotonic() - began
 
     async def _unless_gone(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -210,7 +216,7 @@ class Server:
                 return task.result()
             if gone.done():
                 raise _GoneError
-            raise Refusal(
+            raise HTTPError(
                 504, f"it took longer than {self.limits.timeout:g} s; send a shorter sound."
             )
         finally:
@@ -230,17 +236,17 @@ def _answering(endpoint: Endpoint) -> Endpoint:
     async def answering(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except Refusal as refusal:
+        except HTTPError as refusal:
             return _error(refusal.status, refusal, refusal.retry_after)
         except ValueError as error:
             return _error(400, error)
         except asyncio.CancelledError:
-            return _error(503, Refusal(503, "the server ends; come again later."), 30)
+            return _error(503, HTTPError(503, "the server ends; come again later."), 30)
         except (ClientDisconnect, _GoneError):
             return Response(status_code=499)  # to nobody
         except Exception as error:
             if is_full(error):
-                return _error(507, Refusal(507, "the server's disk is full; come again later."))
+                return _error(507, HTTPError(507, "the server's disk is full; come again later."))
             _LOG.exception("%s %s", request.method, request.url.path)
             return await _bug(request, error)
 

@@ -1,4 +1,4 @@
-"""What a client sends in one request, turned into frames."""
+"""Decoding of request bodies into frames: .npy, JSON, wav or flac."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 import soundfile
 
 from distill.arrays import read_npy
-from distill.data.audio.frame_files import rows_of as rows_of_frames
+from distill.data.audio.frame_files import rows_of_frames
 from distill.frames import FrameLayout
-from distill.serving.refusal import Refusal
+from distill.serving.http_error import HTTPError
 from distill.serving.sources import read_rows
 
 _SAMPLES = 2**26
@@ -26,7 +26,7 @@ def is_audio(path: Path) -> bool:
     return _head(path)[:4] in _AUDIO
 
 
-def rows_of(path: Path, layout: FrameLayout, seconds: float) -> np.ndarray:
+def read_body(path: Path, layout: FrameLayout, seconds: float) -> np.ndarray:
     """Return the frames `(F, width)` of a body: .npy, JSON, wav or flac, by its first bytes.
 
     An array and a JSON object (`{"mel": [[...], ...]}`) are read as `read_frames` reads those in
@@ -38,7 +38,7 @@ def rows_of(path: Path, layout: FrameLayout, seconds: float) -> np.ndarray:
         seconds: Longest sound.
 
     Errors:
-        Refusal: No kind that is known (415); too long (413).
+        HTTPError: No kind that is known (415); too long (413).
         ValueError: What can't be used.
     """
     if is_audio(path):
@@ -55,7 +55,7 @@ def _content(body: bytes) -> Any:
     if body.lstrip()[:1] == b"{":
         return _json(body)
     what = "an empty body" if not body else "something else"
-    raise Refusal(
+    raise HTTPError(
         415,
         f'body: wanted frames (.npy, or JSON as in {{"mel": [[...], ...]}}) or audio (wav, '
         f"flac), got {what}.",
@@ -64,7 +64,7 @@ def _content(body: bytes) -> Any:
 
 def _check_length(got: float, most: float) -> None:
     if got > most:
-        raise Refusal(
+        raise HTTPError(
             413,
             f"body: {got:.1f} s of sound, the limit is {most:g} s. Send it in parts, or use the "
             "websocket /stream.",
@@ -80,7 +80,7 @@ def _audio(body: Path, layout: FrameLayout, seconds: float) -> np.ndarray:
         raise ValueError(f"body: unreadable audio ({reason}).") from None
     _check_length(samples / rate, seconds)
     if samples * channels > _SAMPLES:
-        raise Refusal(413, f"body: {samples} samples of {channels} channels; send one channel.")
+        raise HTTPError(413, f"body: {samples} samples of {channels} channels; send one channel.")
     # The readers of files go by suffixes.
     path = body.with_name(f"{body.name}{_AUDIO[_head(body)[:4]]}")
     path.symlink_to(body)

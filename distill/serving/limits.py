@@ -16,7 +16,7 @@ class Limits:
         stream_seconds: Longest sound of a stream.
         message_seconds: Longest sound of one message of a stream.
         workers: Chunks computed at once, each by a thread.
-        clients: Requests and streams that are in the house at once. They share the workers chunk by
+        clients: Requests and streams that are served at once. They share the workers chunk by
             chunk, in turn; whoever comes beyond is asked to come again.
         upload: Seconds to send a body, or the next message of a stream, or to take an answer.
         connections: Connections at once, silent ones included. Beyond, those that have asked for

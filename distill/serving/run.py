@@ -14,10 +14,10 @@ import uvicorn
 from distill.export import Exported
 from distill.frames import FrameLayout
 from distill.serving.app import application
-from distill.serving.connection import connections
 from distill.serving.examples import Example
-from distill.serving.guard import LOOPBACK
 from distill.serving.limits import Limits
+from distill.serving.middleware import LOOPBACK
+from distill.serving.protocol import bounded_protocol
 
 
 def serve(
@@ -76,7 +76,7 @@ def config(app: object, limits: Limits, layout: FrameLayout) -> uvicorn.Config:
         ws="websockets-sansio",
         ws_max_size=max(2**16, 2 * 4 * layout.width * frames),
         ws_per_message_deflate=False,
-        http=connections(limits),
+        http=bounded_protocol(limits),
         timeout_keep_alive=max(1, math.ceil(limits.head)),
         timeout_graceful_shutdown=1,
     )

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
+from distill.errors import one_line
 from distill.files import atomic_write
 
 Write = Callable[[np.ndarray], None]
@@ -102,7 +103,7 @@ def _device(rate: int) -> Iterator[Write]:
         stream.start()
     except sounddevice.PortAudioError as error:
         raise ValueError(
-            f"output=device: no sound card that plays {rate} Hz here ({_line(error)}). Write a "
+            f"output=device: no sound card that plays {rate} Hz here ({one_line(error)}). Write a "
             ".wav file, or pipe output=- into a player."
         ) from None
     try:
@@ -121,11 +122,7 @@ def _sounddevice() -> Any:
         import sounddevice
     except (ImportError, OSError) as error:
         raise ValueError(
-            f"output=device: can't drive a sound card ({_line(error)}). It wants the package "
+            f"output=device: can't drive a sound card ({one_line(error)}). It wants the package "
             "sounddevice (pip install 'distill[sound]') and the library PortAudio."
         ) from None
     return sounddevice
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

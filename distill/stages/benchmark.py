@@ -19,19 +19,18 @@ from distill.benchmark.environment import environment
 from distill.benchmark.growth import measure_growth
 from distill.benchmark.quality import quality_of
 from distill.benchmark.record import Record, read_record
-from distill.benchmark.settings import Settings
+from distill.benchmark.settings import BenchmarkSettings
 from distill.benchmark.streams import benchmark_streams
 from distill.benchmark.tensorboard import write_runs, write_stream_runs
 from distill.errors import CheckError
 from distill.evaluation.placing import place_of
-from distill.stages.compared import Compared
-from distill.stages.comparing import config_of
+from distill.renamed import check_key
+from distill.stages.benchmarked import Benchmarked
+from distill.stages.differences import config_of
 from distill.stages.finished import measure
 from distill.stages.folders import root_of
-from distill.stages.reads import REPLACED
-from distill.stages.said import place_of as place_said
-from distill.stages.said import said
-from distill.stages.work import Work
+from distill.stages.typed import config_path_of, typed_overrides
+from distill.stages.work import StageRecord
 from distill.training import Tracker
 
 
@@ -46,13 +45,13 @@ def run(config: DictConfig) -> dict[str, float]:
     """
     old = _recorded(config)
     settings = _settings(config, old)
-    things = Compared.of(config, settings)
+    things = Benchmarked.of(config, settings)
     if old is not None:
         check_machine(old.speed.environment, environment(*place_of(things.student)))
         return _check(old, _measured(things, settings))
     folder = root_of(config) / "benchmark"
 
-    def work(_: Work) -> dict[str, float]:
+    def work(_: StageRecord) -> dict[str, float]:
         record = _measured(things, settings)
         write_runs(record.speed, folder)
         write_stream_runs(record.stream, folder)
@@ -81,7 +80,7 @@ def run(config: DictConfig) -> dict[str, float]:
     return measure(config, "benchmark", folder, mine, things.made_from, work)
 
 
-def _measured(things: Compared, settings: Settings) -> Record:
+def _measured(things: Benchmarked, settings: BenchmarkSettings) -> Record:
     speed = benchmark(
         things.teacher,
         things.student,
@@ -117,7 +116,7 @@ def _recorded(config: DictConfig) -> Record | None:
     return read_record(root_of(config) / "benchmark" if check is True else Path(str(check)))
 
 
-def _settings(config: DictConfig, old: Record | None) -> Settings:
+def _settings(config: DictConfig, old: Record | None) -> BenchmarkSettings:
     """Return the settings; in a check those of the record, under what is typed now.
 
     Errors:
@@ -127,13 +126,12 @@ def _settings(config: DictConfig, old: Record | None) -> Settings:
     assert isinstance(values, dict)
     given = {str(key): value for key, value in values.items()}
     for name in given:
-        if f"benchmark.{name}" in REPLACED:
-            raise ValueError(f"benchmark.{name}: {REPLACED[f'benchmark.{name}']}")
+        check_key(f"benchmark.{name}")
     if old is None:
-        return Settings.of(given)
-    typed = [place_said(override).split(".") for override in said()]
+        return BenchmarkSettings.of(given)
+    typed = [config_path_of(override).split(".") for override in typed_overrides()]
     now = {place[1] for place in typed if place[0] == "benchmark" and len(place) > 1}
-    return Settings.of({**old.settings, **{name: given[name] for name in now}})
+    return BenchmarkSettings.of({**old.settings, **{name: given[name] for name in now}})
 
 
 def _check(old: Record, new: Record) -> dict[str, float]:

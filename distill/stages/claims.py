@@ -1,4 +1,4 @@
-"""What a training stage may do in its folder: begin, go on, keep, replace, or refuse."""
+"""Whether a training stage may start, resume, keep or replace what its folder holds."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from distill.stages.comparing import data_difference, training_difference
+from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
+from distill.stages.differences import data_difference, training_difference
 from distill.stages.folders import check_ways
 from distill.stages.manifest import COMPLETE, read_manifest
-from distill.training.checkpoint import NAME, Checkpoint, read_checkpoint
 
 
 class StaleError(ValueError):

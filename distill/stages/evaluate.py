@@ -14,9 +14,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from distill.configure import build
+from distill.instantiate import build
 from distill.models import Flow
-from distill.stages.comparing import FREE, HELD, data_difference, difference, fingerprint
+from distill.stages.differences import FREE, HELD, data_difference, difference, fingerprint
 from distill.stages.finished import measure
 from distill.stages.folders import (
     check_seed,
@@ -26,7 +26,7 @@ from distill.stages.folders import (
     saved_node,
     weights_of,
 )
-from distill.stages.work import Work
+from distill.stages.work import StageRecord
 from distill.training import Checkpoint, Tracker
 
 
@@ -73,7 +73,7 @@ def run(config: DictConfig) -> dict[str, float]:
         "data": fingerprint(data.identity()),
     }
 
-    def work(_: Work) -> dict[str, float]:
+    def work(_: StageRecord) -> dict[str, float]:
         with Tracker(folder) as tracker:
             report = evaluator.evaluate(teacher, student, part, config.seed)
             tracker.report(report, 0)

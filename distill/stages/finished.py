@@ -1,4 +1,4 @@
-"""Stages that measure: kept when they are whole and of the same things, else done or refused."""
+"""Measuring stages: their results are kept while they are whole and of the same things."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from distill.stages.comparing import difference
+from distill.stages.differences import difference
 from distill.stages.folders import check_ways
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.training import write_config
-from distill.stages.work import Work, alone_in, numbers_of, recorded
+from distill.stages.work import StageRecord, alone_in, numbers_of, recorded
 
 _IGNORED = ("name", "run")
 
@@ -23,7 +23,7 @@ def measure(
     folder: Path,
     mine: Mapping[str, Any],
     made_from: Mapping[str, Any],
-    run: Callable[[Work], dict[str, float]],
+    run: Callable[[StageRecord], dict[str, float]],
 ) -> dict[str, float]:
     """Run a measuring stage in its folder, unless it is finished there.
 

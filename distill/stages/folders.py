@@ -13,10 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from distill.checks import check_number
 from distill.export.metadata import digest
-from distill.stages.comparing import FREE, difference
+from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
+from distill.stages.differences import FREE, difference
 from distill.stages.manifest import COMPLETE, read_manifest
-from distill.stages.said import place_of, said
-from distill.training.checkpoint import NAME, Checkpoint, read_checkpoint
+from distill.stages.typed import config_path_of, typed_overrides
 
 MODELS = ("teacher", "student")
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
@@ -130,8 +130,8 @@ def saved_node(config: DictConfig, saved: Checkpoint, group: str) -> DictConfig:
     """
     node = OmegaConf.create({group: saved.config[group]})
     nested = OmegaConf.create({})
-    for override in said():
-        place = place_of(override)
+    for override in typed_overrides():
+        place = config_path_of(override)
         if place == group:
             chosen = OmegaConf.to_container(config[group], resolve=True)
             other = difference({group: saved.config[group]}, {group: chosen}, FREE)

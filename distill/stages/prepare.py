@@ -6,10 +6,10 @@ import time
 
 from omegaconf import DictConfig
 
-from distill.configure import build
 from distill.data.audio import AudioData
 from distill.evaluation import Report
-from distill.stages.comparing import config_of, fingerprint
+from distill.instantiate import build
+from distill.stages.differences import config_of, fingerprint
 from distill.stages.folders import check_seed, root_of
 from distill.stages.training import write_config
 from distill.stages.work import alone_in, recorded

@@ -1,11 +1,11 @@
-"""Which keys of the config each stage reads; it gets these and no others."""
+"""The config keys that each stage reads; it gets these and no others."""
 
 from __future__ import annotations
 
 COMMON = ("name", "run", "seed", "device", "threads", "resume", "overwrite", "trusted")
 """Keys of every stage."""
 
-_TRAINS = ("data", "evaluation", "warmup")
+_TRAINS = ("data", "evaluation", "loss_warmup")
 
 READS: dict[str, tuple[str, ...]] = {
     "prepare": ("data",),
@@ -24,7 +24,7 @@ READS: dict[str, tuple[str, ...]] = {
         "sampler",
     ),
     "evaluate": ("data", "evaluation", "part"),
-    "export": ("exports",),
+    "export": ("exports", "page", "examples"),
     "benchmark": ("benchmark", "check", "data"),
     "stream": (
         *("file", "input", "output", "chunk", "pace", "speaker", "label", "without", "temperature"),
@@ -39,14 +39,6 @@ COMPARED = {"student": ("teacher",)}
 
 BEGINS = ("prepare", "teacher", "classifier")
 """Stages that begin a run: what they are told of other stages is recorded for these."""
-
-REPLACED = {
-    "benchmark.compiled": (
-        "has become part of benchmark.student, a list of ways to run: "
-        "benchmark.student=[eager,exports] leaves torch.compile out."
-    ),
-}
-"""Keys of earlier versions, and what to say now."""
 
 PIPELINE = ("teacher", "student", "evaluate", "export", "benchmark")
 """What `pipeline` runs, in order."""

@@ -20,11 +20,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from distill.bijectors import Jacobi
-from distill.configure import build
 from distill.evaluation.placing import move, place_of
 from distill.files import FullDiskError, second_name, sha256_of
+from distill.instantiate import build
 from distill.models.in_rounds import Rounds
-from distill.stages.comparing import config_of, fingerprint
+from distill.stages.differences import config_of, fingerprint
 from distill.stages.folders import (
     MODELS,
     check_seed,
@@ -34,8 +34,9 @@ from distill.stages.folders import (
     weights_of,
 )
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
-from distill.stages.outputs import Output, output_for
-from distill.stages.requests import requests_of
+from distill.stages.sampling.outputs import Output, output_for
+from distill.stages.sampling.requests import requests_of
+from distill.stages.work import alone_at
 
 
 def _check_apart(given: str | None, files: Sequence[Path]) -> None:
@@ -87,7 +88,8 @@ def run(config: DictConfig) -> dict[str, float]:
     draw = model.sample if jacobi is None else partial(model.sample_in_rounds, jacobi=jacobi)
     count = sites = rounds = 0
     seconds = 0.0
-    with _recorded(output, config, made_from) as made:
+    with alone_at(output.record), _recorded(output, config, made_from) as made:
+        output.claim(names, config.overwrite)  # as another process may have written meanwhile
         for number, request in enumerate(requests):
             began = time.monotonic()
             drawn = draw(

@@ -23,9 +23,9 @@ from torch import Tensor
 from distill.checks import check_number
 from distill.export import Stream
 from distill.frames import FrameLayout
-from distill.serving import Meter, check_sink, open_sink, open_source, pcm
+from distill.serving import StreamMetrics, check_sink, open_sink, open_source, pcm
 from distill.serving.sinks import Write
-from distill.stages.exported import exported_of
+from distill.stages.export_file import exported_of
 from distill.stages.folders import check_seed, device_of
 
 _CHUNK = 0.02
@@ -58,17 +58,17 @@ def run(config: DictConfig) -> dict[str, float]:
         rows = (part.astype(exported.metadata.dtype) for part in rows)
         first = next(rows)
         start().push(np.repeat(first[:1], chunk + exported.metadata.latency, 0))  # to warm up
-        stream, meter = start(), Meter(layout.rate, lead=layout.seconds(chunk))
+        stream, metrics = start(), StreamMetrics(layout.rate, lead=layout.seconds(chunk))
         rows = _paced(itertools.chain([first], rows), layout, config.pace)
         try:
             with open_sink(str(config.output), layout.rate, config.overwrite, pipe) as write:
                 for part in rows:
-                    _speak(lambda: stream.push(part), write, meter)  # noqa: B023 - called at once
-                _speak(stream.finish, write, meter)
+                    _speak(lambda: stream.push(part), write, metrics)  # noqa: B023 - called at once
+                _speak(stream.finish, write, metrics)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())
             print("the reader has gone")
-        return _report(meter, layout.seconds(chunk), stream.latency)
+        return _report(metrics, layout.seconds(chunk), stream.latency)
 
 
 def _check(config: DictConfig) -> None:
@@ -99,16 +99,16 @@ def _paced(rows: Iterator[np.ndarray], layout: FrameLayout, pace: str) -> Iterat
         yield part
 
 
-def _speak(call: Callable[[], Tensor], write: Write, meter: Meter) -> None:
+def _speak(call: Callable[[], Tensor], write: Write, metrics: StreamMetrics) -> None:
     began = time.monotonic()
     samples = pcm(call().numpy())
     now = time.monotonic()
-    meter.add(now - began, len(samples), now)
+    metrics.add(now - began, len(samples), now)
     write(samples)
 
 
-def _report(meter: Meter, chunk: float, latency: float) -> dict[str, float]:
-    numbers = meter.numbers()
+def _report(metrics: StreamMetrics, chunk: float, latency: float) -> dict[str, float]:
+    numbers = metrics.numbers()
     print(
         f"{numbers['seconds']:.2f} s of sound in chunks of {1e3 * chunk:.1f} ms: latency p50 "
         f"{numbers['latency_p50_ms']:.2f} ms, p99 {numbers['latency_p99_ms']:.2f} ms (beside "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omegaconf import DictConfig, OmegaConf
 
-from distill.configure import build
+from distill.instantiate import build
 from distill.models import Density, Flow
 from distill.objectives import Distillation
 from distill.stages.folders import (
@@ -14,14 +14,14 @@ from distill.stages.folders import (
     saved_model,
     saved_node,
 )
-from distill.stages.said import is_said, place_of, said
 from distill.stages.training import train
+from distill.stages.typed import config_path_of, is_typed, typed_overrides
 from distill.training import Checkpoint
 
 
 def _check_teacher(config: DictConfig, saved: Checkpoint) -> None:
     """Raise if another teacher is asked for than the run has."""
-    typed = [o for o in said() if place_of(o).split(".")[0] == "teacher"]
+    typed = [o for o in typed_overrides() if config_path_of(o).split(".")[0] == "teacher"]
     if typed and "teacher" in config:
         mine = {"teacher": OmegaConf.to_container(config.teacher, resolve=True)}
         check_same(root_of(config) / "teacher", saved.config, mine, ("teacher",))
@@ -37,7 +37,7 @@ def run(config: DictConfig) -> dict[str, float]:
     saved = saved_model(config, "teacher")
     _check_teacher(config, saved)
     config = config.copy()
-    if not is_said("seed") and "seed" in saved.config:
+    if not is_typed("seed") and "seed" in saved.config:
         config.seed = saved.config["seed"]
     config.data = saved_node(config, saved, "data")
     mine = {"data": OmegaConf.to_container(config.data, resolve=True)}
@@ -51,7 +51,7 @@ def run(config: DictConfig) -> dict[str, float]:
                 f"student: wanted a flow, which draws in parallel, got {type(student).__name__}. "
                 "Choose one, as in student=iaf."
             )
-        settings = config.student_encoder, config.warmup, config.min_log_scale
+        settings = config.student_encoder, config.loss_warmup, config.min_log_scale
         return Distillation(student, teacher, objective, *settings)
 
     return train(

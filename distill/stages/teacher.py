@@ -6,7 +6,7 @@ from functools import partial
 
 from omegaconf import DictConfig
 
-from distill.configure import build
+from distill.instantiate import build
 from distill.stages.training import train
 
 
@@ -15,6 +15,6 @@ def run(config: DictConfig) -> dict[str, float]:
     return train(
         config,
         "teacher",
-        partial(build(config.likelihood), warmup=config.warmup),
+        partial(build(config.likelihood), loss_warmup=config.loss_warmup),
         lambda evaluator, data: lambda model: evaluator.watch(model, data, config.seed),  # type: ignore[arg-type]
     )

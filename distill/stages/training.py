@@ -12,15 +12,15 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from distill.configure import build
 from distill.contract import DataSpec
 from distill.data import Data
 from distill.evaluation import Evaluator, Report
 from distill.files import write_json, write_text
+from distill.instantiate import build
 from distill.models import Density
 from distill.objectives import Task
 from distill.stages.claims import check_data, claim, is_finished, precision_of
-from distill.stages.comparing import config_of, fingerprint
+from distill.stages.differences import config_of, fingerprint
 from distill.stages.folders import check_seed, device_of, root_of, weights_of
 from distill.stages.work import alone_in, numbers_of, recorded
 from distill.training import Checkpoint, Tracker
@@ -66,6 +66,7 @@ def train(
         if resumed:
             training = {**resumed.training, "precision": precision_of(resumed, role)}
             print(f"{role}: goes on from step {training['step']}", flush=True)
+        evaluator.looks = trainer.looks(training)
         checkpoint = Checkpoint(role, mine, data.spec, {}, training, made_from)
         hashes = {**made_from, "data": fingerprint(made_from["data"])}
         began = time.monotonic()

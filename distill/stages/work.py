@@ -1,4 +1,4 @@
-"""A stage at work in its folder: alone there, and leaving a record of how it ended."""
+"""Running a stage in its folder: the lock, the manifest, and how it ended."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from distill.files import FullDiskError, second_name, sweep
+from distill.files import FullDiskError, remove_drafts, second_name
+from distill.models.checkpoint import NAME as CHECKPOINT
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.manifest import NAME as MANIFEST
-from distill.training.checkpoint import NAME as CHECKPOINT
 
 _LOCK = ".lock"
 _RECORDS = (MANIFEST, "config.yaml", "overrides.json")
@@ -28,25 +28,46 @@ def alone_in(folder: Path) -> Iterator[None]:
     Errors:
         BlockingIOError: Another one does.
     """
+    held = read_manifest(folder)
+    who = f"process {held.process.get('pid')}" if held and held.process else "a process"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / _LOCK, timeout=0)
+    with _locked(folder / _LOCK, f"{folder}: another distill ({who})", "folder with run="):
+        remove_drafts(folder)
+        yield
+
+
+@contextmanager
+def alone_at(file: Path) -> Iterator[None]:
+    """Hold the lock of what is written anywhere, by its record; nothing of it stays.
+
+    Errors:
+        BlockingIOError: Another process writes it.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = file.with_name(f".{file.name}.lock")
+    with _locked(lock, f"{file}: another distill", "output="):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(file: Path, who: str, other: str) -> Iterator[None]:
+    lock = FileLock(file, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        held = read_manifest(folder)
-        who = f"process {held.process.get('pid')}" if held and held.process else "a process"
         raise BlockingIOError(
-            f"{folder}: another distill ({who}) is at work there. Wait for it, or name another "
-            "folder with run=."
+            f"{who} is at work there. Wait for it, or name another {other}."
         ) from None
     try:
-        sweep(folder)
         yield
     finally:
         lock.release()
 
 
-class Work:
+class StageRecord:
     """What a stage says of its work, for the record.
 
     Attributes:
@@ -68,7 +89,7 @@ def recorded(
     config: Mapping[str, Any],
     made_from: Mapping[str, Any],
     resumed: bool = False,
-) -> Iterator[Work]:
+) -> Iterator[StageRecord]:
     """Record a stage's work from beginning to end; the caller holds the folder's lock.
 
     While it runs, the record says so, and a killed stage is known by it. Where it fails before
@@ -83,7 +104,7 @@ def recorded(
         resumed: Whether it goes on with what is there.
     """
     before, curves = _results(folder), _curves(folder)
-    work = Work(folder, Manifest.begin(stage, config, made_from))
+    work = StageRecord(folder, Manifest.begin(stage, config, made_from))
     with ExitStack() as stack:
         old = {name: stack.enter_context(second_name(folder / name)) for name in _RECORDS}
         work.manifest.write(folder)

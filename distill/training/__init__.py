@@ -1,6 +1,6 @@
 """Training: one loop, checkpoints, averaging, tracking."""
 
-from distill.training.checkpoint import Checkpoint, load, read_checkpoint
+from distill.models.checkpoint import Checkpoint, load, read_checkpoint
 from distill.training.ema import EMA
 from distill.training.tracker import Tracker
 from distill.training.trainer import Trainer

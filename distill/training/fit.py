@@ -8,14 +8,15 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 
 from distill.configs import config_dir
-from distill.configure import build
 from distill.data import Data
-from distill.data.given import as_data
+from distill.data.convert import as_data
 from distill.evaluation import Evaluator
+from distill.instantiate import build
 from distill.models import Density, Flow
+from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.models.foreign import as_density
 from distill.objectives import Distillation, Likelihood, Objective, Task
-from distill.training.checkpoint import NAME, Checkpoint, read_checkpoint
+from distill.renamed import check_arguments
 from distill.training.tracker import Tracker
 from distill.training.trainer import Trainer, Watch
 
@@ -24,7 +25,7 @@ def fit(
     model: Density,
     data: Any,
     *,
-    warmup: int = 0,
+    loss_warmup: int = 0,
     seed: int = 0,
     evaluator: Evaluator | None = None,
     folder: str | Path | None = None,
@@ -36,7 +37,7 @@ def fit(
     Arguments:
         model: Built for the spec of the data, on its device; it is trained in place.
         data: What `as_data` takes.
-        warmup: Sites at the start of each value that are left out of the loss.
+        loss_warmup: Sites at the start of each value that are left out of the loss.
         seed: Of batches and noise.
         evaluator: Looks at the model before, after, and every `watch_every` steps.
         folder: Where checkpoints and TensorBoard events go; `None` writes nothing.
@@ -59,8 +60,9 @@ def fit(
     data = as_data(data)
     data.check_matches(model.spec)
     watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed)
-    task = Likelihood(model, warmup)
-    return _trained(task, data, watch, seed, folder, resume, settings, "likelihood")
+    task = Likelihood(model, loss_warmup)
+    made = (folder, resume, settings, "likelihood")
+    return _trained(task, data, evaluator, watch, seed, *made)
 
 
 def distill(
@@ -70,7 +72,7 @@ def distill(
     objective: Objective | str = "tempered_kl",
     *,
     encoder: str = "own",
-    warmup: int = 0,
+    loss_warmup: int = 0,
     seed: int = 0,
     evaluator: Evaluator | None = None,
     folder: str | Path | None = None,
@@ -85,7 +87,7 @@ def distill(
         data: What `as_data` takes: it gives features, and what some objectives compare with.
         objective: An objective, or the name of one in `conf/objective`.
         encoder: Where the student's encoder starts: `own`, `copied` or `shared`.
-        warmup: Sites at the start of each value that are left out of the loss.
+        loss_warmup: Sites at the start of each value that are left out of the loss.
         seed: Of batches and noise.
         evaluator: Looks at the student before, after, and every `watch_every` steps.
         folder: Where checkpoints and TensorBoard events go; `None` writes nothing.
@@ -111,9 +113,10 @@ def distill(
     data.check_matches(student.spec)
     density = as_density(teacher, student.spec)
     chosen = objective_of(objective)
-    task = Distillation(student, density, chosen, encoder, warmup)
+    task = Distillation(student, density, chosen, encoder, loss_warmup)
     watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed, density)
-    trained = _trained(task, data, watch, seed, folder, resume, settings, repr(chosen))
+    made = (folder, resume, settings, repr(chosen))
+    trained = _trained(task, data, evaluator, watch, seed, *made)
     assert isinstance(trained, Flow)
     return trained
 
@@ -140,6 +143,7 @@ def objective_of(objective: Objective | str) -> Objective:
 def _trained(
     task: Task,
     data: Data,
+    evaluator: Evaluator | None,
     watch: Watch | None,
     seed: int,
     folder: str | Path | None,
@@ -147,6 +151,7 @@ def _trained(
     settings: dict[str, Any],
     trained_by: str,
 ) -> Any:
+    check_arguments(settings)
     try:
         trainer = Trainer(**{"batch_size": data.batch_size, **settings})
     except TypeError as error:
@@ -157,6 +162,8 @@ def _trained(
     checkpoint = Checkpoint("model", {"model": recipe}, task.model.spec, {}, {}, made_from)
     if place is not None and (place / NAME).is_file():
         checkpoint = _resumed(place, checkpoint, resume)
+    if evaluator is not None:
+        evaluator.looks = trainer.looks(checkpoint.training)
     with Tracker(place, checkpoint.training.get("step")) as tracker:
         trainer.fit(task, data, watch, tracker, checkpoint, place, seed=seed, name="training")
     return task.model

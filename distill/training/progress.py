@@ -1,51 +1,66 @@
-"""Progress for people: one moving line in a terminal, plain lines in a log."""
+"""Progress for people: a bar in a terminal or notebook, plain lines in a log."""
 
 from __future__ import annotations
 
+import shutil
 import sys
-import time
+from typing import Any
+
+from tqdm.auto import tqdm
+from tqdm.std import tqdm as PlainBar
 
 
-class Progress:
-    """Report steps with rate and time left.
+class LogBar(PlainBar):
+    """A bar that prints lines of its own, for a pipe or a file."""
 
-    In a terminal one line is rewritten a few times a second; in a pipe or a file a plain line is
-    printed every `interval` seconds.
+    last_print_n: float
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        """Print where it is, once there is something to tell."""
+        if self.n > self.initial:
+            self.fp.write(f"{msg or self}\n")
+            self.fp.flush()
+        return True
+
+    def close(self) -> None:
+        """Print the end, if that has not been done."""
+        if self.last_print_n < self.n:
+            self.display()
+        self.last_print_n = self.n
+
+
+def progress_bar(name: str, total: int, start: int = 0, interval: float = 10.0) -> PlainBar[Any]:
+    """Return a bar of steps with rate and time left, to be used in a `with`.
 
     Arguments:
         name: What is running.
         total: Number of steps.
         start: Steps already done.
-        interval: Seconds between plain lines.
-    """
-
-    def __init__(self, name: str, total: int, start: int = 0, interval: float = 10.0) -> None:
-        self.name, self.total, self.start = name, total, start
-        self.live = sys.stderr.isatty()
-        self.interval = 0.2 if self.live else interval
-        self.began = self.shown = time.monotonic()
-
-    def update(self, done: int, **numbers: float) -> None:
-        """Show that `done` steps are over, with some numbers, if it is time to."""
-        now = time.monotonic()
-        if done < self.total and now - self.shown < self.interval:
-            return
-        self.shown = now
-        rate = (done - self.start) / max(now - self.began, 1e-9)
-        left = (self.total - done) / max(rate, 1e-9)
-        text = "  ".join(f"{key} {value:.4g}" for key, value in numbers.items())
-        line = f"{self.name}  {done}/{self.total}  {rate:.1f} steps/s  {clock(left)} left  {text}"
-        end = "\n" if not self.live or done >= self.total else ""
-        print(f"\r\x1b[K{line}" if self.live else line, end=end, file=sys.stderr, flush=True)
-
-
-def clock(seconds: float) -> str:
-    """Write seconds as h:mm:ss.
+        interval: Seconds between lines of a log.
 
     Example:
-        >>> clock(3671)
-        '1:01:11'
+        >>> with progress_bar("training", total=4) as bar:
+        ...     show(bar, 4, loss=0.5)
     """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}"
+    live = sys.stderr.isatty() or "ipykernel" in sys.modules
+    kind, seconds = (tqdm, 0.2) if live else (LogBar, interval)
+    columns, rows = shutil.get_terminal_size()
+    form = "{desc}  {n}/{total}  {rate_fmt}  {remaining} left{postfix}"
+    return kind(
+        desc=name,
+        total=total,
+        initial=start,
+        unit=" steps",
+        mininterval=seconds,
+        miniters=1,  # else a thread of tqdm's own looks after it
+        ncols=columns,
+        nrows=rows,
+        file=sys.stderr,
+        bar_format=None if live else form,
+    )
+
+
+def show(bar: PlainBar[Any], done: int, **numbers: float) -> None:
+    """Show that `done` steps are over, with some numbers, if it is time to."""
+    bar.set_postfix(numbers, refresh=False)
+    bar.update(done - bar.n)

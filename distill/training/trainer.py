@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,14 +17,14 @@ from torch.optim import Optimizer
 from distill.checks import check_number
 from distill.data import Data
 from distill.evaluation import Report
-from distill.interruption import Interrupted, Request, interruptible
+from distill.interruption import Interrupted, StopRequest, interruptible
+from distill.models.checkpoint import Checkpoint
 from distill.objectives import Task
 from distill.training.batches import Batches
-from distill.training.checkpoint import Checkpoint
 from distill.training.ema import EMA
-from distill.training.keeping import BEST, keep_last
 from distill.training.precision import PRECISIONS, choose
-from distill.training.progress import Progress
+from distill.training.progress import progress_bar, show
+from distill.training.retention import BEST, keep_last
 from distill.training.state import TrainingState
 from distill.training.tracker import Tracker
 
@@ -48,7 +49,7 @@ class Trainer:
         optimizer: Factory taking the parameters; fused Adam by default.
         schedule: `cosine` (to zero), `step` (halved every `halve_every` steps) or `constant`.
         halve_every: Steps between halvings.
-        warmup: Steps over which the learning rate rises from zero.
+        warmup_steps: Steps over which the learning rate rises from zero.
         clip: Largest gradient norm; longer gradients are scaled down to it.
         ema: Decay of the average of weights that is evaluated and saved; 0 for none.
         watch_every: Steps between evaluations; 0 watches only before and after.
@@ -61,7 +62,6 @@ class Trainer:
         monitor: Name of the watched scalar that is to fall.
         precision: `float32`, `bfloat16` for mixed precision, or `auto`: bfloat16 where the device
             has units for it and the models gain from it.
-
         prefetch: Batches that a thread makes ready while a step runs; 0 makes each when its step
             begins. By default 2 for a GPU, and 0 on a CPU, whose cores are all at work in the step.
 
@@ -75,7 +75,7 @@ class Trainer:
     optimizer: OptimizerFactory = _fused_adam
     schedule: str = "cosine"
     halve_every: int = 200_000
-    warmup: int = 100
+    warmup_steps: int = 100
     clip: float = 10.0
     ema: float = 0.0
     watch_every: int = 0
@@ -90,9 +90,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         if self.schedule not in ("cosine", "step", "constant"):
-            raise ValueError(
-                f"trainer.schedule: wanted cosine, step or constant, got {self.schedule!r}."
-            )
+            known = "cosine, step or constant"
+            raise ValueError(f"trainer.schedule: wanted {known}, got {self.schedule!r}.")
         if self.precision not in PRECISIONS:
             raise ValueError(
                 f"trainer.precision: wanted {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, got "
@@ -100,7 +99,7 @@ class Trainer:
             )
         for name in ("steps", "batch_size", "halve_every", "log_every", "save_every", "keep"):
             check_number(f"trainer.{name}", getattr(self, name), low=1, whole=True)
-        for name in ("warmup", "watch_every", "patience"):
+        for name in ("warmup_steps", "watch_every", "patience"):
             check_number(f"trainer.{name}", getattr(self, name), low=0, whole=True)
         for name in ("learning_rate", "clip"):
             check_number(f"trainer.{name}", getattr(self, name), above=0)
@@ -119,16 +118,26 @@ class Trainer:
         """Return the learning rate of a step.
 
         Example:
-            >>> Trainer(steps=100, warmup=10, learning_rate=1.0, schedule="constant").rate(4)
+            >>> Trainer(steps=100, warmup_steps=10, learning_rate=1.0, schedule="constant").rate(4)
             0.5
         """
-        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        warm = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         decay = 1.0
         if self.schedule == "cosine":
             decay = 0.5 * (1 + math.cos(math.pi * step / self.steps))
         elif self.schedule == "step":
             decay = 0.5 ** (step // self.halve_every)
         return self.learning_rate * warm * decay
+
+    def looks(self, training: Mapping[str, Any]) -> int:
+        """Return how often a training was watched until a checkpoint of it, less the last look.
+
+        Example:
+            >>> Trainer(watch_every=10).looks({"step": 25, "watched": 20})
+            3
+        """
+        watched = training.get("watched", training.get("step", -1))
+        return 0 if watched < 0 else 1 + (watched // self.watch_every if self.watch_every else 0)
 
     def fit(
         self,
@@ -188,7 +197,7 @@ class Trainer:
                 checkpoint.save(folder)
                 keep_last(folder, state.step, self.keep)
 
-        def look(request: Request, suffix: str = "") -> None:
+        def look(request: StopRequest, suffix: str = "") -> None:
             if watch is None:
                 return
             with request.raising():  # looking may take minutes; a resumed run looks again
@@ -202,11 +211,11 @@ class Trainer:
                 best = replace(checkpoint, weights=state.current.state_dict(), training={})
                 best.save(folder, BEST)
 
-        progress = Progress(name, self.steps, state.step)
-        began = time.monotonic()
+        bar = progress_bar(name, self.steps, state.step)
+        began, within = time.monotonic(), False
         ahead = self.prefetch if self.prefetch is not None else 2 * (device.type != "cpu")
         batches = Batches(data, self.batch_size, seed, device, ahead)
-        with interruptible(at_once=False) as request, batches:
+        with interruptible(at_once=False) as request, bar, batches:
             try:
                 if state.watched < 0:
                     look(request, suffix="_before")
@@ -214,12 +223,14 @@ class Trainer:
                     look(request)
                 while state.step < self.steps and not self._out_of_patience(state):
                     step, rate = state.step, self.rate(state.step)
+                    within = True
                     task.train()
                     torch.manual_seed(hash((seed, step)) % 2**63)
                     batch = batches.take(step)
                     with precision.autocast(device):
                         loss = task(batch, step / self.steps)
                     norm = state.apply(loss.value, rate, self.clip)
+                    within = False
                     if state.skipped_in_a_row >= _MAX_SKIPS_IN_A_ROW:
                         raise ValueError(self._lost(name, state, loss.value.item(), seed))
                     if state.step % self.log_every == 0 or state.step == self.steps:
@@ -227,7 +238,7 @@ class Trainer:
                         health = {"gradient_norm": norm, "skipped": state.skipped}
                         numbers = {"loss": loss.value.item(), **parts, **health}
                         tracker.scalars(numbers | {"learning_rate": rate}, state.step, "train/")
-                        progress.update(state.step, **dict(list(parts.items())[:2]))
+                        show(bar, state.step, **dict(list(parts.items())[:2]))
                     if self._is_due(state):
                         look(request)
                     if state.step % self.save_every == 0:
@@ -239,6 +250,8 @@ class Trainer:
                 with request.raising():
                     report = watch(model) if watch else Report()
             except Interrupted as signal:
+                if within:  # by a second signal, which does not wait: half a step is no state
+                    raise Interrupted(signal.number, self._left_at_once(state)) from None
                 save()
                 raise Interrupted(signal.number, self._goodbye(state)) from None
         tracker.report(report, state.step)
@@ -267,6 +280,12 @@ class Trainer:
     def _goodbye(self, state: TrainingState) -> str:
         return (
             f"stopped after step {state.step} of {self.steps}, and saved. Go on with resume=true."
+        )
+
+    def _left_at_once(self, state: TrainingState) -> str:
+        return (
+            f"left at once within step {state.step}, and saved nothing. A checkpoint that was "
+            "written is whole: go on from it with resume=true."
         )
 
     def _out_of_patience(self, state: TrainingState) -> bool:

@@ -15,7 +15,7 @@ from building.keys import (
     summary_of,
     targets,
 )
-from distill.cli.conf import defaults
+from distill.cli.config_groups import defaults
 from distill.stages import STAGES
 from distill.stages.reads import READS
 

@@ -12,7 +12,7 @@ import yaml
 from hydra.utils import get_object
 
 from building.arguments import Key, arguments_of, plain
-from distill.cli.conf import config_dir, defaults, groups
+from distill.cli.config_groups import config_dir, defaults, groups
 from distill.cli.overrides import COMMON
 from distill.stages.reads import COMMON as EVERYWHERE
 from distill.stages.reads import READS

@@ -75,7 +75,7 @@ def test_features_may_be_given_and_what_is_off_has_a_large_error(monkeypatch, sm
     assert row.error < 1e-5
     drawn = flow.run
     monkeypatch.setattr(
-        type(flow), "run", lambda self, state, *rest: drawn(flow.begin(rest[0], rest[1]), *rest)
+        type(flow), "run", lambda self, state, *rest: drawn(flow.start(rest[0], rest[1]), *rest)
     )
     (forgetful,) = measured().rows
     assert forgetful.error > 1e-3

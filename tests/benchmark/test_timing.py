@@ -13,14 +13,14 @@ from distill.benchmark.timing import Timing, Turn, measure, take_turns
 def test_competitors_take_turns_round_by_round():
     order: list[str] = []
     turns = [Turn(lambda name=name: order.append(name)) for name in "abc"]
-    timings = take_turns(turns, rounds=3, warmup=2)
+    timings = take_turns(turns, rounds=3, warmup_rounds=2)
     assert "".join(order) == "abc" * 5
     assert [timing.runs for timing in timings] == [3, 3, 3]
 
 
 def test_the_median_is_robust_against_one_slow_run():
     waits = iter([0.0, 0.0, 0.05, 0.0])
-    timing = measure(lambda: time.sleep(next(waits)), rounds=3, warmup=1)
+    timing = measure(lambda: time.sleep(next(waits)), rounds=3, warmup_rounds=1)
     assert timing.runs == 3
     assert timing.minimum <= timing.median < 0.05 <= timing.maximum
     assert timing.rate(10) == pytest.approx(10 / timing.median)
@@ -30,12 +30,12 @@ def test_one_whose_time_is_up_sits_out_and_the_others_go_on():
     calls: list[str] = []
     slow = Turn(lambda: (calls.append("slow"), time.sleep(0.15)))
     quick = Turn(lambda: calls.append("quick"))
-    timings = take_turns([slow, quick], rounds=8, warmup=1, seconds=0.5)
+    timings = take_turns([slow, quick], rounds=8, warmup_rounds=1, seconds=0.5)
     assert 1 <= timings[0].runs < 4
     assert timings[1].runs == 8
     assert calls.count("slow") == timings[0].runs + 1
     assert measure(lambda: time.sleep(0.01), rounds=5, seconds=1e-9).runs == 1
-    (least,) = take_turns([slow], rounds=5, warmup=0, seconds=1e-9, least=2)
+    (least,) = take_turns([slow], rounds=5, warmup_rounds=0, seconds=1e-9, least=2)
     assert least.runs == 2
 
 

@@ -25,7 +25,7 @@ from distill.bijectors import (
     Standardize,
 )
 from distill.contract import Context
-from distill.networks import MADE, MLP, StaircaseLinear, WaveNet
+from distill.networks import MADE, MLP, MaskedLinear, WaveNet
 
 SITES = 5
 CONTEXT = 3
@@ -138,7 +138,7 @@ def randomized(module: nn.Module, seed: int) -> nn.Module:
         for parameter in module.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.6)
     for part in module.modules():
-        if isinstance(part, StaircaseLinear):
+        if isinstance(part, MaskedLinear):
             part.mask_()
     return module
 

@@ -152,7 +152,7 @@ def test_chunks_equal_the_whole_pass(layer, chunk, dtype):
     frames = 61
     u, context = noise(2, frames * HOP).to(dtype), given(2, frames)
     whole, found = layer(u, context), context.prediction
-    state, parts = layer.zero_state(u, context), []
+    state, parts = layer.start(u, context), []
     for first in range(0, frames, chunk):
         some = slice(first, first + chunk)
         rows = Prediction(found.coefficients[:, some], found.log_gain[:, some], HOP)
@@ -169,7 +169,7 @@ def test_chunks_equal_the_whole_pass(layer, chunk, dtype):
 
 def test_a_run_leaves_the_state_before_it_as_it_was():
     layer, u, context = LinearPrediction(ORDER), noise(), given()
-    _, _, state = layer.run(layer.zero_state(u, context), u, context)
+    _, _, state = layer.run(layer.start(u, context), u, context)
     before = state[0].clone()
     layer.run(state, u, context)
     assert torch.equal(state[0], before)

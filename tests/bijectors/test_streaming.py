@@ -75,7 +75,7 @@ def values(bijector: Bijector):
 def in_chunks(bijector: Bijector, u, context, cuts):
     """Run between the cuts, which are counted in hops."""
     edges = sorted({0, SITES // HOP, *cuts})
-    state = bijector.zero_state(u, context)
+    state = bijector.start(u, context)
     drawn = []
     for a, b in pairwise(edges):
         begin, end = a * HOP, b * HOP
@@ -105,7 +105,7 @@ def test_random_splits_equal_the_whole_pass(bijector: Bijector, cuts: set[int]):
 
 def test_a_state_is_contiguous_and_of_its_own_memory(bijector: Bijector):
     u, context = values(bijector)
-    _, _, state = bijector.run(bijector.zero_state(u, context), u, context)
+    _, _, state = bijector.run(bijector.start(u, context), u, context)
     again = [tensor.clone() for tensor in state]
     bijector.run(state, u, context)
     for tensor, before in zip(state, again, strict=True):
@@ -129,4 +129,4 @@ WHOLE_ONLY = {
 @pytest.mark.parametrize("case", WHOLE_ONLY)
 def test_a_layer_that_needs_whole_values_says_so(case: str):
     with pytest.raises(ValueError, match=r"runs in chunks, and .*wavenet_iaf"):
-        WHOLE_ONLY[case]().zero_state(torch.zeros(1, 2))
+        WHOLE_ONLY[case]().start(torch.zeros(1, 2))

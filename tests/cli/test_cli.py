@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import distill
 from distill.cli import main
-from distill.cli.conf import config_dir, defaults, groups
+from distill.cli.config_groups import config_dir, defaults, groups
 from distill.stages import STAGES
 from distill.stages.reads import READS
 

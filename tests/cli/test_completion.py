@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from distill.cli.completion import script
-from distill.cli.conf import config_dir
+from distill.cli.config_groups import config_dir
 from distill.stages import STAGES
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

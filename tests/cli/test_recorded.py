@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from distill.cli.conf import config_dir, groups
-from distill.cli.recorded import recorded
+from distill.cli.config_groups import config_dir, groups
+from distill.cli.recorded import recorded_overrides
 from distill.cli.replayable import replayable
 from distill.trust import check_config
 
@@ -27,32 +27,32 @@ def run(tmp_path):
 
 
 def test_a_later_stage_takes_up_what_the_run_was_made_with(run):
-    assert recorded("evaluate", [f"run={run}"]) == [
+    assert recorded_overrides("evaluate", [f"run={run}"]) == [
         "experiment=moons",
         "data=points",
         "++data.path=a.csv",
     ]
-    assert recorded("sample", [f"run={run}/teacher"])[0] == "experiment=moons"
+    assert recorded_overrides("sample", [f"run={run}/teacher"])[0] == "experiment=moons"
 
 
 def test_what_is_said_now_goes_first(run):
-    assert recorded("evaluate", [f"run={run}", "data.path=b.csv"]) == [
+    assert recorded_overrides("evaluate", [f"run={run}", "data.path=b.csv"]) == [
         "experiment=moons",
         "data=points",
     ]
-    assert recorded("evaluate", [f"run={run}", "data=rings"]) == ["experiment=moons"]
+    assert recorded_overrides("evaluate", [f"run={run}", "data=rings"]) == ["experiment=moons"]
 
 
 def test_another_experiment_starts_afresh_and_the_same_does_not(run):
     said = [f"run={run}", "experiment=rings"]
-    assert recorded("evaluate", said) == []
+    assert recorded_overrides("evaluate", said) == []
     said = [f"run={run}", "experiment=moons"]
-    assert recorded("evaluate", said) == ["data=points", "++data.path=a.csv"]
+    assert recorded_overrides("evaluate", said) == ["data=points", "++data.path=a.csv"]
 
 
 def test_a_stage_that_starts_a_run_takes_up_nothing(run):
-    assert recorded("teacher", [f"run={run}"]) == []
-    assert recorded("evaluate", []) == []
+    assert recorded_overrides("teacher", [f"run={run}"]) == []
+    assert recorded_overrides("evaluate", []) == []
 
 
 HOSTILE = [
@@ -90,7 +90,7 @@ HOSTILE = [
 def test_what_a_file_may_not_say_is_never_replayed(run, capsys, text):
     folder = run / "teacher"
     (folder / "overrides.json").write_text(json.dumps(["data=points", text]), encoding="utf-8")
-    assert recorded("evaluate", [f"run={run}"]) == ["data=points"]
+    assert recorded_overrides("evaluate", [f"run={run}"]) == ["data=points"]
     if not str(text).startswith("seed"):
         assert "not taken up" in capsys.readouterr().err
 
@@ -98,7 +98,7 @@ def test_what_a_file_may_not_say_is_never_replayed(run, capsys, text):
 @pytest.mark.parametrize("content", ["{", "3", '"data=points"', '{"a": 1}', "[[[]]]", "[" * 9000])
 def test_a_file_that_is_no_list_of_overrides_says_nothing(run, content):
     (run / "teacher" / "overrides.json").write_text(content, encoding="utf-8")
-    assert recorded("evaluate", [f"run={run}"]) == []
+    assert recorded_overrides("evaluate", [f"run={run}"]) == []
 
 
 def test_data_models_and_their_training_are_replayed():

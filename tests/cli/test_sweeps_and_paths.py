@@ -6,7 +6,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from distill.cli.quoting import readable
-from distill.cli.recorded import recorded
+from distill.cli.recorded import recorded_overrides
 from distill.cli.sweeps import job_folder, swept_keys
 
 
@@ -42,4 +42,4 @@ def test_a_quoted_run_is_found(tmp_path):
     (run / "teacher").mkdir(parents=True)
     (run / "teacher" / "overrides.json").write_text('["experiment=moons"]')
     for text in (f"run='{run}'", *readable([f"run={run}"])):
-        assert recorded("student", [text]) == ["experiment=moons"]
+        assert recorded_overrides("student", [text]) == ["experiment=moons"]

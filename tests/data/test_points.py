@@ -10,8 +10,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from distill.configure import build
 from distill.data import Points
+from distill.instantiate import build
 
 CONF = Path(__file__).parents[2] / "conf"
 

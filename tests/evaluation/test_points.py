@@ -11,11 +11,11 @@ import torch
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from distill.configure import build
 from distill.contract import DataSpec
 from distill.data import ArrayData, Data, Moons
 from distill.evaluation import Evaluator, PointsEvaluator, Report
 from distill.evaluation.pictures import layers_figure
+from distill.instantiate import build
 from distill.models import Flow, iaf, maf
 
 CONF = Path(__file__).parents[2] / "conf" / "evaluation" / "points.yaml"

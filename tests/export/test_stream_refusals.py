@@ -23,12 +23,13 @@ def given(mel, speaker=1):
 
 BAD = {
     "other bands": (given(torch.zeros(6, 4)), r"'mel' wanted shape \(batch, frames, 5\).*6, 4"),
-    "double precision": (given(MEL.double()), "'mel' wanted torch.float32 on the CPU, got .*64"),
-    "double precision in NumPy": (given(np.zeros((6, 5))), "'mel' wanted torch.float32"),
+    "whole numbers": (given(MEL.long()), "wanted real numbers in floats, got int64"),
+    "beyond single precision": (given(np.full((6, 5), 1e300)), "'mel' wanted finite numbers"),
+    "half a speaker": (given(MEL, 0.5), "'speaker': wanted whole numbers"),
     "NaN": (given(MEL / 0), "'mel' wanted finite numbers"),
     "infinity": (given(MEL + float("inf")), "'mel' wanted finite numbers"),
     "no frames": (given(torch.zeros(0, 5)), "none of them 0"),
-    "words": (given(np.array(["a"])), "wanted numbers"),
+    "words": (given(np.array(["a"])), "wanted real numbers"),
     "no speaker": ({"mel": MEL}, "wanted the features mel, speaker; got mel"),
     "no mel": ({"speaker": 1}, "wanted the features mel, speaker; got speaker"),
     "an unknown speaker": (given(MEL, 3), r"labels 0\.\.2, got 3\.\.3"),
@@ -54,13 +55,33 @@ def test_a_bad_push_leaves_the_stream_as_it_was(exported: Exported):
     stream = exported.stream(seed=1, features={"speaker": 2})
     mel = features_of_six()["mel"]
     parts = [stream.push(mel[:3])]
-    for bad in (mel[:, :4], mel.double(), mel / 0, mel[:0], mel[None].expand(2, -1, -1)):
+    for bad in (mel[:, :4], mel.long(), mel / 0, mel[:0], mel[None].expand(2, -1, -1)):
         with pytest.raises(ValueError, match="wanted"):
             stream.push(bad)
     with pytest.raises(ValueError, match="wanted the features mel; got mel, speaker"):
         stream.push({"mel": mel, "speaker": 2})
     parts += [stream.push({"mel": mel[3:]}), stream.finish()]
     torch.testing.assert_close(torch.cat(parts), whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda mel: mel.double(),
+        lambda mel: mel.clone().requires_grad_(),
+        lambda mel: mel.numpy().astype(">f4"),
+        lambda mel: mel.numpy().astype(np.float64)[::-1].copy()[::-1],
+        lambda mel: mel.tolist(),
+    ],
+    ids=["double", "with a gradient", "big-endian", "reversed double", "lists"],
+)
+def test_floats_of_any_kind_give_the_same_sound(exported: Exported, other):
+    mel = features_of_mel(6)
+    wanted = exported.synthesize(given(mel), seed=1)
+    assert torch.equal(exported.synthesize(given(other(mel)), seed=1), wanted)
+    stream = exported.stream(seed=1, features={"speaker": np.int32(1)})
+    pieces = [stream.push(other(mel)), stream.finish()]
+    torch.testing.assert_close(torch.cat(pieces), wanted[0], rtol=0, atol=1e-5)
 
 
 def features_of_six():
@@ -102,7 +123,7 @@ def test_features_of_another_rate_than_the_noise_are_refused(exported: Exported)
 
 def test_a_state_of_another_batch_is_refused(exported: Exported):
     features = {"mel": MEL[None], "speaker": torch.tensor([0])}
-    state = exported.begin(features)
+    state = exported.start(features)
     noise = torch.zeros(2, 6 * HOP)
     two = {"mel": MEL[None].repeat(2, 1, 1), "speaker": torch.tensor([0, 1])}
     with pytest.raises(ValueError, match=r"state\.frames wanted shape \(2, "):
@@ -113,7 +134,7 @@ def test_a_state_of_another_batch_is_refused(exported: Exported):
 
 def test_a_state_begins_with_the_frames_of_look_ahead(exported: Exported):
     mel, speaker = features_of_mel(6)[None], torch.tensor([0])
-    state = exported.begin({"mel": mel, "speaker": speaker})
+    state = exported.start({"mel": mel, "speaker": speaker})
     by_name = dict(zip([s.name for s in exported.metadata.state], state, strict=True))
     assert exported.metadata.latency == 1
     assert torch.equal(by_name["state.frames"], mel[:, :1])
@@ -122,7 +143,7 @@ def test_a_state_begins_with_the_frames_of_look_ahead(exported: Exported):
 
 def test_the_graph_hands_on_that_it_has_begun(exported: Exported):
     batch = {"mel": features_of_mel(6)[None], "speaker": torch.tensor([0])}
-    first = exported.begin(batch)
+    first = exported.start(batch)
     _, _, after = exported.run(first, exported.noise(1, sites=6 * HOP), batch)
     assert torch.equal(after[0], first[0])
     assert after[1].tolist() == [[1.0]]

@@ -115,7 +115,7 @@ def test_over_blocks_the_loop_the_steps_the_chunks_and_the_whole_agree(name, siz
     x = net.generate(head, noise, context)
     raw = net(x, context)
     torch.testing.assert_close(head.sample_from(raw, noise), x, atol=1e-10, rtol=0)
-    state, parts, whole = net.zero_state(x), [], sites - sites % 24
+    state, parts, whole = net.start_run(x), [], sites - sites % 24
     for begin in range(0, whole, 24):
         given = part_of(context, begin, begin + 24)
         part, state = net.run(state, x[:, begin : begin + 24], given)

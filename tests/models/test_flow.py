@@ -12,7 +12,7 @@ from distill.bijectors import RationalQuadraticSpline
 from distill.contract import DataSpec, FeatureSpec
 from distill.distributions import Logistic
 from distill.models import Density, Flow, coupling_flow, freeze, iaf, maf, nice
-from distill.networks import StaircaseLinear
+from distill.networks import MaskedLinear
 
 SITES = 4
 SPEC = DataSpec(sites=SITES, loc=(1.0, -2.0, 0.5, 0.0), scale=(2.0, 0.5, 1.0, 3.0))
@@ -48,7 +48,7 @@ def randomized(model: nn.Module, seed: int = 0, by: float = 0.3) -> nn.Module:
         for parameter in model.parameters():
             parameter.add_(by * torch.randn(parameter.shape, generator=generator))
     for part in model.modules():
-        if isinstance(part, StaircaseLinear):
+        if isinstance(part, MaskedLinear):
             part.mask_()
     return model
 

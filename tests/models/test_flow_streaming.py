@@ -105,7 +105,7 @@ def in_chunks(flow: Flow, noise, features, cuts):
             for k, v in features.items()
         }
 
-    state = flow.begin(noise, part(0, max(1, ahead)))
+    state = flow.start(noise, part(0, max(1, ahead)))
     edges = sorted({0, frames, *(c for c in cuts if 0 < c < frames)})
     draws = []
     for a, b in pairwise(edges):
@@ -137,14 +137,14 @@ def test_chunks_depend_on_those_before():
     torch.manual_seed(0)
     flow = CASES["unconditional"]().double().eval().requires_grad_(False)
     noise, _ = inputs(flow)
-    fresh, _ = flow.run(flow.begin(noise), noise[:, HOP:])
+    fresh, _ = flow.run(flow.start(noise), noise[:, HOP:])
     assert (fresh.x - flow.draw(noise).x[:, HOP:]).abs().max() > 1e-3
 
 
 def test_values_of_fixed_sites_are_one_chunk_without_a_state():
     flow = iaf(DataSpec(sites=3), 2, [8])
     noise = flow.noise(4, seed=0)
-    assert flow.begin(noise) == ()
+    assert flow.start(noise) == ()
     draw, state = flow.run((), noise)
     assert state == ()
     assert torch.equal(draw.x, flow.draw(noise).x)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from distill.bijectors import Autoregressive, Chain, Flip, Inverse, Standardize
-from distill.configure import build
 from distill.contract import DataSpec, FeatureSpec
 from distill.distributions import MixtureOfLogistics
+from distill.instantiate import build
 from distill.models import (
     Flow,
     coupling_flow,

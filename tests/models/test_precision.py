@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from distill.bijectors import RationalQuadraticSpline
 from distill.data import Moons
 from distill.models import Flow, coupling_flow, iaf, maf, nice
-from distill.networks import StaircaseLinear
+from distill.networks import MaskedLinear
 
 _spline = partial(RationalQuadraticSpline)
 
@@ -49,9 +49,9 @@ def model(name: str) -> Flow:
     torch.manual_seed(0)
     made = TABLE[name].build(Moons().spec)
     for layer in made.modules():
-        if isinstance(layer, StaircaseLinear | nn.Linear):
+        if isinstance(layer, MaskedLinear | nn.Linear):
             nn.init.normal_(layer.weight, std=layer.weight.shape[1] ** -0.5)
-        if isinstance(layer, StaircaseLinear):
+        if isinstance(layer, MaskedLinear):
             layer.mask_()
     return made.eval().requires_grad_(False)
 

@@ -177,3 +177,47 @@ def test_an_exported_graph_has_nothing_of_it(strict):
     program = torch.export.export(student.bijector, (noise,), strict=strict)
     assert "checkpoint" not in str(program.graph)
     assert torch.equal(program.module()(noise)[0], student.bijector(noise)[0])
+
+
+def test_no_state_of_a_generator_is_kept_where_nothing_draws(monkeypatch):
+    """Asking for it, on a GPU above all, would cost each step."""
+    asked = []
+    monkeypatch.setattr(torch, "get_rng_state", lambda: asked.append(1))
+    for name in PAIRS:
+        _, teacher = pair(name, True)
+        batch = batch_of(teacher.spec)
+        with counting(teacher) as calls:
+            x = batch.x.requires_grad_()
+            Likelihood(teacher).train()(Batch(x, batch.features), 0.0).value.backward()
+        assert len(calls) == 2 * networks(teacher)
+    assert not asked
+
+
+class Noisy(nn.Module):
+    """A layer of the user's own that draws."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        h = self.layer(h)
+        return h * torch.rand_like(h)
+
+
+@pytest.mark.parametrize("wrap", [Noisy, lambda layer: nn.Sequential(layer, nn.Dropout(0.5))])
+def test_what_draws_draws_the_same_again(wrap):
+    found = []
+    for again in (False, True):
+        _, teacher = pair("flows", again)
+        for made in [part for part in teacher.modules() if isinstance(part, MADE)]:
+            name, layer = next((n, p) for n, p in made.named_modules() if isinstance(p, nn.ReLU))
+            made.set_submodule(name, wrap(layer))
+        torch.manual_seed(3)
+        with counting(teacher) as calls:
+            loss = Likelihood(teacher).train()(batch_of(teacher.spec), 0.0).value
+            loss.backward()
+        assert len(calls) == (2 if again else 1) * networks(teacher)
+        found.append([p.grad for p in teacher.parameters()])
+    for plain, mine in zip(*found, strict=True):
+        torch.testing.assert_close(mine, plain, rtol=1e-12, atol=1e-12)

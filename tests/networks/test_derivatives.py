@@ -15,8 +15,8 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, vmap
 from distill.bijectors import ActNorm, BatchNorm, Inverse, RationalQuadraticSpline
 from distill.contract import DataSpec
 from distill.models import coupling_flow, iaf, maf
-from distill.networks import MADE, StaircaseLinear
-from distill.networks import staircase as module
+from distill.networks import MADE, MaskedLinear
+from distill.networks import masked_linear as module
 
 FLOWS = {
     "maf": partial(maf, activation="tanh"),
@@ -32,9 +32,9 @@ def density(name: str, sites: int = 2, hidden: tuple[int, ...] = (12, 12)) -> nn
     torch.manual_seed(0)
     flow = FLOWS[name](DataSpec(sites=sites), layers=2, hidden=list(hidden)).double()
     for layer in flow.modules():
-        if isinstance(layer, StaircaseLinear | nn.Linear):
+        if isinstance(layer, MaskedLinear | nn.Linear):
             nn.init.normal_(layer.weight, std=0.4)
-        if isinstance(layer, StaircaseLinear):
+        if isinstance(layer, MaskedLinear):
             layer.mask_()
     return flow.eval()
 
@@ -42,7 +42,7 @@ def density(name: str, sites: int = 2, hidden: tuple[int, ...] = (12, 12)) -> nn
 @pytest.mark.parametrize("entries", [1, 10_000], ids=["in blocks", "in one block"])
 def test_a_staircase_has_a_second_derivative(entries, monkeypatch):
     monkeypatch.setattr(module, "_BLOCK_ENTRIES", entries)
-    layer = StaircaseLinear(5, reach=[0, 1, 2, 2, 4]).double()
+    layer = MaskedLinear(5, reach=[0, 1, 2, 2, 4]).double()
     assert len(layer._plan) == (4 if entries == 1 else 1)
     x = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
 

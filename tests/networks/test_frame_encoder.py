@@ -92,7 +92,7 @@ def test_chunks_of_frames_equal_the_whole_after_the_latency(encoder, chunk):
         else v
         for k, v in given.items()
     }
-    state, parts = encoder.begin(given), []
+    state, parts = encoder.start(given), []
     for start in range(0, 7, chunk):
         piece = {
             k: v[:, start : start + chunk] if k in ("mel", "f0", "phase") else v
@@ -245,6 +245,6 @@ def test_a_source_without_pitch_is_refused_with_the_way_out():
 def test_a_stream_begins_with_the_frames_that_it_looks_ahead():
     encoder = FrameEncoder(SPEC, mode="repeat", look_ahead=3)
     with pytest.raises(ValueError, match="wanted the first 3 frames or more, got 2"):
-        encoder.begin(
+        encoder.start(
             {k: v.float() if v.is_floating_point() else v for k, v in features(2).items()}
         )

@@ -111,7 +111,7 @@ def test_a_missing_phase_is_what_a_whole_contour_adds_up_to(align):
     frames = torch.cat([features()[name] for name in ("mel", "f0", "phase")], -1)
     frames[..., 7:] = math.nan
     missing = MissingPhase(spec)
-    filled, _ = missing.run(missing.begin(frames), frames)
+    filled, _ = missing.run(missing.start(frames), frames)
     for row, f0 in enumerate(frames[..., 5:7]):
         wanted = Pitch().integrate(f0, 8000, mel).double()
         torch.testing.assert_close(filled[row, :, 7:], wanted, atol=1e-6, rtol=0)
@@ -126,7 +126,7 @@ def test_a_phase_goes_on_from_the_last_one_that_was_given():
         angle = torch.tensor(2 * math.pi * turns, dtype=torch.float64)
         frames[0, at, 7:] = torch.stack([angle.cos(), angle.sin()])
     missing = MissingPhase(SPEC)
-    filled, (_, turns) = missing.run(missing.begin(frames), frames)
+    filled, (_, turns) = missing.run(missing.start(frames), frames)
     found = torch.atan2(filled[0, :, 8], filled[0, :, 7]) / (2 * math.pi)
     step, last = 130 * 8 / 8000, 0.0
     for frame in range(200):
@@ -216,7 +216,7 @@ def test_an_exported_encoder_equals_eager_for_any_chunk():
     chunk, given = Chunk(encoder().eval()), features()
     given["f0"][0, ::2] = math.nan
     given["phase"][:, 1::3] = math.nan
-    state = chunk.model.begin(given)
+    state = chunk.model.start(given)
     frames = torch.export.Dim("frames")
     shapes = ({name: {1: frames} for name in given}, tuple(None for _ in state))
     with torch.no_grad():

@@ -86,7 +86,7 @@ def test_the_flow_is_inverted_by_passes_and_by_steps(case, net, gradients):
 def test_chunks_with_a_state_equal_the_whole(case, net, units):
     sites, chunk = case.sites - case.sites % case.unit, units * case.unit
     x, context = case.inputs(sites=sites)
-    whole, state, parts = net(x, context), net.zero_state(x), []
+    whole, state, parts = net(x, context), net.start_run(x), []
     for begin in range(0, sites, chunk):
         end = min(begin + chunk, sites)
         params, state = net.run(state, x[:, begin:end], part_of(context, begin, end))
@@ -160,7 +160,7 @@ def test_chunks_that_are_no_whole_blocks_are_refused():
     net = WaveNet(2, 2, channels=4, block=4)
     x = torch.zeros(1, 6)
     with pytest.raises(ValueError, match="whole blocks of 4 sites, got 6 sites"):
-        net.run(net.zero_state(x), x)
+        net.run(net.start_run(x), x)
 
 
 def test_autocast_keeps_parameters_in_full_precision():

@@ -27,7 +27,7 @@ def test_the_rings_of_a_sampler_hold_the_state_of_a_stream(name, blocks):
     for t in range(sites):
         _, stepped = net.step(stepped, last)
         last = x[:, t]
-    _, chunked = net.run(net.zero_state(x), x, context)
+    _, chunked = net.run(net.start_run(x), x, context)
     assert chunked[0].shape[1] == net.history
     # The last site is taken in by the next step.
     read = stepped.sites[:, sites : sites + net.history - 1]
@@ -41,7 +41,7 @@ def test_the_rings_of_a_sampler_hold_the_state_of_a_stream(name, blocks):
 def test_a_stream_is_not_written_into():
     case = NETS["r = 4, pitch taps"]
     net, (x, context) = case.net(), case.inputs(sites=16)
-    state = net.run(net.zero_state(x), x, context)[1]
+    state = net.run(net.start_run(x), x, context)[1]
     before = [part.clone() for part in state]
     net.run(state, x, Context(lag=torch.full_like(x, 9.0)))
     assert all(torch.equal(part, old) for part, old in zip(state, before, strict=True))

@@ -171,7 +171,7 @@ def test_a_shared_encoder_is_copied_and_frozen_and_a_copied_one_trains() -> None
 def test_the_warm_up_is_left_out_of_the_loss_and_must_be_shorter_than_a_value() -> None:
     model = maf(SPEC, layers=1, hidden=[4])
     x = torch.randn(5, 3)
-    loss = Likelihood(model, warmup=2)(Batch(x), 0.0)
+    loss = Likelihood(model, loss_warmup=2)(Batch(x), 0.0)
     assert loss.value.item() == pytest.approx(-model.log_prob(x)[:, 2].mean().item())
     with pytest.raises(ValueError, match="warm-up"):
-        Likelihood(model, warmup=3)(Batch(x), 0.0)
+        Likelihood(model, loss_warmup=3)(Batch(x), 0.0)

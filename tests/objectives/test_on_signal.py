@@ -9,8 +9,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from distill.configure import build
 from distill.contract import Batch, DataSpec, FeatureSpec
+from distill.instantiate import build
 from distill.models import Density, Flow, iaf, maf, standardization, wavenet, wavenet_iaf, whitening
 from distill.objectives import (
     Distillation,

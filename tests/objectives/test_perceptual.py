@@ -9,8 +9,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from distill.configure import build
 from distill.contract import Batch, DataSpec, FeatureSpec
+from distill.instantiate import build
 from distill.models import Flow, wavenet, wavenet_iaf
 from distill.models.classifier import Classifier
 from distill.networks import StridedFront

@@ -61,6 +61,15 @@ def test_an_unknown_form_is_refused() -> None:
         PowerLoss(form="energy")
 
 
+@pytest.mark.parametrize("form", ["magnitude", "power", "log"])
+def test_a_distance_does_not_depend_on_the_scale_of_the_data(form: str) -> None:
+    y = torch.sin(torch.arange(2000) * 0.2)[None] * torch.linspace(0, 1, 2000)
+    power = PowerLoss(128, form=form, average=False, relative=form != "log")
+    small, large = (distance(power, scale * 0.3 * y, scale * y) for scale in (1e-4, 1e2))
+    torch.testing.assert_close(small, large, rtol=1e-3, atol=0)
+    assert large > 0.1
+
+
 def test_a_log_mel_distance_is_that_of_the_datas_own_mel() -> None:
     spec = DataSpec(sites=None, sample_rate=8_000, settings={"mel": asdict(MEL)})
     student = wavenet_iaf(spec, flows=[1], channels=2)

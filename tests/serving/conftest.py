@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import threading
 import time
@@ -30,9 +32,10 @@ from distill.export.graph import SamplingGraph
 from distill.frames import FrameLayout
 from distill.models import Flow, wavenet_iaf
 from distill.networks import FrameEncoder
+from distill.serving import pool as pool_module
 from distill.serving.app import application
+from distill.serving.decoder import Decoder
 from distill.serving.limits import Limits
-from distill.serving.reader import Reader
 from distill.serving.run import config
 
 RATE, HOP, BANDS = 8000, 64, 20
@@ -80,11 +83,11 @@ def many_voices() -> Exported:
 @pytest.fixture(scope="session")
 def serving(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Serve:
     """Return a context that serves with given limits and yields the address."""
-    folder = tmp_path_factory.mktemp("reader")
+    folder = tmp_path_factory.mktemp("decoder")
     soundfile.write(folder / "a.wav", 0.1 * np.sin(np.arange(RATE)), RATE)
-    reader = Reader(exported.metadata.to_json(), folder)
-    reader.read(folder / "a.wav", 9.0)  # what readers import is there before a test counts seconds
-    reader.close()
+    decoder = Decoder(exported.metadata.to_json(), folder)
+    decoder.read(folder / "a.wav", 9.0)  # what readers import is there before a test counts seconds
+    decoder.close()
 
     @contextlib.contextmanager
     def serving(limits: Limits | None = None, **options: Any) -> Iterator[str]:
@@ -115,6 +118,19 @@ def address(serving: Serve) -> Iterator[str]:
 
 
 @pytest.fixture
+def slow_reader(monkeypatch):
+    """Let reading processes never end, as the pitch of a long recording may seem to."""
+    start = pool_module.Decoder._running
+
+    def running(self):
+        line = start(self)
+        os.kill(self._process.pid, signal.SIGSTOP)
+        return line
+
+    monkeypatch.setattr(pool_module.Decoder, "_running", running)
+
+
+@pytest.fixture
 def mel() -> np.ndarray:
     """Return 30 frames."""
     return np.random.default_rng(0).normal(size=(30, BANDS)).astype(np.float32)
@@ -124,7 +140,7 @@ def connect(url: str, **options: Any) -> ClientConnection:
     return connect_to(url, proxy=None, **options)
 
 
-def talk(
+def exchange(
     address: str, rows: np.ndarray, chunk: int, **settings: object
 ) -> tuple[np.ndarray, dict[str, Any], list[int]]:
     """Stream rows; return the samples, the server's figures, and the length of each answer."""

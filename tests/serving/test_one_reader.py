@@ -19,8 +19,8 @@ from distill.contract import DataSpec, FeatureSpec
 from distill.data.audio import read_frames
 from distill.frames import FrameLayout
 from distill.serving import open_source
-from distill.serving.bodies import rows_of
-from distill.stages.requests import requests_of
+from distill.serving.bodies import read_body
+from distill.stages.sampling.requests import requests_of
 
 from .conftest import BANDS, HOP, RATE, spec
 
@@ -73,7 +73,7 @@ def by_serve(path: Path, data: DataSpec) -> np.ndarray:
         plain = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in content.items()}
         path = path.with_suffix(".json")
         path.write_text(json.dumps(plain))
-    return rows_of(path, layout, 60.0)
+    return read_body(path, layout, 60.0)
 
 
 ENTRANCES: dict[str, Callable[[Path, DataSpec], np.ndarray]] = {
@@ -255,7 +255,7 @@ def test_any_json_is_frames_or_refused_in_words(tmp_path, content):
     path.write_text(json.dumps(content))
     said, rows = "body: ", np.zeros((0, BANDS + 4))
     try:
-        rows = rows_of(path, FrameLayout(SPECS["f0 and phase optional"], whole=True), 60.0)
+        rows = read_body(path, FrameLayout(SPECS["f0 and phase optional"], whole=True), 60.0)
     except ValueError as error:
         said = str(error)
     assert said.startswith("body: ")

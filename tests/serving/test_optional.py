@@ -16,7 +16,7 @@ from distill.frames import FrameLayout
 from distill.networks import HarmonicEncoder
 from distill.serving import open_source
 
-from .conftest import BANDS, CLIENT, HOP, connect, spec, talk, tiny
+from .conftest import BANDS, CLIENT, HOP, connect, exchange, spec, tiny
 
 F0 = FeatureSpec("frames", 2, optional=True)
 
@@ -57,7 +57,7 @@ def test_bodies_may_lack_what_the_model_finds(serving, voiced, short):
 def test_streams_say_first_what_their_frames_lack(serving, voiced, short):
     whole = voiced.synthesize(short, seed=4)[0].numpy()
     with serving(sampler=voiced) as address:
-        got, _, _ = talk(address, short, 5, seed=4, format="float32", without=["phase"])
+        got, _, _ = exchange(address, short, 5, seed=4, format="float32", without=["phase"])
         assert got == pytest.approx(whole, abs=1e-5)
         with connect(f"ws://{address}/stream") as socket:
             socket.send('{"without": ["mel"]}')

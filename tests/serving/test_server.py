@@ -18,12 +18,12 @@ import soundfile
 
 from distill.export import Exported
 from distill.serving.examples import KINDS, find_examples
-from distill.serving.house import House
 from distill.serving.limits import Limits
+from distill.serving.pool import WorkerPool
 from distill.serving.run import serve
 from distill.serving.sinks import pcm
 
-from .conftest import BANDS, CLIENT, HOP, RATE, talk
+from .conftest import BANDS, CLIENT, HOP, RATE, exchange
 
 
 def npy(values: np.ndarray) -> bytes:
@@ -83,11 +83,11 @@ def test_audio_becomes_the_sound_of_its_mel(address, kind):
 def test_a_full_disk_of_the_server_is_told_and_the_next_request_is_served(
     address, mel, monkeypatch
 ):
-    def full(house: House) -> None:
+    def full(pool: WorkerPool) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(House, "room", full)
+        patch.setattr(WorkerPool, "room", full)
         refused = post(address, npy(mel))
     assert refused.status_code == 507
     assert "disk is full" in refused.json()["error"]
@@ -215,7 +215,7 @@ def test_fifty_clients_at_once_each_get_what_they_get_alone(serving, mel):
     def ask(number: int) -> bytes:
         rows, seed = np.roll(mel[:12], number, 0), number % 7
         if number % 2:
-            return talk(address, rows, 1 + number % 5, seed=seed, temperature=0.5)[0].tobytes()
+            return exchange(address, rows, 1 + number % 5, seed=seed, temperature=0.5)[0].tobytes()
         return post(address, npy(rows), seed=seed, temperature=1 + number / 100).content
 
     with serving() as address:

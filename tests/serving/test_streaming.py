@@ -13,13 +13,13 @@ from websockets.exceptions import ConnectionClosed
 
 from distill.serving.limits import Limits
 
-from .conftest import BANDS, HOP, RATE, connect, opened, talk
+from .conftest import BANDS, HOP, RATE, connect, exchange, opened
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 30])
 def test_a_stream_gives_the_whole_sound_whatever_its_chunks(address, exported, mel, chunk):
     whole = exported.synthesize(mel, seed=5, temperature=0.7)[0].numpy()
-    got, figures, lengths = talk(address, mel, chunk, seed=5, temperature=0.7, format="float32")
+    got, figures, lengths = exchange(address, mel, chunk, seed=5, temperature=0.7, format="float32")
     assert got == pytest.approx(whole, abs=1e-5)
     assert all(length % HOP == 0 for length in lengths)
     assert lengths[0] == max(0, chunk - 2) * HOP
@@ -29,8 +29,8 @@ def test_a_stream_gives_the_whole_sound_whatever_its_chunks(address, exported, m
 
 
 def test_samples_come_in_16_bits_unless_asked_otherwise(address, mel):
-    coarse, _, _ = talk(address, mel, 10, seed=1)
-    fine, _, _ = talk(address, mel, 10, seed=1, format="float32")
+    coarse, _, _ = exchange(address, mel, 10, seed=1)
+    fine, _, _ = exchange(address, mel, 10, seed=1, format="float32")
     assert coarse.dtype == np.int16
     assert coarse / 2**15 == pytest.approx(np.clip(fine, -1, 1), abs=2**-15)
 
@@ -66,7 +66,7 @@ def test_what_makes_no_sense_ends_the_stream_with_a_line(address, mel, messages,
     assert error["type"] == "error"
     assert says in error["error"]
     assert socket.close_code in (1007, 1009)
-    assert len(talk(address, mel, 10)[0]) == 30 * HOP
+    assert len(exchange(address, mel, 10)[0]) == 30 * HOP
 
 
 def test_a_message_beyond_all_measure_closes_the_connection(address, mel):
@@ -76,7 +76,7 @@ def test_a_message_beyond_all_measure_closes_the_connection(address, mel):
         with pytest.raises(ConnectionClosed):
             socket.recv()
         assert socket.close_code == 1009
-    assert len(talk(address, mel, 10)[0]) == 30 * HOP
+    assert len(exchange(address, mel, 10)[0]) == 30 * HOP
 
 
 def test_streams_that_hang_up_or_fall_silent_free_their_places(serving, mel):
@@ -92,7 +92,7 @@ def test_streams_that_hang_up_or_fall_silent_free_their_places(serving, mel):
             with connect(f"ws://{address}/stream") as late:
                 assert "places" in json.loads(late.recv())["error"]
             assert "no message" in json.loads(silent.recv())["error"]
-        assert len(talk(address, mel, 10)[0]) == 30 * HOP
+        assert len(exchange(address, mel, 10)[0]) == 30 * HOP
 
 
 def test_a_page_from_elsewhere_gets_no_stream(address):

@@ -10,11 +10,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 
 from distill.bijectors import Jacobi
-from distill.configure import build
 from distill.contract import DataSpec, FeatureSpec
 from distill.errors import describe
 from distill.evaluation import PointsEvaluator, Report
 from distill.export import Backend
+from distill.instantiate import build
 from distill.models import Density
 from distill.objectives import Objective
 from distill.stages import STAGES, student, teacher

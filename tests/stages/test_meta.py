@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from distill.configure import build
 from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.data.audio import Tones
+from distill.instantiate import build
 from distill.models import Density
 from distill.networks import Envelope
 from distill.objectives import Distillation, Task
@@ -102,10 +102,15 @@ def test_every_experiment_steps_and_draws_on_one_device(experiment: str) -> None
     teacher, student = teacher.to(META), student.to(META)
     whole, short = batch_of(spec, LONGEST_WINDOW), batch_of(spec, 1)
     with OneDevice():
-        step(build(chosen.likelihood)(teacher, warmup=chosen.warmup), chosen, "teacher", whole)
+        step(
+            build(chosen.likelihood)(teacher, loss_warmup=chosen.loss_warmup),
+            chosen,
+            "teacher",
+            whole,
+        )
         draw(teacher, short)
         objective = build(chosen.objective).to(META)
-        task = Distillation(student, teacher, objective, chosen.student_encoder, chosen.warmup)
+        task = Distillation(student, teacher, objective, chosen.student_encoder, chosen.loss_warmup)
         step(task, chosen, "student", whole)
         draw(student, short)
 

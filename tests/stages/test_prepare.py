@@ -11,8 +11,8 @@ import soundfile
 from hydra import compose, initialize_config_dir
 
 from distill.cli import main
-from distill.configure import build
 from distill.data.audio import AudioCorpus, AudioData
+from distill.instantiate import build
 
 CONF = Path(__file__).parents[2] / "conf"
 

@@ -15,7 +15,8 @@ from distill.contract import DataSpec
 from distill.files import sha256_of
 from distill.models.classifier import Classifier
 from distill.stages.manifest import read_manifest
-from distill.stages.outputs import Sounds, Table, output_for
+from distill.stages.sampling.outputs import SoundsOutput, TableOutput, output_for
+from distill.stages.work import alone_at
 from distill.training import load
 
 AUDIO = [
@@ -113,6 +114,18 @@ def test_a_mel_becomes_a_sound_and_a_manifest_says_of_what(run, tmp_path, capsys
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["manifest.json"]
 
 
+def test_two_calls_never_write_one_output_at_once(run, tmp_path, capsys):
+    np.save(tmp_path / "mel.npy", np.full((10, 64), -5.0, np.float32))
+    out = tmp_path / "out"
+    words = ["sample", f"run={run}", f"input={tmp_path / 'mel.npy'}", f"output={out}"]
+    with alone_at(out / "manifest.json"):
+        assert main(words) == 2
+        assert "another distill is at work there" in capsys.readouterr().err
+        assert [path.suffix for path in out.iterdir()] == [".lock"]
+    assert main(words) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "mel.wav"]
+
+
 def test_a_temperature_of_zero_is_silent_before_training_has_moved_the_location(run, tmp_path):
     sound(tmp_path / "a.wav")
     for name, temperature in (("cold", 0.0), ("warm", 1.0)):
@@ -156,19 +169,19 @@ def test_models_without_frames_draw_freely(tmp_path):
 
 def test_a_sound_that_is_not_finite_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="temperature"):
-        Sounds(tmp_path, 8000).write("a", torch.full((1, 10), torch.nan))
+        SoundsOutput(tmp_path, 8000).write("a", torch.full((1, 10), torch.nan))
     assert not list(tmp_path.iterdir())
 
 
 def test_what_is_louder_than_full_scale_is_cut_off(tmp_path):
-    file = Sounds(tmp_path, 8000).write("a", torch.tensor([[0.0, 3.0, -3.0]]))
+    file = SoundsOutput(tmp_path, 8000).write("a", torch.tensor([[0.0, 3.0, -3.0]]))
     assert soundfile.read(file)[0] == pytest.approx([0, 1, -1], abs=1e-4)
 
 
 def test_the_kind_of_output_follows_the_data(tmp_path):
-    assert isinstance(output_for(DataSpec(sites=2), None, tmp_path, "teacher"), Table)
+    assert isinstance(output_for(DataSpec(sites=2), None, tmp_path, "teacher"), TableOutput)
     sounds = output_for(DataSpec(sites=None, sample_rate=8000), None, tmp_path, "teacher")
-    assert isinstance(sounds, Sounds)
+    assert isinstance(sounds, SoundsOutput)
     assert sounds.path == tmp_path / "teacher"
     with pytest.raises(ValueError, match="npy or"):
         output_for(DataSpec(sites=2), "samples.txt", tmp_path, "teacher")

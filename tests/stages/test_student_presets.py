@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from torch.autograd.functional import jacobian
 
-from distill.configure import build
 from distill.contract import DataSpec, FeatureSpec
+from distill.instantiate import build
 from distill.models import Flow
 
 CONF = Path(__file__).parents[2] / "conf"

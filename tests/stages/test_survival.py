@@ -81,7 +81,7 @@ def test_a_run_knows_what_is_whole_and_what_is_stale(run, capsys):
     assert (made.made["out.csv"]["count"], made.made_from["input"]) == (3, None)
     # Another teacher makes the student stale, and what was measured of it.
     capsys.readouterr()
-    assert main(["teacher", *words(run, *STEPS, "seed=0", "overwrite=true", "warmup=1")]) == 0
+    assert main(["teacher", *words(run, *STEPS, "seed=0", "overwrite=true", "loss_warmup=1")]) == 0
     assert "distilled from another teacher" in refused(
         capsys, "student", f"run={run}", "resume=true", *STUDENT
     )
@@ -89,7 +89,7 @@ def test_a_run_knows_what_is_whole_and_what_is_stale(run, capsys):
     # The data changes under the run.
     table = run.parent / "table (1).csv"
     table.write_text(table.read_text() + "9,9\n")
-    line = refused(capsys, "teacher", *words(run, *STEPS, "warmup=1", "resume=true"))
+    line = refused(capsys, "teacher", *words(run, *STEPS, "loss_warmup=1", "resume=true"))
     assert "the data has changed since it was trained" in line
     assert len(line) < 600
 
@@ -132,7 +132,10 @@ def test_a_half_trained_teacher_is_never_called_finished(run, capsys, monkeypatc
     assert "half trained (step 3, stopped)" in refused(capsys, "teacher", *words(run, *STEPS))
     assert main(["sample", f"run={run}/teacher", "count=2"]) == 0
     assert "half trained" in capsys.readouterr().err
-    for other, name in (("teacher_trainer.batch_size=9", "batch_size"), ("warmup=1", "warmup")):
+    for other, name in (
+        ("teacher_trainer.batch_size=9", "batch_size"),
+        ("loss_warmup=1", "loss_warmup"),
+    ):
         assert name in refused(capsys, "teacher", *goal, other)
     assert "begun with teacher_trainer.steps=4" in refused(
         capsys, "teacher", *goal, "teacher_trainer.steps=3"

@@ -248,11 +248,11 @@ def test_an_unknown_monitor_names_what_is_watched(tmp_path: Path, data: ArrayDat
 
 
 def test_learning_rates_warm_up_and_decay() -> None:
-    cosine = Trainer(steps=100, warmup=10, learning_rate=1.0)
+    cosine = Trainer(steps=100, warmup_steps=10, learning_rate=1.0)
     assert cosine.rate(0) == pytest.approx(0.1)
     assert cosine.rate(50) == pytest.approx(0.5)
     assert cosine.rate(99) < 1e-3
-    halved = Trainer(steps=100, warmup=0, learning_rate=1.0, schedule="step", halve_every=30)
+    halved = Trainer(steps=100, warmup_steps=0, learning_rate=1.0, schedule="step", halve_every=30)
     assert [halved.rate(s) for s in (0, 29, 30, 60)] == [1.0, 1.0, 0.5, 0.25]
 
 
@@ -267,7 +267,7 @@ def test_learning_rates_warm_up_and_decay() -> None:
         {"clip": math.nan},
         {"clip": math.inf},
         {"ema": 1.0},
-        {"warmup": -5},
+        {"warmup_steps": -5},
         {"watch_every": -1},
         {"halve_every": 0, "schedule": "step"},
         {"batch_size": 2.5},

@@ -11,6 +11,7 @@ from distill.benchmark.peers.vocos import Vocos
 from distill.benchmark.peers.zuko import Zuko
 from distill.benchmark.race import Contestant
 from distill.benchmark.row import Row
+from distill.checks import check_names
 from distill.models import Density
 
 PEERS: dict[str, type[Peer]] = {"nflows": NFlows, "vocos": Vocos, "zuko": Zuko}
@@ -29,11 +30,7 @@ def peer_contestants(
     Errors:
         ValueError: An unknown name.
     """
-    unknown = [name for name in names if name not in PEERS]
-    if unknown:
-        raise ValueError(
-            f"benchmark.peers: wanted any of {', '.join(PEERS)}, got {', '.join(unknown)}."
-        )
+    check_names("benchmark.peers", names, PEERS)
     return [entry for name in names for entry in PEERS[name]().entries(teacher, inputs)]
 
 

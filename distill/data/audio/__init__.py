@@ -4,8 +4,9 @@ from distill.data.audio.batches import AudioData
 from distill.data.audio.corpus import AudioCorpus
 from distill.data.audio.frame_files import read_frames
 from distill.data.audio.inputs import Input, read_inputs
-from distill.data.audio.layouts import AnyFolder, Digits, Layout, LJSpeech
+from distill.data.audio.layouts import AnyFolder, Digits, Layout
 from distill.data.audio.libritts import LibriTTS
+from distill.data.audio.ljspeech import LJSpeech
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
 from distill.data.audio.scan import Scan

@@ -17,12 +17,12 @@ from distill.data.audio.checks import check_clips, check_features
 from distill.data.audio.clips import NONE, Clips, bucketed
 from distill.data.audio.crops import Crops, cut, dequantize
 from distill.data.audio.envelope import check_kind, envelope_of
-from distill.data.audio.measure import measure
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
 from distill.data.audio.preparation import Clip
 from distill.data.audio.scan import Scan
 from distill.data.audio.split import HELD_OUT, split
+from distill.data.audio.statistics import measure
 from distill.data.base import Data, check_part, check_request
 
 _CROP, _HELD = 1, 2  # 0 is the split's

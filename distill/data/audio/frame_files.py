@@ -43,10 +43,10 @@ def read_frames(path: str | Path, spec: DataSpec) -> dict[str, Tensor]:
             or an F0 outside of 20 Hz to a quarter of the sample rate.
     """
     layout = FrameLayout(spec, whole=True)
-    return features_of(rows_of(read_content(Path(path)), layout, str(path)), layout)
+    return features_of(rows_of_frames(read_content(Path(path)), layout, str(path)), layout)
 
 
-def rows_of(content: Any, layout: FrameLayout, name: str) -> np.ndarray:
+def rows_of_frames(content: Any, layout: FrameLayout, name: str) -> np.ndarray:
     """Return full rows `(F, width)` of an array of frames, or of features by name.
 
     Arguments:

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from distill.contract import DataSpec
 from distill.data.audio.mel import LogMel
-from distill.data.audio.refine import refine
-from distill.networks.glide import glide
+from distill.data.audio.pitch_refinement import refine
+from distill.networks.pitch_contour import pitch_contour
 
 _BESIDE = 0.1  # s
 
@@ -177,7 +177,8 @@ class Pitch:
     def integrate(self, contour: Tensor, rate: int, mel: LogMel) -> Tensor:
         r"""Return the phase that a contour adds up to from 0, where there is no waveform.
 
-        The frequency runs along the line of `distill.networks.glide`, straight within a frame from
+        The frequency runs along the line of `distill.networks.pitch_contour`, straight within a
+        frame from
         $b_f$ to $e_f$: $\Phi_{f+1} = \Phi_f + H (b_f + e_f) / 2r$.
 
         Arguments:
@@ -205,7 +206,7 @@ def _runs(voiced: Tensor) -> list[tuple[int, int]]:
 def _turns(contour: Tensor, rate: int, mel: LogMel) -> tuple[Tensor, Tensor]:
     """Return the turns since the beginning at each start `(F,)` and each site `(F hop,)`."""
     step = F.pad(contour[:, 0].double().exp() / rate, (1, 1))
-    line = glide(step, F.pad(contour[:, 1] > 0, (1, 1)), centered=mel.align == "middle")
+    line = pitch_contour(step, F.pad(contour[:, 1] > 0, (1, 1)), centered=mel.align == "middle")
     turns = line.turns(mel.hop)
     starts = torch.cumsum(turns, 0) - turns
     sites = torch.arange(mel.hop, dtype=torch.float64)

@@ -16,7 +16,7 @@ _SITES_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True)
-class Clip:
+class HeldOutClip:
     """One sound and its features, a whole number of frames long.
 
     Arguments:
@@ -33,12 +33,12 @@ class Clip:
     features: dict[str, Tensor]
     f0: Tensor | None = None
 
-    def with_label(self, feature: str, label: int) -> Clip:
+    def with_label(self, feature: str, label: int) -> HeldOutClip:
         """Return the clip under another label."""
         return replace(self, features={**self.features, feature: torch.tensor(label)})
 
 
-def held_out_clips(data: Data, count: int, seconds: float) -> list[Clip]:
+def held_out_clips(data: Data, count: int, seconds: float) -> list[HeldOutClip]:
     """Return the first `count` held-out clips, each cut after `seconds` and at a whole frame.
 
     Padded sites (a mask of 0 at the end) are dropped; clips shorter than a frame are left out.
@@ -49,7 +49,7 @@ def held_out_clips(data: Data, count: int, seconds: float) -> list[Clip]:
     spec = data.spec
     rate = rate_of(spec)
     names = list(getattr(data, "held_out_names", None) or [])
-    clips: list[Clip] = []
+    clips: list[HeldOutClip] = []
     row_number = 0
     for batch in data.held_out(min(count, 16)):
         for row in range(len(batch.x)):
@@ -82,7 +82,7 @@ def rate_of(spec: DataSpec) -> int:
     return spec.sample_rate
 
 
-def collate(clips: Sequence[Clip], spec: DataSpec) -> Batch:
+def collate(clips: Sequence[HeldOutClip], spec: DataSpec) -> Batch:
     """Put clips into one batch, the shorter ones padded with zeros and their last frame.
 
     Optional features that a clip lacks are NaN.
@@ -104,13 +104,14 @@ def collate(clips: Sequence[Clip], spec: DataSpec) -> Batch:
     return Batch(x, features or None, mask)
 
 
-def without_optional(clip: Clip, spec: DataSpec) -> Clip:
+def without_optional(clip: HeldOutClip, spec: DataSpec) -> HeldOutClip:
     """Return the clip without the features that a model can do without: it must find its own.
 
     Example:
         >>> from distill.contract import FeatureSpec
         >>> mel, f0 = FeatureSpec("frames", 3), FeatureSpec("frames", 2, optional=True)
-        >>> clip = Clip("a", torch.zeros(8), {"mel": torch.zeros(2, 3), "f0": torch.zeros(2, 2)})
+        >>> features = {"mel": torch.zeros(2, 3), "f0": torch.zeros(2, 2)}
+        >>> clip = HeldOutClip("a", torch.zeros(8), features)
         >>> list(without_optional(clip, DataSpec(None, features={"mel": mel, "f0": f0})).features)
         ['mel']
     """
@@ -119,10 +120,10 @@ def without_optional(clip: Clip, spec: DataSpec) -> Clip:
 
 
 def in_batches(
-    clips: Sequence[Clip], spec: DataSpec, sites: int = _SITES_AT_ONCE
-) -> Iterator[tuple[list[Clip], Batch]]:
+    clips: Sequence[HeldOutClip], spec: DataSpec, sites: int = _SITES_AT_ONCE
+) -> Iterator[tuple[list[HeldOutClip], Batch]]:
     """Yield clips in batches of at most about `sites` sites."""
-    part: list[Clip] = []
+    part: list[HeldOutClip] = []
     for clip in clips:
         longest = max(len(c.x) for c in [*part, clip])
         if part and longest * (len(part) + 1) > sites:
@@ -135,7 +136,7 @@ def in_batches(
 
 def _clip(
     batch: Batch, row: int, spec: DataSpec, name: str, most: int, truth: Tensor | None
-) -> Clip:
+) -> HeldOutClip:
     x = batch.x[row].detach().cpu().float()
     sites = len(x)
     if batch.mask is not None:
@@ -151,7 +152,9 @@ def _clip(
         kind = spec.features[key].kind if key in spec.features else None
         if kind == "frames":
             given[key] = value[:frames]
-    return Clip(name, x[: frames * spec.hop], given, None if truth is None else truth[:frames])
+    return HeldOutClip(
+        name, x[: frames * spec.hop], given, None if truth is None else truth[:frames]
+    )
 
 
 def _truth(data: Data, name: str) -> Tensor | None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from distill.contract import DataSpec
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
-from distill.evaluation.audio.clips import Clip, rate_of
+from distill.evaluation.audio.clips import HeldOutClip, rate_of
 from distill.evaluation.audio.perceived import pesq, stoi
 from distill.evaluation.audio.pitch import PitchErrors, Track, track
 from distill.evaluation.audio.spectra import level_difference, log_mel_distance, stft_distance
@@ -43,7 +43,9 @@ class Comparator:
         pitch: How pitch is followed.
     """
 
-    def __init__(self, clips: Sequence[Clip], spec: DataSpec, pitch: Pitch | None = None) -> None:
+    def __init__(
+        self, clips: Sequence[HeldOutClip], spec: DataSpec, pitch: Pitch | None = None
+    ) -> None:
         self.clips = list(clips)
         self.rate = rate_of(spec)
         self.mel = LogMel.of(spec)

@@ -1,4 +1,4 @@
-"""Copies of clips: what a model makes of their features."""
+"""Copy synthesis: what a model makes of the features of held-out clips."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from distill.evaluation.audio.clips import Clip, in_batches
+from distill.evaluation.audio.clips import HeldOutClip, in_batches
 from distill.evaluation.placing import evaluating, move, place_of
 from distill.models import Density
 
 
 @torch.no_grad()
 def copies(
-    model: Density, clips: Sequence[Clip], seed: int, temperature: float = 1.0
+    model: Density, clips: Sequence[HeldOutClip], seed: int, temperature: float = 1.0
 ) -> list[Tensor]:
     """Draw a sound of each clip's length from its features.
 

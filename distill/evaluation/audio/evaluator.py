@@ -12,7 +12,7 @@ from distill.data import Data
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
 from distill.evaluation.audio.clips import (
-    Clip,
+    HeldOutClip,
     collate,
     held_out_clips,
     rate_of,
@@ -27,7 +27,7 @@ from distill.evaluation.audio.likelihood import bits_per_sample, kl_per_site, nl
 from distill.evaluation.audio.perceived import missing_measures
 from distill.evaluation.audio.pictures import spectrograms_figure
 from distill.evaluation.audio.recognition import accuracy, classifier_from, labels_of
-from distill.evaluation.audio.table import side_by_side
+from distill.evaluation.audio.table import comparison_table
 from distill.evaluation.evaluator import Evaluator, Report
 from distill.evaluation.placing import evaluating, move, place_of
 from distill.models import Density, Flow
@@ -84,7 +84,6 @@ class AudioEvaluator(Evaluator):
         self.griffin_lim = griffin_lim
         self.pitch = pitch or Pitch()
         self.classifier = classifier
-        self._watched = 0
 
     def watch(
         self, model: Density, data: Data, seed: int, teacher: Density | None = None
@@ -92,8 +91,8 @@ class AudioEvaluator(Evaluator):
         """Look at a model during training; with a teacher, at a student."""
         report = Report()
         clips = held_out_clips(data, self.watch_count, self.watch_seconds)
-        runs_freely = bool(self.teacher_every) and self._watched % self.teacher_every == 0
-        self._watched += 1
+        runs_freely = bool(self.teacher_every) and self.looks % self.teacher_every == 0
+        self.looks += 1
         if teacher is None:
             report.add("held_out_nll", nll_per_site(model, clips), 1)
             nats = report.scalars["held_out_nll"]
@@ -154,7 +153,7 @@ class AudioEvaluator(Evaluator):
         columns = list(made)
         if any(name.startswith("reference/") for name in report.scalars):
             columns.insert(0, "reference")
-        table = side_by_side(report.scalars, columns)
+        table = comparison_table(report.scalars, columns)
         missing = missing_measures()
         if missing:
             table += f"\n\nNot measured, since not installed: {', '.join(missing)}."
@@ -165,7 +164,11 @@ class AudioEvaluator(Evaluator):
         return report
 
     def _recognize(
-        self, report: Report, clips: Sequence[Clip], made: dict[str, list[Tensor]], data: Data
+        self,
+        report: Report,
+        clips: Sequence[HeldOutClip],
+        made: dict[str, list[Tensor]],
+        data: Data,
     ) -> None:
         if self.classifier is None:
             return
@@ -196,7 +199,7 @@ class AudioEvaluator(Evaluator):
 
 
 @torch.no_grad()
-def estimates(model: Density, clips: Sequence[Clip]) -> dict[str, float]:
+def estimates(model: Density, clips: Sequence[HeldOutClip]) -> dict[str, float]:
     """Return how near an encoder's estimates come to the features of clips, a mean over clips.
 
     Clips are taken one by one: the silence that fills up a batch would be easy to tell.
@@ -214,6 +217,6 @@ def estimates(model: Density, clips: Sequence[Clip]) -> dict[str, float]:
     return {f"estimates/{name}": sum(values) / len(values) for name, values in found.items()}
 
 
-def _from_mel(clip: Clip, data: Data) -> Tensor:
+def _from_mel(clip: HeldOutClip, data: Data) -> Tensor:
     mel = LogMel.of(data.spec)
     return griffin_lim(clip.features["mel"], len(clip.x), rate_of(data.spec), mel)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from distill.bijectors import Affine, Autoregressive, Chain
 from distill.contract import Context
-from distill.evaluation.audio.clips import Clip, in_batches
+from distill.evaluation.audio.clips import HeldOutClip, in_batches
 from distill.evaluation.placing import evaluating, move, place_of
 from distill.models import Flow
 from distill.objectives.tasks import MIN_LOG_SCALE
@@ -20,7 +20,7 @@ _NEAR_BOUND = 0.95
 
 @torch.no_grad()
 def health(
-    student: Flow, clips: Sequence[Clip], seed: int, min_log_scale: float = MIN_LOG_SCALE
+    student: Flow, clips: Sequence[HeldOutClip], seed: int, min_log_scale: float = MIN_LOG_SCALE
 ) -> dict[str, float]:
     """Compare a student's draws with the clips whose features they were made from.
 

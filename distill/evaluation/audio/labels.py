@@ -8,7 +8,7 @@ import torch
 
 from distill.contract import DataSpec
 from distill.data.audio.mel import LogMel
-from distill.evaluation.audio.clips import Clip, in_batches, rate_of
+from distill.evaluation.audio.clips import HeldOutClip, in_batches, rate_of
 from distill.evaluation.audio.copies import copies
 from distill.evaluation.audio.spectra import log_mel_distance
 from distill.evaluation.placing import evaluating, place, place_of, total_of
@@ -21,7 +21,7 @@ def label_features(spec: DataSpec) -> list[str]:
 
 
 @torch.no_grad()
-def right_label_wins(model: Density, clips: Sequence[Clip], feature: str) -> float:
+def right_label_wins(model: Density, clips: Sequence[HeldOutClip], feature: str) -> float:
     """Return the share of clips that score higher under their own label than under a wrong one.
 
     The wrong label is another one for each clip in turn. A model that ignores labels gets 0, since
@@ -37,7 +37,7 @@ def right_label_wins(model: Density, clips: Sequence[Clip], feature: str) -> flo
 
 
 def change_by_label(
-    model: Density, clips: Sequence[Clip], feature: str, spec: DataSpec, seed: int
+    model: Density, clips: Sequence[HeldOutClip], feature: str, spec: DataSpec, seed: int
 ) -> float:
     """Return the log-mel distance between draws under right and wrong labels, noise the same.
 
@@ -56,7 +56,7 @@ def change_by_label(
     return sum(off) / len(off)
 
 
-def _relabeled(model: Density, clips: Sequence[Clip], feature: str) -> list[Clip]:
+def _relabeled(model: Density, clips: Sequence[HeldOutClip], feature: str) -> list[HeldOutClip]:
     size = model.spec.features[feature].size
     return [
         clip.with_label(feature, (int(clip.features[feature]) + 1 + i % (size - 1)) % size)
@@ -64,7 +64,7 @@ def _relabeled(model: Density, clips: Sequence[Clip], feature: str) -> list[Clip
     ]
 
 
-def _scores(model: Density, clips: Sequence[Clip]) -> torch.Tensor:
+def _scores(model: Density, clips: Sequence[HeldOutClip]) -> torch.Tensor:
     device, dtype = place_of(model)
     parts = []
     with evaluating(model):

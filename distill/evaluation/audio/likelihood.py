@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from distill.distributions import MuLaw
-from distill.evaluation.audio.clips import Clip, in_batches
+from distill.evaluation.audio.clips import HeldOutClip, in_batches
 from distill.evaluation.estimate import Estimate
 from distill.evaluation.placing import evaluating, move, place, place_of, total_of
 from distill.models import AutoregressiveDensity, Density, Flow
@@ -48,7 +48,7 @@ def ratio_estimate(totals: Tensor, sites: Tensor) -> Estimate:
 
 
 @torch.no_grad()
-def nll_per_site(model: Density, clips: Sequence[Clip], skip: int = 0) -> Estimate:
+def nll_per_site(model: Density, clips: Sequence[HeldOutClip], skip: int = 0) -> Estimate:
     r"""Negative log-likelihood of the clips, $-\log p(x_t \mid x_{<t}, c)$, in nats a site.
 
     Arguments:
@@ -71,7 +71,7 @@ def nll_per_site(model: Density, clips: Sequence[Clip], skip: int = 0) -> Estima
 def kl_per_site(
     student: Flow,
     teacher: Density,
-    clips: Sequence[Clip],
+    clips: Sequence[HeldOutClip],
     seed: int,
     skip: int = 0,
     draws: int = 2,

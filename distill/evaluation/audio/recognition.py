@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from distill.data import Data
-from distill.evaluation.audio.clips import Clip
+from distill.evaluation.audio.clips import HeldOutClip
 from distill.evaluation.placing import evaluating, place, place_of
+from distill.models.checkpoint import load
 from distill.models.classifier import Classifier
 
 
@@ -55,9 +56,6 @@ def classifier_from(folder: str | Path, rate: int) -> Classifier:
         FileNotFoundError: There is none.
         ValueError: The folder holds another model, or a classifier for another sample rate.
     """
-    # Here, since training imports evaluation.
-    from distill.training.checkpoint import load
-
     classifier = cast("nn.Module", load(folder))
     if not isinstance(classifier, Classifier):
         raise ValueError(
@@ -72,7 +70,7 @@ def classifier_from(folder: str | Path, rate: int) -> Classifier:
     return classifier
 
 
-def labels_of(clips: Sequence[Clip], target: str, data: Data) -> list[int]:
+def labels_of(clips: Sequence[HeldOutClip], target: str, data: Data) -> list[int]:
     """Read the clips' labels: from their features, or from data that knows them besides.
 
     Errors:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 
-def side_by_side(scalars: Mapping[str, float], columns: Sequence[str]) -> str:
+def comparison_table(scalars: Mapping[str, float], columns: Sequence[str]) -> str:
     """Write `column/row` scalars as Markdown, a column for each of `columns`, others below.
 
     Standard errors stand behind the numbers they belong to.
 
     Example:
-        >>> print(side_by_side({"teacher/stft": 1.0, "student/stft": 1.5}, ["teacher", "student"]))
+        >>> scalars = {"teacher/stft": 1.0, "student/stft": 1.5}
+        >>> print(comparison_table(scalars, ["teacher", "student"]))
         | what | teacher | student |
         |---|---|---|
         | stft | 1 | 1.5 |

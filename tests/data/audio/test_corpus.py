@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 import soundfile
 import torch
 
-from distill.data.audio import AudioCorpus, Digits, LJSpeech, LogMel
+from distill.data.audio import AudioCorpus, Digits, LJSpeech, LogMel, ljspeech
 from distill.data.audio import preparation as preparation_module
+from distill.files import sha256_of
 
 RATE = 8000
 MEL = LogMel(bands=20, fft=256, window=256, hop=64, high=None)
@@ -276,6 +278,22 @@ def test_lj_speech_is_read_in_its_layout(name: str, tmp_path: Path) -> None:
     else:
         with pytest.raises(FileNotFoundError, match=r"data\.layout\.download=true"):
             corpus(tmp_path, layout=LJSpeech())
+
+
+def test_lj_speech_is_fetched_whole_or_not_at_all(tmp_path: Path, monkeypatch) -> None:
+    write(tmp_path / "made" / "LJSpeech-1.1" / "wavs" / "LJ001-0001.wav")
+    archive = tmp_path / "corpus.tar.bz2"
+    with tarfile.open(archive, "w:bz2") as tar:
+        tar.add(tmp_path / "made" / "LJSpeech-1.1", "LJSpeech-1.1")
+    monkeypatch.setattr(ljspeech, "URL", archive.as_uri())
+    with pytest.raises(RuntimeError, match="hash"):
+        corpus(tmp_path / "here", layout=LJSpeech(download=True))
+    assert not list((tmp_path / "here").iterdir())
+    monkeypatch.setattr(ljspeech, "SHA256", sha256_of(archive))
+    sources, missing = LJSpeech(download=True).sources(tmp_path / "here")
+    assert [source.name for source in sources] == ["LJ001-0001"]
+    assert not missing
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["LJSpeech-1.1"]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data")

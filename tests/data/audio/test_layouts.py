@@ -10,9 +10,9 @@ import soundfile
 import torch
 from hydra import compose, initialize_config_dir
 
-from distill.configure import build
 from distill.data.audio import VCTK, AudioCorpus, LibriTTS, LogMel
 from distill.data.audio.front_end import given_mel
+from distill.instantiate import build
 
 CONF = Path(__file__).parents[3] / "conf"
 MEL = LogMel(bands=20, fft=256, window=256, hop=64, high=None)

@@ -12,9 +12,9 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
-from distill.configure import build
 from distill.contract import DataSpec
 from distill.data.audio import LogMel
+from distill.instantiate import build
 
 CONF = Path(__file__).parents[3] / "conf"
 RATES = {"hifigan": 22050, "tacotron2": 22050, "tacotron": 22050, "clarinet": 24000, "mel_8k": 8000}

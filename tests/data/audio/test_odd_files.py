@@ -37,6 +37,12 @@ def made(path: Path, kind: str) -> Path:
         path.write_bytes(path.read_bytes()[:-20_000])
     elif kind == "adpcm":
         soundfile.write(path, SOUND, 8000, "IMA_ADPCM")
+    elif kind == "gsm":
+        soundfile.write(path, SOUND, 8000, "GSM610")
+    elif kind == "eight":
+        soundfile.write(path, SOUND, 8000, "PCM_U8")
+    elif kind == "NaN":
+        soundfile.write(path, np.where(np.arange(len(SOUND)) == 9, np.nan, SOUND), 8000, "DOUBLE")
     elif kind == "scale":
         soundfile.write(path, 32768 * SOUND, 8000, "FLOAT")
     else:
@@ -49,6 +55,9 @@ def made(path: Path, kind: str) -> Path:
     [
         ("aiff", "truncated: "),
         ("adpcm", "4-bit"),
+        ("gsm", "GSM610"),
+        ("eight", "8-bit"),
+        ("NaN", "NaN or infinity in 1 samples"),
         ("scale", "beyond full scale"),
         ("constant", "constant: every sample is 0.5"),
     ],
@@ -57,6 +66,24 @@ def test_what_is_broken_is_left_out_with_its_reason(tmp_path, kind, says):
     path = made(tmp_path / "a.wav", kind)
     with pytest.raises(UnusableError, match=says):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "coding"),
+    [
+        ("WAV", "PCM_24"),
+        ("WAV", "DOUBLE"),
+        ("RF64", "PCM_16"),
+        ("W64", "PCM_16"),
+        ("WAVEX", "FLOAT"),
+    ],
+)
+def test_codings_of_16_bits_and_more_are_read_whole(tmp_path, kind, coding):
+    channels = np.stack([SOUND, -SOUND, 0.5 * SOUND], 1)
+    soundfile.write(tmp_path / "a.wav", channels, 7999, coding, format=kind)
+    found = read(tmp_path / "a.wav")
+    assert (found.rate, found.samples.shape) == (7999, channels.shape)
+    np.testing.assert_allclose(found.samples, channels, atol=2**-15)
 
 
 @pytest.mark.parametrize("rate", [20_000, 21_000])

@@ -9,11 +9,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from distill.configure import build
 from distill.data import Moons
 from distill.data.audio import AudioData, Tones
 from distill.evaluation import Evaluator, Report
 from distill.evaluation.audio import AudioEvaluator
+from distill.instantiate import build
 from distill.models import AutoregressiveDensity, Density, Flow, wavenet, wavenet_iaf
 
 CONF = Path(__file__).parents[3] / "conf" / "evaluation" / "audio.yaml"
@@ -109,7 +109,7 @@ def test_a_classifier_says_what_it_recognizes(data, pair, tmp_path, monkeypatch)
     with torch.no_grad():
         classifier.last.weight.zero_()
         classifier.last.bias.copy_(torch.tensor([0.0, 1.0, 0.0]))
-    monkeypatch.setattr("distill.training.checkpoint.load", lambda path: classifier)
+    monkeypatch.setattr("distill.evaluation.audio.recognition.load", lambda path: classifier)
     evaluator = AudioEvaluator(**SMALL, classifier=tmp_path, griffin_lim=False)
     report = evaluator.evaluate(*pair, data, seed=0)
     labels = next(data.held_out(2)).features["label"]
@@ -122,7 +122,7 @@ def test_a_classifier_says_what_it_recognizes(data, pair, tmp_path, monkeypatch)
 def test_a_folder_that_holds_no_classifier_is_refused(data, pair, tmp_path, monkeypatch):
     teacher, student = pair
     loaded: Density = teacher
-    monkeypatch.setattr("distill.training.checkpoint.load", lambda path: loaded)
+    monkeypatch.setattr("distill.evaluation.audio.recognition.load", lambda path: loaded)
     evaluator = AudioEvaluator(**SMALL, classifier=tmp_path)
     with pytest.raises(ValueError, match="folder of a classifier"):
         evaluator.evaluate(teacher, student, data, seed=0)

@@ -1,0 +1,110 @@
+"""Arrays, tensors, torch datasets, files and folders as data (`as_data`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from distill.data.array import ArrayData
+from distill.data.base import Data
+from distill.data.points import Points
+
+
+def as_data(values: Any, features: Mapping[str, Any] | None = None, **settings: Any) -> Data:
+    """Return data for `fit` and `distill`: split, with the spec that models are built from.
+
+    Arguments:
+        values: An array or tensor `(N, T)`; a torch Dataset of values `(T,)` or of pairs of a value
+            and a mapping of its features; a DataLoader, whose dataset is taken; a file of points
+            (.npy, .csv, .txt); a folder of audio; or `Data`, as it is.
+        features: Conditioning by name, N rows: floats `(N, C)` or integer labels `(N,)`.
+        settings: Of the class that it becomes: `ArrayData`, `Points` or `AudioCorpus`, as in
+            `held_out=0.2`, `sample_rate=8000`.
+
+    Errors:
+        FileNotFoundError: No such file or folder.
+        ValueError: What can't be taken, or settings that its class does not have.
+
+    Example:
+        >>> data = as_data(np.random.default_rng(0).normal(size=(100, 3)), held_out=0.2)
+        >>> data.spec.sites, data.train_size
+        (3, 80)
+    """
+    try:
+        if isinstance(values, str | Path) and features is None:
+            return _read(Path(values).expanduser(), settings)
+        if isinstance(values, Data):
+            return _unchanged(values, features, settings)
+        if isinstance(values, DataLoader):
+            values = values.dataset
+        if isinstance(values, Dataset):
+            values, features = _rows(values, features)
+        given = {name: _array(value) for name, value in (features or {}).items()}
+        return ArrayData(_array(values), given, **settings)
+    except TypeError as error:
+        raise ValueError(f"as_data: {error}.") from error
+
+
+def _read(path: Path, settings: dict[str, Any]) -> Data:
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: no such file or folder. Name points, or a folder of audio."
+        )
+    if path.is_file():
+        return Points(str(path), **settings)
+    from distill.data.audio import AudioCorpus  # slow to import
+
+    return AudioCorpus(str(path), **settings)
+
+
+def _unchanged(data: Data, features: Any, settings: dict[str, Any]) -> Data:
+    if settings or features is not None:
+        raise ValueError(
+            f"as_data: {type(data).__name__} is data already, and takes no features or settings: "
+            f"got {', '.join(['features'] * (features is not None) + list(settings))}. Give them "
+            "to its class."
+        )
+    return data
+
+
+def _rows(dataset: Any, features: Any) -> tuple[Any, dict[str, Any]]:
+    """Read a dataset once: a step's batch is a function of its number, so rows are gone back to."""
+    if isinstance(dataset, IterableDataset) or not hasattr(dataset, "__len__"):
+        raise ValueError(
+            "as_data: wanted a dataset with a length, whose rows can be gone back to, got "
+            f"{type(dataset).__name__}. Read what you need of it into an array."
+        )
+    if features is not None:
+        raise ValueError("as_data: a dataset gives its own features. Leave features= out.")
+    values, features = [], []
+    for index in range(len(dataset)):
+        item = dataset[index]
+        value, own = item if isinstance(item, tuple | list) and len(item) == 2 else (item, {})
+        if isinstance(value, tuple | list) and len(value) == 1:  # as TensorDataset gives them
+            (value,) = value
+        if not isinstance(own, Mapping):
+            raise ValueError(
+                f"as_data: wanted a mapping of features by name beside the value of row {index}, "
+                f"got {type(own).__name__}. Give (value, {{'label': ...}})."
+            )
+        values.append(_array(value))
+        features.append(own)
+    shapes = {value.shape for value in values}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1:
+        found = ", ".join(map(str, sorted(shapes)[:3]))
+        raise ValueError(
+            f"as_data: wanted values of one shape (T,), got {found}. Cut them to "
+            "one length, or give a folder of audio."
+        )
+    return np.stack(values), {
+        k: np.stack([_array(own[k]) for own in features]) for k in features[0]
+    }
+
+
+def _array(values: Any) -> np.ndarray:
+    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)

@@ -1,0 +1,59 @@
+"""Discrete columns of tables, whose density has no bound, and noise that dequantizes them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_OFTEN = 10
+"""How often a value that is no whole number comes back, on average, in a column of steps."""
+
+
+def kind_of(column: np.ndarray) -> str | None:
+    """Return what kind of steps the values of a column `(N,)` are, `None` for a continuous one.
+
+    Example:
+        >>> ratings = np.arange(60) % 4 / 2
+        >>> kind_of(np.arange(5.0)), kind_of(np.arange(9) % 2), kind_of(ratings)
+        ('whole numbers', 'booleans', 'few values')
+        >>> kind_of(np.linspace(0, 1, 60))
+    """
+    distinct = np.unique(column)
+    if not np.setdiff1d(distinct, (0, 1)).size:
+        return "booleans"
+    if (distinct == np.rint(distinct)).all():
+        return "whole numbers"
+    return "few values" if _OFTEN * len(distinct) <= len(column) else None
+
+
+def spread(column: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """Return the values of a column moved by noise as wide as the least distance between two.
+
+    So rounding gives them back.
+
+    Arguments:
+        column: `(N,)`.
+        uniform: Noise between 0 and 1, likewise.
+
+    Example:
+        >>> spread(np.array([0.0, 4.0, 2.0]), np.array([0.0, 0.5, 1.0])).tolist()
+        [-1.0, 4.0, 3.0]
+    """
+    return column + (uniform - 0.5) * np.diff(np.unique(column)).min(initial=np.inf)
+
+
+def note(path: str, kinds: dict[str, str]) -> str:
+    """Return the line that warns of columns, by name, of steps.
+
+    Example:
+        >>> note("a.csv", {"n": "whole numbers", "b": "booleans"})[:67]
+        'note: a.csv: whole numbers only in column n, booleans only in colum'
+    """
+    said = ", ".join(
+        f"{kind} only in column {', '.join(name for name, k in kinds.items() if k == kind)}"
+        for kind in dict.fromkeys(kinds.values())
+    )
+    return (
+        f"note: {path}: {said}: a density of steps has no bound, and falls into them. "
+        "+data.dequantize=true spreads each over its step; data.condition=[NAME] takes a column as "
+        "a condition."
+    )

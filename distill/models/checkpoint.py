@@ -1,0 +1,185 @@
+"""Checkpoints: written whole or not at all, read without running any code in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from distill.contract import DataSpec
+from distill.files import atomic_write
+from distill.instantiate import build
+from distill.models.density import Density
+from distill.models.recipe import recipe_of
+
+NAME = "checkpoint.pt"
+_FORMAT = 1
+
+
+@dataclass
+class Checkpoint:
+    """A model that knows how it was made.
+
+    Arguments:
+        role: Which config node built it, `teacher` or `student`.
+        config: The resolved config of the run.
+        spec: What the model knows of its data.
+        weights: The weights to use (averaged, where training averages).
+        training: What resuming needs; empty for a model that is only used.
+        made_from: What it was made from: the data's identity, the hash of a teacher's weights.
+    """
+
+    role: str
+    config: dict[str, Any]
+    spec: DataSpec
+    weights: Mapping[str, torch.Tensor]
+    training: dict[str, Any] = field(default_factory=dict)
+    made_from: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path, name: str = NAME) -> None:
+        """Write `folder/checkpoint.pt`; a crash leaves the former one as it was.
+
+        Arguments:
+            folder: Of the stage.
+            name: Of the file, for one that is kept beside the last.
+        """
+        values = {
+            "format": _FORMAT,
+            "role": self.role,
+            "config": self.config,
+            "spec": self.spec.to_dict(),
+            "weights": dict(self.weights),
+            "training": self.training,
+            "made_from": self.made_from,
+        }
+        with atomic_write(folder / name) as draft, draft.open("wb") as file:
+            torch.save(values, file)
+
+    def model(self, trusted: Sequence[str] = ()) -> Density:
+        """Build the model and load its weights.
+
+        Errors:
+            ValueError: The config names what a file may not have built, or builds no model; the
+                weights belong to another model than it builds now.
+        """
+        model = self._build(trusted)
+        try:
+            model.load_state_dict(self.weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"checkpoint: the {self.role}'s weights are not those of the model that its config "
+                f"builds in this version ({reason}). Use the version of distill that wrote it, or "
+                "train again."
+            ) from error
+        return model.eval()
+
+    def _build(self, trusted: Sequence[str]) -> Density:
+        try:
+            model = build(self.config[self.role], trusted=trusted, spec=self.spec)
+        except (ValueError, OSError):
+            raise
+        except Exception as error:  # A config out of a file may be anything.
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            raise ValueError(
+                f"checkpoint: the {self.role}'s config builds no model in this version ({reason}). "
+                "Use the version of distill that wrote it, or train again."
+            ) from error
+        if not isinstance(model, nn.Module):
+            raise ValueError(
+                f"checkpoint: the {self.role}'s config builds a {type(model).__name__}, wanted a "
+                "model. Train again, or restore the file."
+            )
+        return model  # type: ignore[return-value]
+
+
+def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """Read a checkpoint file, or the one in a folder.
+
+    Errors:
+        FileNotFoundError: There is none.
+        ValueError: It is cut short, of another program, or holds more than plain data.
+    """
+    path = Path(path)
+    file = path / NAME if path.is_dir() or not path.suffix else path
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{file}: no checkpoint there. Train one first (distill teacher, distill student), or "
+            "name the folder that holds it, as in run=runs/moons."
+        )
+    try:
+        values = torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"{file}: not a readable checkpoint: it is cut short, or holds something else than "
+            "tensors and plain data, which is never run. Train again, or restore the file."
+        ) from error
+    try:
+        if values["format"] != _FORMAT:
+            raise ValueError(
+                f"{file}: wanted checkpoint format {_FORMAT}, got {values['format']}. Use the "
+                "version of distill that wrote it."
+            )
+        spec = DataSpec.from_dict(values["spec"])
+        return Checkpoint(
+            values["role"],
+            values["config"],
+            spec,
+            values["weights"],
+            values["training"],
+            values.get("made_from") or {},
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{file}: a torch file, but not a checkpoint of distill (no {error}). Name the "
+            "folder that a training stage wrote."
+        ) from error
+
+
+def save(model: Density, path: str | Path) -> Path:
+    """Save a model with how it was built, for `load`, the command line and other processes.
+
+    Arguments:
+        model: Built by one of our builders, or by your own under `register`.
+        path: The file (.pt), or a folder, which then holds `checkpoint.pt`.
+
+    Returns the file.
+
+    Errors:
+        ValueError: A model that does not know how it was built.
+
+    Example:
+        >>> import tempfile
+        >>> from distill.models import maf
+        >>> model = maf(DataSpec(sites=2), layers=1, hidden=[4])
+        >>> file = save(model, Path(tempfile.mkdtemp()) / "model.pt")
+        >>> load(file).log_prob(torch.zeros(1, 2)).shape
+        torch.Size([1, 2])
+    """
+    path = Path(path).expanduser()
+    folder, name = (path.parent, path.name) if path.suffix else (path, NAME)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {key: value.detach().cpu() for key, value in model.state_dict().items()}
+    Checkpoint("model", {"model": recipe_of(model)}, model.spec, weights).save(folder, name)
+    return folder / name
+
+
+def load(
+    path: str | Path, device: str | torch.device = "cpu", trusted: Sequence[str] = ()
+) -> Density:
+    """Load the model that `save` or a training stage wrote, ready to score and sample.
+
+    Arguments:
+        path: The file, or the stage's folder (`runs/moons/teacher`).
+        device: Where the model goes.
+        trusted: Packages, beside `distill`, whose classes its config may name.
+
+    Errors:
+        FileNotFoundError: There is no checkpoint.
+        ValueError: It can't be read, or its config names a class that is not trusted.
+    """
+    return read_checkpoint(path, device).model(trusted).to(device)

@@ -1,0 +1,140 @@
+"""Worker threads and decoders that a bounded number of clients share in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+from distill.export import Metadata
+from distill.frames import FrameLayout
+from distill.serving.bodies import is_audio, read_body
+from distill.serving.decoder import Decoder, new_folder
+from distill.serving.executor import DaemonExecutor
+from distill.serving.http_error import HTTPError
+from distill.serving.limits import Limits
+
+P = ParamSpec("P")
+T = TypeVar("T")
+SMALL = 2**18
+"""Bytes of a body that is read at once, and needs no room."""
+
+
+class WorkerPool:
+    """Places for clients, threads that compute for them, and processes that decode.
+
+    All work is cut into chunks of less than a second, and the threads' queue is first come, first
+    served: a long request never keeps a short one, or a stream, waiting for more than the chunks of
+    those before it. Decoding and pitch can't be cut, so they run in processes, one for small bodies
+    and one for large ones, which end with the client that leaves. Small arrays take neither.
+
+    Bodies under way lie in a folder of the pool, their sizes together within a limit.
+
+    Arguments:
+        limits: How many clients, threads and bytes.
+        metadata: Of the sampler.
+    """
+
+    def __init__(self, limits: Limits, metadata: Metadata) -> None:
+        self.limits = limits
+        self.inside = 0
+        self.held = 0
+        self.folder = new_folder()
+        self._numbers = count()
+        self._layout = FrameLayout(metadata.spec, whole=True)
+        self._workers = ThreadPoolExecutor(limits.workers, "distill-worker")
+        self._arrays = ThreadPoolExecutor(1, "distill-arrays")
+        self._decoders = [
+            (DaemonExecutor(), Decoder(metadata.to_json(), self.folder)) for _ in ("small", "large")
+        ]
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place for a client.
+
+        Errors:
+            HTTPError: All are taken.
+        """
+        if self.inside >= self.limits.clients:
+            raise self.full(f"all {self.limits.clients} places are taken")
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
+    @contextmanager
+    def body(self) -> Iterator[Path]:
+        """Lend a path for the body of a request; what lies there is removed afterwards."""
+        path = self.folder / f"body{next(self._numbers)}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def room(self) -> Iterator[Callable[[int], None]]:
+        """Lend a function that asks for room for a body of so many bytes, all of them at once.
+
+        Errors:
+            HTTPError: The bodies under way are too many bytes together.
+        """
+        mine = 0
+
+        def hold(size: int) -> None:
+            nonlocal mine
+            more = 0 if size <= SMALL else max(0, size - mine)
+            if self.held + more > self.limits.held_bytes:
+                raise self.full(
+                    f"the bodies under way have {self.limits.held_megabytes:g} MB together"
+                )
+            self.held += more
+            mine += more
+
+        try:
+            yield hold
+        finally:
+            self.held -= mine
+
+    def full(self, why: str) -> HTTPError:
+        """Return the refusal of a pool that is full."""
+        wait = self.limits.retry_after
+        return HTTPError(503, f"{why}; come again in {wait} s.", wait)
+
+    async def work(self, chunk: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Compute a chunk in a worker, in turn."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._workers, lambda: chunk(*args, **kwargs))
+
+    async def read(self, path: Path) -> np.ndarray:
+        """Return the frames of a body; whoever is cancelled takes the reading process along."""
+        small = path.stat().st_size <= SMALL
+        if small and not is_audio(path):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(
+                self._arrays, read_body, path, self._layout, self.limits.seconds
+            )
+        executor, decoder = self._decoders[not small]
+        job = executor.submit(decoder.read, path, self.limits.seconds)
+        try:
+            return await asyncio.wrap_future(job)
+        except asyncio.CancelledError:
+            if not job.cancel() and not job.done():
+                decoder.stop()
+            raise
+
+    def close(self) -> None:
+        """End threads and processes, and remove what clients sent."""
+        for executor, decoder in self._decoders:
+            executor.close()
+            decoder.close()
+        for pool in (self._workers, self._arrays):
+            pool.shutdown(wait=False, cancel_futures=True)
+        shutil.rmtree(self.folder, ignore_errors=True)

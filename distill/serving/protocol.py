@@ -1,0 +1,138 @@
+"""A protocol for uvicorn that bounds HTTP connections by number and time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from distill.serving.limits import Limits
+
+
+def bounded_protocol(limits: Limits) -> type[H11Protocol]:
+    """Return a protocol for uvicorn that bounds connections by number and time.
+
+    A client has so long to say what it wants, and to take what it is sent. When there are too many
+    connections, the one that has been silent longest makes room; when all are at work, the new one
+    gets 503 as JSON, with `Retry-After`.
+
+    Who is answered before its body is read may still be sending, and would not see the answer if
+    the line was cut: what still comes is dropped unread for a while.
+
+    Arguments:
+        limits: `connections`, `head`, `upload` and `retry_after` of it.
+    """
+    silent: dict[BoundedProtocol, None] = {}
+
+    class BoundedProtocol(H11Protocol):
+        _timer: asyncio.TimerHandle | None = None
+        _taker: asyncio.TimerHandle | None = None
+        _dropped: int | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(_Patient(transport, self))  # type: ignore[arg-type]
+            if len(self.connections) > limits.connections:
+                oldest = next(iter(silent), None)
+                if oldest is None:
+                    self._refuse()
+                    return
+                oldest.drop()
+            self._wait()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop()
+            self._took()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self.transport.is_closing():
+                return
+            if self._dropped is not None:
+                self._dropped += len(data)
+                if self._dropped > 4 * limits.bytes:
+                    self.drop()
+                return
+            super().data_received(data)
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._stop()
+
+        def handle_websocket_upgrade(self, event: Any) -> None:
+            self._stop()
+            super().handle_websocket_upgrade(event)
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            if not self.transport.is_closing() and self.cycle.response_complete:
+                self.linger()
+                self._wait()
+
+        def linger(self) -> bool:
+            """Return whether a body is still to come after its answer, which then is dropped."""
+            late = self.cycle is not None and self.cycle.response_complete and self.cycle.more_body
+            if not late or self._dropped is not None:
+                return False
+            self._dropped = 0
+            with suppress(OSError):  # it may have gone meanwhile
+                self.transport.write_eof()
+            self.flow.resume_reading()
+            return True
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._took()
+            self._taker = self.loop.call_later(limits.upload, self.drop)
+
+        def resume_writing(self) -> None:
+            self._took()
+            super().resume_writing()
+
+        def drop(self) -> None:
+            """Cut the line: what is still to be sent is sent to nobody."""
+            self._stop()
+            self.transport.abort()
+
+        def _wait(self) -> None:
+            self._stop()
+            silent[self] = None
+            self._timer = self.loop.call_later(limits.head, self.drop)
+
+        def _stop(self) -> None:
+            silent.pop(self, None)
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+        def _took(self) -> None:
+            if self._taker is not None:
+                self._taker.cancel()
+                self._taker = None
+
+        def _refuse(self) -> None:
+            wait = limits.retry_after
+            line = f"all {limits.connections} connections are taken; come again in {wait} s."
+            body = json.dumps({"error": line}).encode()
+            head = (
+                "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
+                f"retry-after: {wait}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+            self.transport.close()
+
+    return BoundedProtocol
+
+
+class _Patient:
+    """A transport that is not closed on who is still sending."""
+
+    def __init__(self, transport: Any, owner: Any) -> None:
+        self._transport, self._owner = transport, owner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        if not self._owner.linger():
+            self._transport.close()

@@ -1,0 +1,123 @@
+"""Differences of configs and of data sets, by which runs are resumed or refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from distill.renamed import current_config
+from distill.stages.reads import READS
+
+HELD = ("data.cache", "data.memory", "data.workers", "data.cluster", "data.cache_limit")
+"""Keys that say how data is prepared and held."""
+FREE = ("data.path", *HELD, "data.layout.download")
+"""Keys that don't shape results: where data lies and how it is held. Its content is compared."""
+_FREE_OF_TRAINER = ("log_every", "save_every", "keep", "keep_best", "prefetch")
+
+
+def config_of(config: DictConfig, stage: str) -> dict[str, Any]:
+    """Return what a stage reads of a config, resolved, with the run's name and seed."""
+    keys = [key for key in ("name", "run", "seed", *READS[stage]) if key in config]
+    found: dict[str, Any] = {}
+    for key in keys:
+        value = config[key]
+        plain = OmegaConf.is_config(value)
+        found[key] = OmegaConf.to_container(value, resolve=True) if plain else value
+    return found
+
+
+def difference(old: Any, new: Any, free: Sequence[str] = ()) -> str | None:
+    """Return the first difference of two configs, as in `student.layers=7 in place of 2`.
+
+    Arguments:
+        old: What was.
+        new: What is asked for.
+        free: Dotted keys that may differ.
+    """
+    before, after = flatten(old), flatten(new)
+    for key in sorted(before.keys() | after.keys()):
+        if key in free or any(key.startswith(f"{part}.") for part in free):
+            continue
+        if not _equal(before.get(key), after.get(key)):
+            return f"{key}={_short(after.get(key))} in place of {_short(before.get(key))}"
+    return None
+
+
+def training_difference(old: Mapping[str, Any], new: Mapping[str, Any], role: str) -> str | None:
+    """Return the first difference that would bend a resumed curve.
+
+    What may change: more steps, logging, checkpoints, where the data lies, and, where no patience
+    watches, the evaluation. A precision of `auto` goes on in what the training was begun in.
+
+    Arguments:
+        old: The config that a training was begun with.
+        new: That it is to go on with.
+        role: `teacher`, `student` or `classifier`.
+    """
+    key, old = f"{role}_trainer", current_config(old)
+    keys = [name for name in READS[role] if name in old]
+    settings = {"seed": old.get("seed"), **{name: old[name] for name in keys}}
+    wanted = {"seed": new.get("seed"), **{name: new.get(name) for name in keys}}
+    patient = (old.get(key) or {}).get("patience") or (new.get(key) or {}).get("patience")
+    free = [*FREE, f"{key}.steps", *(f"{key}.{name}" for name in _FREE_OF_TRAINER)]
+    if (new.get(key) or {}).get("precision", "auto") == "auto":
+        free.append(f"{key}.precision")
+    if not patient:
+        free += [f"{key}.watch_every", f"{key}.patience", f"{key}.monitor", "evaluation"]
+    return difference(settings, wanted, free)
+
+
+def data_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """Return how data differs from what a model was made with, by name where it has names."""
+    if not old or not new:
+        return None
+    if old.get("kind") != new.get("kind"):
+        return f"it is {new.get('kind')}, and was {old.get('kind')}"
+    before, after = (set(d.get("train") or ()) | set(d.get("held_out") or ()) for d in (old, new))
+    for word, names in (("new", after - before), ("gone", before - after)):
+        if names:
+            return f"{len(names)} {word}, first {_short(min(names))}"
+    moved = set(new.get("train") or ()) & set(old.get("held_out") or ())
+    if moved:
+        return f"{len(moved)} held-out ones would be trained on, first {_short(min(moved))}"
+    if old.get("values") != new.get("values"):
+        return "its values are others"
+    return difference(old.get("spec"), new.get("spec"))
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """Return a hash of a data set's identity."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return a nested mapping by dotted keys.
+
+    Example:
+        >>> flatten({"a": {"b": 1, "c": [2]}})
+        {'a.b': 1, 'a.c': [2]}
+    """
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
+    return a == b
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

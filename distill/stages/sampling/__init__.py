@@ -1,0 +1,1 @@
+"""What `distill sample` is asked for, and where it writes."""
