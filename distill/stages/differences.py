@@ -13,9 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from distill.renamed import current_config
 from distill.stages.reads import READS
 
-FREE = ("data.path", "data.cache", "data.memory", "data.workers", "data.layout.download")
+HELD = ("data.cache", "data.memory", "data.workers", "data.cluster", "data.cache_limit")
+"""Keys that say how data is prepared and held."""
+FREE = ("data.path", *HELD, "data.layout.download")
 """Keys that don't shape results: where data lies and how it is held. Its content is compared."""
-_FREE_OF_TRAINER = ("log_every", "save_every", "keep", "keep_best", "watch_every", "patience")
+_FREE_OF_TRAINER = ("log_every", "save_every", "keep", "keep_best", "prefetch")
 
 
 def config_of(config: DictConfig, stage: str) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def training_difference(old: Mapping[str, Any], new: Mapping[str, Any], role: st
     settings = {"seed": old.get("seed"), **{name: old[name] for name in keys}}
     wanted = {"seed": new.get("seed"), **{name: new.get(name) for name in keys}}
     patient = (old.get(key) or {}).get("patience") or (new.get(key) or {}).get("patience")
-    free = [*FREE, f"{key}.steps", *(f"{key}.{name}" for name in _FREE_OF_TRAINER[:4])]
+    free = [*FREE, f"{key}.steps", *(f"{key}.{name}" for name in _FREE_OF_TRAINER)]
     if (new.get(key) or {}).get("precision", "auto") == "auto":
         free.append(f"{key}.precision")
     if not patient:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from distill.data.audio.files import audio_files, named
+from distill.data.audio.listing import audio_files
 from distill.data.audio.preparation import Source
 
 Listing = tuple[list[Source], dict[str, str]]
@@ -31,10 +31,9 @@ class AnyFolder(Layout):
 
     def sources(self, root: Path) -> Listing:
         """Return the files below a folder."""
-        paths = audio_files(root)
         return [
-            Source(path, name, path.relative_to(root).parts[0] if "/" in name else None)
-            for path, name in named(root, paths)
+            Source(path, name, name.partition("/")[0] if "/" in name else None)
+            for path, name in audio_files(root)
         ], {}
 
 
@@ -51,8 +50,8 @@ class Digits(Layout):
         inner = root / "recordings"
         root = inner if inner.is_dir() else root
         found, left = [], {}
-        for path, name in named(root, audio_files(root)):
-            parts = re.fullmatch(r"(\d)_(.+)_(\d+)", path.stem)
+        for path, name in audio_files(root):
+            parts = re.fullmatch(r"(\d)_(.+)_(\d+)", Path(path).stem)
             if parts:
                 found.append(Source(path, name, parts[2], int(parts[1])))
             else:

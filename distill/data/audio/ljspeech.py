@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch.hub import download_url_to_file
 
-from distill.data.audio.files import audio_files, named
 from distill.data.audio.layouts import Layout, Listing
+from distill.data.audio.listing import audio_files
 from distill.data.audio.preparation import Source
 
 NAME = "LJSpeech-1.1"
@@ -47,8 +47,8 @@ class LJSpeech(Layout):
                 )
             fetch(root)
         wavs = folder / "wavs"
-        found = [Source(path, name, "LJ") for path, name in named(wavs, audio_files(wavs))]
-        have = {source.path.stem for source in found}
+        found = [Source(path, name, "LJ") for path, name in audio_files(wavs)]
+        have = {Path(source.path).stem for source in found}
         missing = [name for name in _listed(folder / "metadata.csv") if name not in have]
         return found, dict.fromkeys(missing, "missing: metadata.csv lists it")
 
