@@ -22,7 +22,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from distill.configs import config_dir
-from distill.configure import build
+from distill.instantiate import build
 from distill.kernels.choice import plain_twins
 from distill.objectives import Distillation, Task
 from distill.stages.training import new_model
@@ -43,10 +43,10 @@ def task_of(role: str, overrides: list[str]) -> tuple[Task, object, int]:
     data = build(config.data)
     teacher = new_model(config, "teacher", data.spec)
     if role == "teacher":
-        task: Task = partial(build(config.likelihood), warmup=config.warmup)(teacher)
+        task: Task = partial(build(config.likelihood), loss_warmup=config.loss_warmup)(teacher)
         return task, data, config.teacher_trainer.batch_size
     config = composed("student", overrides)
-    settings = config.student_encoder, config.warmup, config.min_log_scale
+    settings = config.student_encoder, config.loss_warmup, config.min_log_scale
     student = new_model(config, "student", data.spec)
     task = Distillation(student, teacher, build(config.objective), *settings)  # type: ignore[arg-type]
     return task, data, config.student_trainer.batch_size
