@@ -233,11 +233,17 @@ class Batch:
         mask = None if self.mask is None else self.mask[begin:end]
         return Batch(self.x[begin:end], features, mask)
 
-    def to(self, device: Any) -> Batch:
-        """Return the batch on another device."""
-        features = self.features and {k: v.to(device) for k, v in self.features.items()}
-        mask = None if self.mask is None else self.mask.to(device)
-        return Batch(self.x.to(device), features, mask)
+    def to(self, device: Any, non_blocking: bool = False) -> Batch:
+        """Return the batch on another device; `non_blocking` goes on while it is copied."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Batch:
+        """Return the batch in memory that a GPU reads by itself."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        features = self.features and {k: change(v) for k, v in self.features.items()}
+        return Batch(change(self.x), features, None if self.mask is None else change(self.mask))
 
 
 @dataclass(frozen=True)

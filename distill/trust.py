@@ -28,7 +28,7 @@ ALLOWED: dict[str, str] = {
     ),
     "distill.models.classifier": "Classifier",
     "distill.data": "ArrayData Banana Checkerboard Moons Points Rings Text",
-    "distill.data.audio": "AudioCorpus Digits LJSpeech LogMel Pitch Tones",
+    "distill.data.audio": "AudioCorpus Digits LJSpeech LibriTTS LogMel Pitch Tones VCTK",
     "distill.evaluation": "PointsEvaluator",
     "distill.evaluation.audio": "AudioEvaluator",
     "distill.objectives": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from distill.export.metadata import Metadata
+from distill.export.metadata import FILTER, Metadata
 from distill.export.verify import Verification
 
 Axis = str | int
@@ -55,6 +55,7 @@ def sidecar(file: str, metadata: Metadata, report: Verification) -> dict[str, An
         for side, of in ((side, named.items()) for side, named in signature(metadata).items())
     }
     spec = metadata.spec
+    sampler = {"normal": "standard_normal", "logistic": "logistic"}[metadata.base]
     return {
         "file": file,
         "format": metadata.format,
@@ -67,6 +68,14 @@ def sidecar(file: str, metadata: Metadata, report: Verification) -> dict[str, An
         "latency": metadata.latency,
         "reach": metadata.reach,
         "filter_order": metadata.filter_order,
+        "filter": _filter(metadata),
+        "noise": {
+            "base": metadata.base,
+            "generator": "Philox 4x64-10, seeded by NumPy's SeedSequence(seed)",
+            "numpy": f"numpy.random.Generator(numpy.random.Philox(seed)).{sampler}(size=samples)",
+            "dtype": metadata.dtype,
+            "temperature": "a factor of the noise",
+        },
         "optional": list(metadata.optional),
         **ends,
         "state": [
@@ -87,4 +96,18 @@ def sidecar(file: str, metadata: Metadata, report: Verification) -> dict[str, An
         "weights": metadata.weights,
         "package": metadata.package,
         "verification": report.to_dict(),
+    }
+
+
+def _filter(metadata: Metadata) -> dict[str, Any] | None:
+    """Return how a loader turns the excitation into samples, where it has to."""
+    if not metadata.filter_order:
+        return None
+    return {
+        "order": metadata.filter_order,
+        "equation": "x[t] = gain[f] * excitation[t] + sum over k = 1..order of "
+        "coefficients[f, k - 1] * x[t - k], with f = t // hop",
+        "dtype": "float64",
+        "state": FILTER,
+        "state_holds": "the last order samples x, oldest first; zeros at the beginning",
     }

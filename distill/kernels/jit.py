@@ -14,7 +14,8 @@ def jit(function: Any, fastmath: bool | set[str] = True) -> Any:
     """Compile a function that releases the GIL, and keep it on disk where that can be written.
 
     Arguments:
-        function: Its callees must lie in its own file, whose date and size are the cache's key.
+        function: Its file's date and size are the cache's key: who changes a callee that lies in
+            another file has to touch this one too.
         fastmath: What floating point may do; see numba.
     """
     options: dict[str, Any] = {"fastmath": fastmath, "nogil": True, "error_model": "numpy"}

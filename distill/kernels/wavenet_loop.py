@@ -11,7 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from distill.kernels.blas import multiply
+from distill.kernels.gated_stack import factors
 from distill.kernels.jit import jit
+
+_AHEAD = 8  # blocks whose earlier taps are added up at once
+_MANY = 4  # rows from which BLAS pays
 
 LOCATION_SCALE, MIXTURE, TABLE = 0, 1, 2
 
@@ -60,44 +65,54 @@ class Sampling(NamedTuple):
 
 @jit
 def accumulate(out: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
-    """Add `x @ w` to `out`, four inputs (and two streams) at a time."""
+    """Add `x @ w` to `out`: few rows eight inputs at a time, many by BLAS."""
     streams, inputs, outputs = x.shape[0], w.shape[0], w.shape[1]
-    whole = inputs - inputs % 4
-    for b in range(0, streams - 1, 2):
-        for c in range(0, whole, 4):
-            p0, p1, p2, p3 = x[b, c], x[b, c + 1], x[b, c + 2], x[b, c + 3]
-            q0, q1, q2, q3 = x[b + 1, c], x[b + 1, c + 1], x[b + 1, c + 2], x[b + 1, c + 3]
-            for j in range(outputs):
-                w0, w1, w2, w3 = w[c, j], w[c + 1, j], w[c + 2, j], w[c + 3, j]
-                out[b, j] += p0 * w0 + p1 * w1 + p2 * w2 + p3 * w3
-                out[b + 1, j] += q0 * w0 + q1 * w1 + q2 * w2 + q3 * w3
-    if streams % 2:
-        b = streams - 1
-        for c in range(0, whole, 4):
-            p0, p1, p2, p3 = x[b, c], x[b, c + 1], x[b, c + 2], x[b, c + 3]
-            for j in range(outputs):
-                out[b, j] += p0 * w[c, j] + p1 * w[c + 1, j] + p2 * w[c + 2, j] + p3 * w[c + 3, j]
+    if streams >= _MANY:
+        multiply(x, False, w, False, out, True)
+        return
+    whole = inputs - inputs % 8
     for b in range(streams):
+        own, to = x[b], out[b]
+        for c in range(0, whole, 8):
+            p0, p1, p2, p3 = own[c], own[c + 1], own[c + 2], own[c + 3]
+            p4, p5, p6, p7 = own[c + 4], own[c + 5], own[c + 6], own[c + 7]
+            for j in range(outputs):
+                low = p0 * w[c, j] + p1 * w[c + 1, j] + p2 * w[c + 2, j] + p3 * w[c + 3, j]
+                high = p4 * w[c + 4, j] + p5 * w[c + 5, j] + p6 * w[c + 6, j] + p7 * w[c + 7, j]
+                to[j] += low + high
         for c in range(whole, inputs):
             for j in range(outputs):
-                out[b, j] += x[b, c] * w[c, j]
+                to[j] += own[c] * w[c, j]
 
 
 @jit
-def half_tanh(z: np.ndarray) -> None:
-    """Replace z by tanh(z / 2) to 3e-7, in place, without calls, so that the loop vectorizes.
+def look_back(
+    net: Weights, z: np.ndarray, base: np.ndarray, held: int, rings: np.ndarray, at: tuple
+) -> None:
+    """Write what blocks to come add up from their earlier taps, which are all known.
 
-    The sixth convergent of Lambert's continued fraction gives tanh(z / 4) as p / q; one doubling,
-    tanh 2a = 2 tanh a / (1 + tanh^2 a), makes it accurate over the whole range.
+    One product for several blocks reads the weights of these taps once.
+
+    Arguments:
+        net: The network.
+        z: `(n, B, 2 G)`: of n blocks that follow each other.
+        base: As in `generate`.
+        held: As in `generate`.
+        rings: Those of one layer, `(reach, B, C)`.
+        at: The layer, the first of these blocks, and that one's number from `begin` on.
     """
-    streams, width = z.shape
-    for b in range(streams):
-        for j in range(width):
-            u = np.float32(0.25) * min(max(z[b, j], np.float32(-18)), np.float32(18))
-            s = u * u
-            p = u * (np.float32(10395) + s * (np.float32(1260) + s * np.float32(21)))
-            q = np.float32(10395) + s * (np.float32(4725) + s * (np.float32(210) + s))
-            z[b, j] = np.float32(2) * p * q / (q * q + p * p)
+    i, n, place = at
+    blocks, streams, width = z.shape
+    reach, channels = rings.shape[0], rings.shape[2]
+    dilation = reach // (net.kernel - 1)
+    for r in range(blocks):
+        for b in range(streams):
+            z[r, b] = base[b if base.shape[0] > 1 else 0, (place + r) // held, i]
+    flat = z.reshape(blocks * streams, width)
+    for k in range(net.kernel - 1):
+        slot = (n + k * dilation) % reach
+        seen = rings[slot : slot + blocks].reshape(blocks * streams, channels)
+        accumulate(flat, seen, net.taps[i, k * channels : (k + 1) * channels])
 
 
 @jit
@@ -208,8 +223,8 @@ def generate(
     for i in range(layers):
         offsets[i + 1] = offsets[i] + net.reach[i]
     h = np.zeros((streams, channels), np.float32)
-    taps = np.zeros((streams, kernel * channels), np.float32)
-    z = np.zeros((streams, width), np.float32)
+    # Of each layer, so that what a block adds up from earlier taps may be there before it.
+    ahead = np.zeros((layers, _AHEAD, streams, width), np.float32)
     g = np.zeros((streams, gate), np.float32)
     o = np.zeros((streams, channels + skips), np.float32)
     total = np.zeros((streams, net.hidden.shape[0]), np.float32)
@@ -221,26 +236,24 @@ def generate(
         enter(net, h, x, entry[:, here], ago[:, n - begin if ago.shape[1] > 1 else 0], n)
         for i in range(layers):
             reach = net.reach[i]
-            dilation = reach // (kernel - 1)
+            # Dilations are powers of two: these blocks lie side by side in a ring.
+            known = min(reach // (kernel - 1), _AHEAD)
+            first = n % known
+            ring = rings[offsets[i] : offsets[i] + reach]
+            if n == begin or first == 0:
+                last = first + min(known - first, end - n)
+                look_back(net, ahead[i, first:last], base, held, ring, (i, n, n - begin))
+            z = ahead[i, first]
             for b in range(streams):
-                for k in range(kernel - 1):
-                    slot = offsets[i] + (n + k * dilation) % reach
-                    for j in range(channels):
-                        taps[b, k * channels + j] = rings[slot, b, j]
-                slot = offsets[i] + n % reach
                 for j in range(channels):
-                    taps[b, (kernel - 1) * channels + j] = h[b, j]
-                    rings[slot, b, j] = h[b, j]
-                row = b if base.shape[0] > 1 else 0
-                for j in range(width):
-                    z[b, j] = base[row, (n - begin) // held, i, j]
+                    ring[n % reach, b, j] = h[b, j]
                 for j in range(channels + skips):
                     o[b, j] = net.out_bias[i, j]
-            accumulate(z, taps, net.taps[i])
-            half_tanh(z)
+            accumulate(z, h, net.taps[i, (kernel - 1) * channels :])
             for b in range(streams):
                 for j in range(gate):
-                    g[b, j] = z[b, j] * (np.float32(0.5) + np.float32(0.5) * z[b, gate + j])
+                    a, s = factors(z[b, j], z[b, gate + j])
+                    g[b, j] = a * s
             accumulate(o, g, net.out[i])
             for b in range(streams):
                 for j in range(channels):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +10,14 @@ from torch.nn import functional as F
 
 from distill.contract import Context
 from distill.distributions.head import Head
-from distill.functional import check_recompute, in_full, passes_gradient, recomputed
+from distill.functional import check_recompute, in_full, passes_gradient
 from distill.networks.blocks import InnerBlock, sites_ago
 from distill.networks.conditioner import Conditioner
 from distill.networks.context_reader import ContextBlocks, ContextReader
 from distill.networks.sweep import BlockSweep, Update
 from distill.networks.wavenet_layer import Rows, WaveNetLayer, rows_of_layers
 from distill.networks.wavenet_sampling import generate_fast, has_fast_path
+from distill.networks.wavenet_stack import end_of_layers, through_layers
 from distill.networks.wavenet_state import RunState, StepState, check_reads, check_sizes
 
 _WIDE = 48  # channels from which products in bfloat16 save more than their casts cost
@@ -168,12 +168,10 @@ class WaveNet(Conditioner):
         sites, read = x.shape[1], self.reader(context, x)
         whole = F.pad(x, (self.history, -sites % self.block))
         h = self._enter(whole, read)
-        skips, again = [], self.recompute and passes_gradient(self, x)
-        for layer, row in zip(self._layers, self._rows(read), strict=True):
-            compute = partial(layer.projecting, row, read.held)
-            h, skip = recomputed(compute, h) if again else compute(h)
-            skips.append(skip)
-        return self._leave(h, skips, whole)[:, :sites]
+        end = through_layers(self, h, read, passes_gradient(self, x))
+        raw, coefficients = self._raw(end)
+        own = whole[:, self.history :].unflatten(1, (-1, self.block))
+        return self.inner(raw, coefficients, own).flatten(1, 2)[:, :sites]
 
     def start_run(self, x: Tensor) -> RunState:
         """Return the state before the first site, for `run`; x gives batch, dtype and device."""
@@ -209,7 +207,7 @@ class WaveNet(Conditioner):
             h, skip, past = layer.run(h, row(), read.held, past)
             skips.append(skip)
             after.append(past)
-        return *self._raw(h, skips), tuple(after)
+        return *self._raw(end_of_layers(h, skips)), tuple(after)
 
     def sweep(self, update: Update, like: Tensor, context: Context | None = None) -> BlockSweep:
         """Return what updates windows of whole blocks, each from the state of those before it."""
@@ -243,7 +241,7 @@ class WaveNet(Conditioner):
             here = row()
             h, skip = layer.step(h, None if here is None else here[:, 0], ring, n)
             skips.append(skip)
-        return self._raw(h, skips)
+        return self._raw(end_of_layers(h, skips))
 
     @torch.no_grad()
     def generate(
@@ -276,15 +274,10 @@ class WaveNet(Conditioner):
         # The input and the residual path stay in full precision.
         return in_full(enter, whole)
 
-    def _leave(self, h: Tensor, skips: list[Tensor], whole: Tensor) -> Tensor:
-        raw, coefficients = self._raw(h, skips)
-        own = whole[:, self.history :].unflatten(1, (-1, self.block))
-        return self.inner(raw, coefficients, own).flatten(1, 2)
-
-    def _raw(self, h: Tensor, skips: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _raw(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Return each site's raw parameters `(..., r, P)` and the block's coefficients."""
         if self.skip_channels:
-            h = sum(skips[1:], skips[0].to(h.dtype)) * len(skips) ** -0.5
+            h = h * len(self.layers) ** -0.5
         # Parameters in half precision would blur a density far sharper than their last digit.
         last = in_full(lambda: self.last(torch.relu(self.hidden(torch.relu(h)))), h)
         each = self.block * self.parameters_per_site

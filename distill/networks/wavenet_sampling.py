@@ -51,6 +51,7 @@ def generate_fast(
     """
     # Imported here: numba costs half a second, and only sampling needs it.
     from distill.kernels import wavenet_loop as loop
+    from distill.kernels.blas import alone
 
     spec = head.sampling_spec()
     assert spec is not None, "has_fast_path was not asked"
@@ -80,7 +81,7 @@ def generate_fast(
     # Whole rows, few enough that the projected context stays small.
     held = read.held if read.rows is not None else blocks
     step = held * max(1, _ROWS // batch) if read.rows is not None else blocks
-    with ThreadPoolExecutor(parts) as pool:
+    with ThreadPoolExecutor(parts, initializer=alone) as pool:
         for begin in range(0, blocks, step):
             end = min(begin + step, blocks)
             base = _array(_base(net, read.rows, bias, begin // held, -(-end // held)))

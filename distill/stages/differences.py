@@ -13,9 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from distill.renamed import current_config
 from distill.stages.reads import READS
 
-FREE = ("data.path", "data.cache", "data.memory", "data.workers", "data.layout.download")
+HELD = ("data.cache", "data.memory", "data.workers", "data.cluster", "data.cache_limit")
+"""Keys that say how data is prepared and held."""
+FREE = ("data.path", *HELD, "data.layout.download")
 """Keys that don't shape results: where data lies and how it is held. Its content is compared."""
-_FREE_OF_TRAINER = ("accumulate", "log_every", "save_every", "keep", "keep_best")
+_FREE_OF_TRAINER = ("accumulate", "log_every", "save_every", "keep", "keep_best", "prefetch")
 
 
 def config_of(config: DictConfig, stage: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from distill.instantiate import build
 from distill.models import Flow
-from distill.stages.differences import FREE, data_difference, difference, fingerprint
+from distill.stages.differences import FREE, HELD, data_difference, difference, fingerprint
 from distill.stages.finished import measure
 from distill.stages.folders import (
     check_seed,
@@ -28,8 +28,6 @@ from distill.stages.folders import (
 )
 from distill.stages.work import StageRecord
 from distill.training import Checkpoint, Tracker
-
-_HELD = ("data.cache", "data.memory", "data.workers")
 
 
 def run(config: DictConfig) -> dict[str, float]:
@@ -96,7 +94,7 @@ def _folder(root: Path, saved: Checkpoint, node: Any) -> Path:
     held = [key for key in FREE if key != "data.path"]
     if difference(was, now, held) is None:
         return root / "evaluate"
-    plain = {key: value for key, value in node.items() if f"data.{key}" not in _HELD}
+    plain = {key: value for key, value in node.items() if f"data.{key}" not in HELD}
     tag = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()[:6]
     stem = Path(str(node.get("path") or "data")).expanduser().stem
     return root / f"evaluate-{re.sub(r'[^A-Za-z0-9_-]+', '-', stem)[:40] or 'data'}-{tag}"

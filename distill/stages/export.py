@@ -1,6 +1,7 @@
 """Export the student's sampler to every chosen format, verified, into RUN/export.
 
-A format that is there already, and of this student, is kept.
+A format that is there already, and of this student, is kept. With page=true RUN/export/page is a
+folder for any static host, where the student speaks in the visitor's browser.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from distill.export import Backend, accept
 from distill.export.verify import Verification
 from distill.instantiate import build
 from distill.models import Flow
+from distill.stages import page
 from distill.stages.differences import config_of
 from distill.stages.folders import check_ways, root_of, saved_model, weights_of
 from distill.stages.manifest import read_manifest
@@ -40,11 +42,15 @@ def run(config: DictConfig) -> dict[str, float]:
     folder, mine = root_of(config) / "export", config_of(config, "export")
     backends = {name: build(node) for name, node in config.exports.items()}
     weights = weights_of(saved)
+    page.check_wanted(config, folder, backends.values(), student)
     with alone_in(folder):
         kept = _kept(config, folder, backends, mine["exports"], weights)
-        if kept.keys() == backends.keys():
+        whole = kept.keys() == backends.keys()
+        kept |= _beside(folder, backends, weights)
+        if whole:
+            page.write(config, folder, [entry["file"] for entry in kept.values()], weights)
             return numbers_of(folder)
-        had, kept = numbers_of(folder), kept | _beside(folder, backends, weights)
+        had = numbers_of(folder)
         with (
             recorded(folder, "export", mine, {"student": weights}) as work,
             Tracker(folder) as tracker,
@@ -61,7 +67,12 @@ def run(config: DictConfig) -> dict[str, float]:
                 work.made(**{name: _entry(path, weights, mine["exports"][name])})
             _remove_others(folder, work)
             tracker.scalars(numbers, 0)
-            return tracker.metrics(numbers)  # type: ignore[return-value]
+            written = tracker.metrics(numbers)
+        # After the record: files that are whole stay so, whatever becomes of the page.
+        page.write(
+            config, folder, [entry["file"] for entry in work.manifest.made.values()], weights
+        )
+        return written  # type: ignore[return-value]
 
 
 def _entry(path: Path, weights: str, settings: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which export a stage loads, and whether it is of the run's present student."""
+"""Which export a stage loads, whether of the present student, and which clips a page shows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from distill.export import Exported, load
 from distill.models.checkpoint import NAME
+from distill.serving.examples import Example, find_examples
 from distill.stages.folders import root_of, saved_model, weights_of
 
 
@@ -45,3 +46,18 @@ def check_current(exported: Exported, weights: str, root: Path) -> None:
             f"again with `distill export run={root} overwrite=true`, or name a file with file= to "
             "use it as it is."
         )
+
+
+def examples_of(config: DictConfig) -> list[Example]:
+    """Return the clips for a page: those of `examples`, or what `distill evaluate` left in the run.
+
+    Errors:
+        FileNotFoundError: There is no such folder.
+        ValueError: It holds none.
+    """
+    if config.examples is False:
+        return []
+    if config.examples is not None:
+        return find_examples(config.examples)
+    left = root_of(config) / "evaluate" / "audio"
+    return find_examples(left) if config.get("file") is None and left.is_dir() else []

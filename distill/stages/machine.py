@@ -13,7 +13,7 @@ import torch
 
 from distill.training.precision import has_bfloat16_units
 
-_VERSIONS = ("torch", "torchaudio", "hydra-core", "numpy", "onnx", "onnxruntime", "librosa")
+_VERSIONS = ("torch", "hydra-core", "numpy", "onnx", "onnxruntime", "librosa")
 PARTS = {
     "serve": (("starlette", "uvicorn", "websockets"), "distill serve"),
     "sound": (("sounddevice",), "distill stream output=device"),

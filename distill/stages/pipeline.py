@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from distill.files import write_json
 from distill.models.checkpoint import NAME, read_checkpoint
+from distill.serving.runtime import check_npm
 from distill.stages.claims import StaleError, check_resumable
 from distill.stages.differences import config_of
 from distill.stages.folders import check_ways, root_of
@@ -25,11 +26,14 @@ def run(config: DictConfig) -> dict[str, float]:
 
     Errors:
         FileExistsError: The run holds something, and neither `resume` nor `overwrite` is set.
-        ValueError: It is to be resumed, but was made with other settings.
+        ValueError: It is to be resumed, but was made with other settings; a page is wanted, and
+            there is no npm.
     """
     check_ways(config)
     root = root_of(config)
     _check(config, root)
+    if config.page:
+        check_npm()
     everything: dict[str, float] = {}
     for name in PIPELINE:
         print(f"{name}: {root / name}", flush=True)

@@ -28,11 +28,12 @@ def run(config: DictConfig) -> dict[str, float]:
     if not isinstance(data, AudioData):
         raise ValueError(
             f"data: wanted audio, got {type(data).__name__}, which needs no preparation. Choose "
-            "data=audio, ljspeech, digits or tones."
+            "data=audio, ljspeech, libritts, vctk, digits or tones."
         )
     folder, mine = root_of(config) / "prepare", config_of(config, "prepare")
     table = data.scan.table()
     print(table, flush=True)
+    print(f"\n{data.cache_table()}".rstrip(), flush=True)
     numbers = data.scan.metrics | {
         "train": float(len(data.train_names)),
         "held_out": float(len(data.held_out_names)),

@@ -24,7 +24,7 @@ READS: dict[str, tuple[str, ...]] = {
         "sampler",
     ),
     "evaluate": ("data", "evaluation", "part"),
-    "export": ("exports",),
+    "export": ("exports", "page", "examples"),
     "benchmark": ("benchmark", "check", "data"),
     "stream": (
         *("file", "input", "output", "chunk", "pace", "speaker", "label", "without", "temperature"),

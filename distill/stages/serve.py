@@ -10,9 +10,8 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from distill.instantiate import build
-from distill.serving.examples import Example, find_examples
-from distill.stages.export_file import exported_of
-from distill.stages.folders import device_of, root_of
+from distill.stages.export_file import examples_of, exported_of
+from distill.stages.folders import device_of
 
 
 def run(config: DictConfig) -> dict[str, float]:
@@ -36,15 +35,8 @@ def run(config: DictConfig) -> dict[str, float]:
             config.port,
             config.public,
             build(config.limits),
-            _examples(config),
+            examples_of(config),
         )
     except KeyboardInterrupt:
         print("stopped")
     return {}
-
-
-def _examples(config: DictConfig) -> list[Example]:
-    if config.examples is not None:
-        return find_examples(config.examples)
-    left = root_of(config) / "evaluate" / "audio"
-    return find_examples(left) if config.file is None and left.is_dir() else []

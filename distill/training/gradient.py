@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from distill import rows
 from distill.contract import Batch
-from distill.data import Data
 from distill.objectives import Loss, Task
+from distill.training.batches import Batches
 from distill.training.precision import Precision
 from distill.training.ranks import Alone
 
@@ -28,9 +28,7 @@ class Gradient:
 
     Arguments:
         task: What is trained.
-        data: Where batches come from.
-        size: Rows of a batch.
-        seed: Of batches and noise.
+        batches: This process's rows of the batches.
         parts: In how many parts each process takes its rows.
         precision: What losses are computed in.
         ranks: The processes.
@@ -42,22 +40,21 @@ class Gradient:
     def __init__(
         self,
         task: Task,
-        data: Data,
-        size: int,
-        seed: int,
+        batches: Batches,
         parts: int,
         precision: Precision,
         ranks: Alone,
     ) -> None:
+        size = batches.size
         if size < parts * ranks.count:
             raise ValueError(
                 f"trainer.batch_size: wanted a row or more for each of {parts * ranks.count} parts "
                 f"({ranks.count} processes, accumulate={parts}), got {size}. Raise batch_size, or "
                 "take fewer."
             )
-        self.task, self.data, self.size, self.seed = task, data, size, seed
+        self.task, self.batches, self.size = task, batches, size
         self.parts, self.precision, self.ranks = parts, precision, ranks
-        self.device = next(task.model.parameters()).device
+        self.device = batches.device
         self._wrapped = ranks.wrapped(task)
         self._apart = True
         self._started = parts == 1
@@ -67,13 +64,12 @@ class Gradient:
         """Leave a step's gradient in the parameters, which hold none before; return its loss."""
         if self.ranks.count == self.parts == 1:
             torch.manual_seed(self._seed_of(step))
-            batch = self.data.train_batch(step, self.size, self.seed).to(self.device)
+            batch = self.batches.take(step)
             with self.precision.autocast(self.device):
                 loss: Loss = self.task(batch, progress)
             loss.value.backward()
             return loss
-        begin, end = self.ranks.rows(self.size)
-        batch = self.data.train_rows(step, self.size, self.seed, begin, end)
+        batch = self.batches.take(step)
         if not self._started:
             self._start(step, progress, batch)
         if self._apart:
@@ -167,7 +163,7 @@ class Gradient:
             if end < last:
                 return batch.part(end - first, end - first + 1)
             row = end % self.size
-            return self.data.train_rows(step, self.size, self.seed, row, row + 1)
+            return self.batches.data.train_rows(step, self.size, self.batches.seed, row, row + 1)
 
         return rows.Share(
             begin, end, self.size, self._seed_of(step), totals, None, lambda: after().features
@@ -199,7 +195,7 @@ class Gradient:
         return Loss(value, dict(zip(names, parts, strict=True)))
 
     def _seed_of(self, step: int) -> int:
-        return hash((self.seed, step)) % 2**63
+        return hash((self.batches.seed, step)) % 2**63
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -57,7 +57,8 @@ class TrainingState:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
+        trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = float(nn.utils.clip_grad_norm_(trained, clip))
         self.step += 1
         if math.isfinite(norm) and math.isfinite(loss):
             self.optimizer.step()

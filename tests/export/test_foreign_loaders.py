@@ -87,6 +87,9 @@ def test_the_file_beside_is_all_that_a_foreign_loader_needs(signals):
     about = json.loads(path.with_name(f"{path.name}.json").read_text(encoding="utf-8"))
     assert (about["sample_rate"], about["hop"], about["base"]) == (RATE, HOP, "normal")
     assert about["verification"]["backend"] == "onnx"
+    assert about["filter"] is None
+    exec(f"import numpy; wanted = {about['noise']['numpy']}", drawn := {"seed": 3, "samples": 5})
+    assert np.array_equal(drawn["wanted"].astype(np.float32), Noise(about["base"], 3).draw(5))
     session = onnxruntime.InferenceSession(path)
     assert [end["name"] for end in about["inputs"]] == [n.name for n in session.get_inputs()]
     assert [end["name"] for end in about["outputs"]] == [n.name for n in session.get_outputs()]

@@ -128,7 +128,7 @@ def test_where_no_gradient_passes_nothing_is_computed_again(name, monkeypatch):
     student, teacher = pair(name, again=True)
     batch = batch_of(student.spec)
     teacher.requires_grad_(False)
-    for module in ("distill.bijectors.compose", "distill.networks.wavenet"):
+    for module in ("distill.bijectors.compose", "distill.networks.wavenet_stack"):
         monkeypatch.setattr(f"{module}.recomputed", lambda *_: pytest.fail("computed again"))
     for mode in (True, False):
         teacher.train(mode).log_prob(batch.x, batch.features)  # frozen, and x is a number

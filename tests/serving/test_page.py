@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,33 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 from selenium import webdriver
-from selenium.webdriver.chrome.options import Options
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from distill.serving.app import PAGE
 from distill.serving.examples import find_examples
 
+from .browsing import PAINTED, browser, browsing, text, wait
 from .conftest import BANDS, RATE
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-browser = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="no chromium and chromedriver on PATH"
-)
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
-    "--disable-background-networking --disable-component-update "
-    "--autoplay-policy=no-user-gesture-required --window-size=1200,1500"
-)
-PAINTED = """
-  const canvas = arguments[0], data = canvas.getContext("2d")
-    .getImageData(0, 0, canvas.width, canvas.height).data;
-  const seen = new Set();
-  for (let i = 0; i < data.length; i += 4) seen.add(data.slice(i, i + 3).join());
-  return seen.size;
-"""
 DRAWN = 'return [...document.querySelectorAll(".wave")].pop().toDataURL()'
 
 
@@ -51,29 +31,12 @@ def page(serving, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdrive
     for kind, level in levels.items():
         wave = level * np.sin(2 * np.pi * (200 + 700 * time) * time)
         soundfile.write(folder / "chirp" / f"{kind}.wav", wave, RATE, "PCM_16")
-    options = Options()
-    options.binary_location = BROWSER or ""
-    profile = tmp_path_factory.mktemp("profile")
-    for flag in (*FLAGS.split(), f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with serving(examples=find_examples(folder)) as address:
-        driver = webdriver.Chrome(options=options, service=Service(executable_path=DRIVER))
-        try:
-            driver.get(f"http://{address}/")
-            yield driver
-        finally:
-            driver.quit()
-
-
-def wait(page: webdriver.Chrome, script: str) -> None:
-    WebDriverWait(page, 20, poll_frequency=0.05).until(
-        lambda driver: driver.execute_script(f"return {script}"), f"{script}: {text(page, 'error')}"
-    )
-
-
-def text(page: webdriver.Chrome, name: str) -> str:
-    return page.find_element(By.ID, name).text
+    with (
+        serving(examples=find_examples(folder)) as address,
+        browsing(tmp_path_factory.mktemp("profile")) as driver,
+    ):
+        driver.get(f"http://{address}/")
+        yield driver
 
 
 def stream(page: webdriver.Chrome, pace: str = "fast") -> None:

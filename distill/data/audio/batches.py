@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -15,7 +14,8 @@ import torch
 
 from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.data.audio.checks import check_clips, check_features
-from distill.data.audio.crops import Crop, cut, dequantize
+from distill.data.audio.clips import NONE, Clips, bucketed
+from distill.data.audio.crops import Crops, cut, dequantize
 from distill.data.audio.envelope import check_kind, envelope_of
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
@@ -26,6 +26,7 @@ from distill.data.audio.statistics import measure
 from distill.data.base import Data, check_part, check_request
 
 _CROP, _HELD = 1, 2  # 0 is the split's
+_NAMED = 50_000
 FRAMED = ("mel", "f0", "phase")
 
 
@@ -60,6 +61,9 @@ class AudioData(Data):
         validation: Share of the clips for the part that training watches; 0 for none: it then
             watches what is held out.
         unheard: Speakers to keep for a part of their own, none of whose clips are learnt from.
+        part_of: Says of a clip's name which part it is in, in place of shares and chance.
+        bucket: Put held-out clips of like length beside each other, so many of them, for batches
+            with little to fill up; 0 leaves them as they are.
 
     Attributes:
         scan: As given.
@@ -91,17 +95,18 @@ class AudioData(Data):
         envelope: str = "auto",
         validation: float = 0.0,
         unheard: Sequence[str] = (),
+        part_of: Callable[[str], str | None] | None = None,
+        bucket: int = 0,
     ) -> None:
         check_features(type(self).__name__, conditions, optional)
         check_kind(type(self).__name__, envelope)
+        clips = Clips.of(clips)
         most = int(held_out_seconds * sample_rate) // mel.hop * mel.hop
         if crop is None:
-            crop = min(
-                most, math.ceil(max((c.sites for c in clips), default=0) / mel.hop) * mel.hop
-            )
+            crop = min(most, mel.frames(int(clips.sites.max(initial=0))) * mel.hop)
         check_clips(type(self).__name__, clips, crop, conditions, mel.hop, unheard)
         self._train, self._kept = split(
-            type(self).__name__, clips, seed, held_out, validation, unheard
+            type(self).__name__, clips, seed, held_out, validation, unheard, part_of
         )
         self.parts = tuple(self._kept)
         self.scan, self.mel, self._pitch, self._rate = scan, mel, pitch, sample_rate
@@ -112,9 +117,9 @@ class AudioData(Data):
                 f"{mel.hop / sample_rate:.4f} s, got {held_out_seconds}."
             )
         self._names, self._optional = (*conditions, *optional), tuple(optional)
-        known = {c.speaker for c in clips if c.speaker is not None}
-        self._speakers = sorted(known - set(unheard))
-        sites = np.array([clip.sites for clip in self._train])
+        self._speakers = [name for name in clips.speaker_names if name not in unheard]
+        self._numbers = {name: i for i, name in enumerate(self._speakers)}
+        sites = self._train.sites
         self._ends = np.cumsum(sites)
         # One structure of batches for the whole run.
         self._masked = bool((sites // mel.hop * mel.hop < crop).any())
@@ -123,9 +128,9 @@ class AudioData(Data):
             "f0": pitch.silence(),
             "phase": torch.zeros(2),
         }
-        self.batch_size = 4
+        self.batch_size, self._bucket = 4, bucket
         self.train_size = len(self._train)
-        self.train_names = [clip.name for clip in self._train]
+        self.train_names = self._train.names
         self._hold(HELD_OUT)
         self.spec = self._spec(labels, envelope)
 
@@ -139,10 +144,8 @@ class AudioData(Data):
         rng = np.random.default_rng([_CROP, seed, step])
         chosen = np.searchsorted(self._ends, rng.integers(self._ends[-1], size=size), "right")
         clips = [self._train[i] for i in chosen[begin:end]]
-        crops = [
-            cut(clip, self._crop, self.mel.hop, self._blank, float(where))
-            for clip, where in zip(clips, rng.random(size)[begin:end], strict=True)
-        ]
+        where = rng.random(size)[begin:end]
+        crops = cut(clips, self._crop, self.mel.hop, self._blank, where)
         noise = rng.random((size, self._crop), dtype=np.float32)[begin:end]
         return self._batch(clips, crops, noise, self._masked)
 
@@ -153,8 +156,9 @@ class AudioData(Data):
             clips = self._held[first : first + size]
             used = [min(clip.sites, self._most) for clip in clips]
             sites = self.mel.frames(max(used)) * self.mel.hop
-            crops = [cut(c, sites, self.mel.hop, self._blank, most=self._most) for c in clips]
-            rngs = [np.random.default_rng([_HELD, first + i]) for i in range(len(clips))]
+            crops = cut(clips, sites, self.mel.hop, self._blank, most=self._most)
+            places = self._order[first : first + size].tolist()
+            rngs = [np.random.default_rng([_HELD, place]) for place in places]
             noise = np.stack([rng.random(sites, dtype=np.float32) for rng in rngs])
             yield self._batch(clips, crops, noise, min(used) < sites)
 
@@ -172,24 +176,31 @@ class AudioData(Data):
         other._hold(name)
         return other
 
+    def cache_table(self) -> str:
+        """Return what the cache holds; empty where there is none."""
+        return ""
+
     def _hold(self, part: str) -> None:
-        self._held = self._kept[part]
-        self.held_out_names = [clip.name for clip in self._held]
-        self.held_out_labels = {c.name: c.label for c in self._held if c.label is not None}
+        kept = self._kept[part]
+        self._order = bucketed(kept.sites, self._bucket)
+        self._held = held = kept.select(self._order)
+        self.held_out_names = held.names
+        labels = zip(held.names, held.labels.tolist(), strict=True)
+        self.held_out_labels = {name: label for name, label in labels if label != NONE}
+        speakers = zip(held.names, held.speaker_list(), strict=True)
         self.held_out_speakers = {
-            c.name: self._speakers.index(c.speaker)
-            for c in self._held
-            if c.speaker in self._speakers
+            name: self._numbers[who] for name, who in speakers if who in self._numbers
         }
 
     def identity(self) -> dict[str, Any]:
         """Return kind, spec, the names of all parts, and a hash of lengths and speakers."""
         parts = (self._train, *self._kept.values())
-        clips = [[c.name, c.sites, c.speaker, c.label] for part in parts for c in part]
+        rows = [list(row) for part in parts for row in part.rows()]
+        names = {"train": self.train_names} | {k: kept.names for k, kept in self._kept.items()}
         return super().identity() | {
-            "train": self.train_names,
-            **{part: [clip.name for clip in kept] for part, kept in self._kept.items()},
-            "values": hashlib.sha256(json.dumps(clips).encode()).hexdigest(),
+            # Names say what has changed; with very many, that something has must do.
+            **(names if len(rows) <= _NAMED else {}),
+            "values": hashlib.sha256(json.dumps(rows).encode()).hexdigest(),
         }
 
     def check_matches(self, spec: DataSpec) -> None:
@@ -208,22 +219,19 @@ class AudioData(Data):
                     f"this data has {_difference(mine, wanted)}. Set data.{name} as in training."
                 )
 
-    def _batch(
-        self, clips: Sequence[Clip], crops: Sequence[Crop], noise: np.ndarray, masked: bool
-    ) -> Batch:
-        x = dequantize(torch.stack([crop.samples for crop in crops]), noise)
+    def _batch(self, clips: Sequence[Clip], crops: Crops, noise: np.ndarray, masked: bool) -> Batch:
+        x = dequantize(crops.samples, noise)
         features = {}
         for name in self._names:
             if name == "speaker":
-                features[name] = torch.tensor([self._speakers.index(str(c.speaker)) for c in clips])
+                features[name] = torch.tensor([self._numbers[str(c.speaker)] for c in clips])
             elif name == "label":
                 features[name] = torch.tensor([int(c.label or 0) for c in clips])
             else:
-                features[name] = torch.stack([crop.frames[name] for crop in crops])
+                features[name] = crops.frames[name]
         mask = None
         if masked:
-            valid = torch.tensor([crop.valid for crop in crops])
-            mask = (torch.arange(x.shape[1]) < valid[:, None]).to(x.dtype)
+            mask = (torch.arange(x.shape[1]) < crops.valid[:, None]).to(x.dtype)
         return Batch(x, features or None, mask)
 
     def _spec(self, labels: Sequence[str], envelope: str) -> DataSpec:

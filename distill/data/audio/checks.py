@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from distill.data.audio.preparation import Clip
+from distill.data.audio.clips import NONE, Clips
 
 CONDITIONS = ("mel", "f0", "phase", "speaker", "label")
 OPTIONAL = ("f0", "phase")
@@ -44,7 +44,7 @@ def check_features(name: str, conditions: Sequence[str], optional: Sequence[str]
 
 def check_clips(
     name: str,
-    clips: Sequence[Clip],
+    clips: Clips,
     crop: int,
     conditions: Sequence[str],
     hop: int,
@@ -73,10 +73,11 @@ def check_clips(
             f"{name}: wanted no speaker among the conditions beside unheard={', '.join(unheard)}: "
             "a model told who speaks can't be told of a stranger. Leave one of them out."
         )
-    for what in ("speaker", "label"):
-        lacking = [clip.name for clip in clips if getattr(clip, what) is None]
-        if what in conditions and lacking:
+    for what, numbers in (("speaker", clips.speakers), ("label", clips.labels)):
+        lacking = (numbers == NONE).nonzero()[0]
+        if what in conditions and len(lacking):
             raise ValueError(
                 f"{name}: conditions name {what!r}, and {len(lacking)} clips have none, first "
-                f"{lacking[0]}. Leave it out, or use a corpus that has it (data=digits)."
+                f"{clips.names[lacking[0]]}. Leave it out, or use a corpus that has it "
+                "(data=digits)."
             )

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 from distill.data.audio.batches import FRAMED, AudioData
 from distill.data.audio.checks import check_features
+from distill.data.audio.clips import Clips
 from distill.data.audio.envelope import check_kind
 from distill.data.audio.files import UnusableError
+from distill.data.audio.holdings import table
 from distill.data.audio.layouts import AnyFolder, Layout
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
 from distill.data.audio.preparation import Clip, Loaded, Preparation, Source
+from distill.data.audio.preparing import Shelf, prepared
 from distill.data.audio.scan import Scan
+from distill.data.audio.selection import Lists, with_mels, without_long
 
-_PATIENCE = 5.0
 _SHOWN = 3
 
 
@@ -28,12 +30,13 @@ class AudioCorpus(AudioData):
 
     wav, flac, ogg, mp3 and others that libsndfile reads are averaged to mono and resampled. Files
     that can't be used are left out, each with its reason in `scan.rejects`; what was changed, or is
-    doubtful, stands in `scan.notes`. Prepared clips are kept on disk, so that a second start is
-    quick and an interrupted one goes on; what fits into `memory` is held there too.
+    doubtful, stands in `scan.notes`. Prepared clips are kept in shards on disk, each file once, so
+    that an interrupted start goes on and a corpus that grows is prepared for the new files alone.
+    Batches are read from there, mapped into memory: their cost does not grow with the corpus.
 
     Arguments:
         path: The folder.
-        layout: `AnyFolder`, `LJSpeech` or `Digits`.
+        layout: `AnyFolder`, `LJSpeech`, `LibriTTS`, `VCTK` or `Digits`.
         sample_rate: Hz.
         crop: Sites of a training crop, a multiple of the mel's hop; `None` takes clips whole.
         conditions: The features to give, any of `mel`, `f0`, `phase`, `speaker`, `label`, or none.
@@ -46,16 +49,26 @@ class AudioCorpus(AudioData):
         seed: Of the split by files.
         held_out: Share of the files to hold out, rounded up.
         held_out_seconds: Longest held-out value.
-        memory: Hold the clips in memory up to this size, GB; beyond, read them from the cache.
+        memory: Without a cache: hold clips up to this size, GB; others are prepared anew each time.
         cache: Folder of prepared clips; `None` keeps none.
         workers: Processes that prepare clips.
         optional: Of `f0` and `phase`, those that a trained model can do without.
         envelope: For models that whiten, `auto`, `formula` or `fit`: see `AudioData`.
         validation: Share of the files for the part that training watches; 0 for none.
         unheard: Speakers to keep for the part `unheard`, none of whose files are learnt from.
+        cluster: Prepare by Ray tasks in place of `workers`: address of a cluster (`auto`, `local`,
+            HOST:PORT) whose machines see both folders.
+        longest: Seconds; longer clips are left out.
+        lists: Files with the names of the clips of `held_out`, `validation` and `train`, in place
+            of shares and chance; without one of `train` all others are learnt from.
+        mels: Folder of mels that a front end made, `.npy` or `.pt` by the names of the clips, to
+            train on its errors; each has as many frames as its clip's own mel.
+        bucket: Put held-out clips of like length beside each other, so many of them; 0 for none.
+        cache_limit: Size of the cache, GB: beyond, what was not used for longest is removed, but
+            nothing that a running process reads; `None` for no limit.
 
     Errors:
-        FileNotFoundError: No such folder.
+        FileNotFoundError: No such folder, list or subset.
         ValueError: No file can be used, with the reasons; what `AudioData` raises.
 
     Example:
@@ -87,10 +100,22 @@ class AudioCorpus(AudioData):
         envelope: str = "auto",
         validation: float = 0.0,
         unheard: Sequence[str] = (),
+        cluster: str | None = None,
+        longest: float | None = None,
+        lists: Mapping[str, str] | None = None,
+        mels: str | None = None,
+        bucket: int = 0,
+        cache_limit: float | None = 100.0,
     ) -> None:
         # Before all the work.
+        self._cache, self._limit = cache, cache_limit
         check_features(type(self).__name__, conditions, optional)
         check_kind(type(self).__name__, envelope)
+        if mels is not None and (trim is not None or "mel" not in conditions):
+            raise ValueError(
+                "data.mels: wanted mel among the conditions and no trim, which cuts what the mels "
+                f"tell of; got conditions={', '.join(conditions) or 'none'}, trim={trim}."
+            )
         layout, mel, pitch = (
             layout or AnyFolder(),
             mel or LogMel.usual(sample_rate),
@@ -106,9 +131,28 @@ class AudioCorpus(AudioData):
             mel=mel,
             features=tuple(name for name in FRAMED if name in (*conditions, *optional)),
             pitch=pitch,
-            cache=cache,
+            given=mels is not None,
         )
-        clips, scan = _prepared(Path(path), layout, prepare, memory, workers)
+        root = Path(path).expanduser()
+        root = root.resolve() if root.exists() else root
+        sources, left_out = layout.sources(root)
+        listed = None if lists is None else Lists(lists)
+        if listed is not None:
+            sources, others = listed.select(sources)
+            left_out |= others
+        if mels is not None:
+            sources, others = with_mels(sources, Path(mels).expanduser())
+            left_out |= others
+        if cache is None:
+            clips, scan = _in_memory(sources, prepare, memory, workers)
+        else:
+            shelf = Shelf(root, prepare, Path(cache).expanduser())
+            clips, scan = prepared(shelf, sources, workers, cluster, cache_limit)
+        scan.rejects = left_out | scan.rejects
+        if not len(clips):
+            raise ValueError(_nothing(root, scan))
+        if longest is not None:
+            clips = without_long(Clips.of(clips), scan, longest, sample_rate)
         super().__init__(
             clips,
             scan,
@@ -125,18 +169,23 @@ class AudioCorpus(AudioData):
             envelope=envelope,
             validation=validation,
             unheard=unheard,
+            part_of=None if listed is None else listed.part_of,
+            bucket=bucket,
         )
 
+    def cache_table(self) -> str:
+        """Return what the cache holds, of this corpus and others."""
+        if self._cache is None:
+            return ""
+        return table(Path(self._cache).expanduser(), self._limit)
 
-def _prepared(
-    root: Path, layout: Layout, prepare: Preparation, memory: float, workers: int
-) -> tuple[list[Clip], Scan]:
-    """Prepare all files; hold them in memory as long as there is room for all."""
-    sources, left_out = layout.sources(root.expanduser())
-    scan = Scan(rejects=dict(left_out))
-    clips: list[Clip] = []
+
+def _in_memory(
+    sources: Sequence[Source], prepare: Preparation, memory: float, workers: int
+) -> tuple[Sequence[Clip], Scan]:
+    """Prepare all files, and hold them as long as there is room; the others are prepared anew."""
+    scan, clips = Scan(), []
     held, room = 0, memory * 2**30
-    began = shown = time.monotonic()
     for source, loaded in _each(prepare, sources, workers):
         if isinstance(loaded, UnusableError):
             scan.rejects[source.name] = str(loaded)
@@ -146,12 +195,6 @@ def _prepared(
         held += sum(t.nbytes for t in (loaded.samples, *loaded.frames.values()))
         load = partial(_same, loaded) if held <= room else partial(prepare, source)
         clips.append(Clip(source.name, sites, load, source.speaker, source.label))
-        if time.monotonic() - max(shown, began) > _PATIENCE:
-            shown = time.monotonic()
-            done = len(clips) + len(scan.rejects)
-            print(f"prepared {done} of {len(sources) + len(left_out)} files", flush=True)
-    if not clips:
-        raise ValueError(_nothing(root, scan))
     return clips, scan
 
 

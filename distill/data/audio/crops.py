@@ -1,8 +1,8 @@
-"""A stretch of a clip, filled up with silence."""
+"""Stretches of clips, filled up with silence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,45 +12,54 @@ from torch import Tensor
 from distill.data.audio.preparation import STEP, Clip
 
 
-class Crop(NamedTuple):
-    """Samples `(T,)` in int16, frames by name `(T / hop, size)`, and how many samples are real."""
+class Crops(NamedTuple):
+    """Samples `(B, T)` in int16, frames by name `(B, F, size)`, number of real samples `(B,)`."""
 
     samples: Tensor
     frames: dict[str, Tensor]
-    valid: int
+    valid: Tensor
 
 
 def cut(
-    clip: Clip,
+    clips: Sequence[Clip],
     sites: int,
     hop: int,
     blank: Mapping[str, Tensor],
-    where: float = 0.0,
+    where: Sequence[float] | np.ndarray | None = None,
     most: int | None = None,
-) -> Crop:
-    """Cut a clip to a number of sites.
+) -> Crops:
+    """Cut clips to a number of sites; of a clip in a file no more is read than that.
 
     Arguments:
-        clip: The clip.
+        clips: The clips.
         sites: A multiple of the hop.
         hop: Sites per frame.
         blank: The frame of silence of each feature, for what is filled up.
-        where: Share of the possible frames to start on, 0 for the first.
-        most: Use no more sites of the clip than these.
+        where: For each clip, the share of the possible frames to start on; 0 is the first, and the
+            default.
+        most: Use no more sites of a clip than these.
     """
-    loaded = clip.load()
-    length = clip.sites if most is None else min(most, clip.sites)
-    frames = sites // hop
-    start = int(where * (max(length // hop - frames, 0) + 1))
-    valid = min(sites, length - start * hop)
-    samples = torch.zeros(sites, dtype=torch.int16)
-    samples[:valid] = loaded.samples[start * hop : start * hop + valid]
-    cuts = {}
-    for name, values in loaded.frames.items():
-        known = values[start : start - (-valid // hop)]
-        fill = blank[name].expand(frames - len(known), -1)
-        cuts[name] = torch.cat([known, fill]) if len(fill) else known
-    return Crop(samples, cuts, valid)
+    samples = np.zeros((len(clips), sites), np.int16)
+    frames: dict[str, np.ndarray] = {}
+    valid = []
+    for row, clip in enumerate(clips):
+        loaded = clip.load()
+        length = clip.sites if most is None else min(most, clip.sites)
+        share = 0.0 if where is None else float(where[row])
+        start = int(share * (max(length // hop - sites // hop, 0) + 1)) * hop
+        real = min(sites, length - start)
+        samples[row, :real] = loaded.samples.numpy()[start : start + real]
+        for name, values in loaded.frames.items():
+            if name not in frames:
+                shape = (len(clips), sites // hop, values.shape[1])
+                frames[name] = np.empty(shape, np.float32)
+            known = values.numpy()[start // hop : start // hop - (-real // hop)]
+            frames[name][row, : len(known)] = known
+            if len(known) < sites // hop:
+                frames[name][row, len(known) :] = blank[name].numpy()
+        valid.append(real)
+    found = {name: torch.from_numpy(values) for name, values in frames.items()}
+    return Crops(torch.from_numpy(samples), found, torch.tensor(valid))
 
 
 def dequantize(samples: Tensor, noise: np.ndarray) -> Tensor:

@@ -1,18 +1,15 @@
-"""Audio files: find them, read them, and say what is wrong with one."""
+"""Audio files: read them, and say what is wrong with one."""
 
 from __future__ import annotations
 
 import os
 import struct
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 _EIGHT_BITS = ("PCM_S8", "PCM_U8", "ULAW", "ALAW", "DPCM_8")
 _FOUR_BITS = ("IMA_ADPCM", "MS_ADPCM", "VOX_ADPCM", "G721_32", "G723_24", "G723_40", "GSM610")
 _BLOCK = 2**18
@@ -33,58 +30,6 @@ class Recording:
     samples: np.ndarray
     rate: int
     coding: str
-
-
-def audio_files(root: Path) -> list[Path]:
-    """Return the audio files of a folder and all below it, or a file itself, in order.
-
-    Errors:
-        FileNotFoundError: There is no such folder.
-    """
-    if root.is_file():
-        return [root]
-    if not root.is_dir():
-        raise FileNotFoundError(f"{root}: no such folder. Name one that holds audio.")
-    return sorted(p for p in below(root) if p.suffix.lower() in SUFFIXES and p.is_file())
-
-
-def below(root: Path) -> Iterator[Path]:
-    """Yield every file below a folder; linked folders are followed, each folder once."""
-    seen = set()
-    for folder, inner, files in os.walk(root, followlinks=True):
-        stat = os.stat(folder)
-        if (stat.st_dev, stat.st_ino) in seen:
-            inner.clear()
-            continue
-        seen.add((stat.st_dev, stat.st_ino))
-        inner.sort()
-        yield from (Path(folder, name) for name in files)
-
-
-def named(root: Path, paths: Iterable[Path]) -> list[tuple[Path, str]]:
-    """Name files by their path below the root, with the suffix only where two would share a name.
-
-    Example:
-        >>> found = named(Path("in"), [Path("in/a.wav"), Path("in/b.wav"), Path("in/b.npy")])
-        >>> [name for _, name in found]
-        ['a', 'b.wav', 'b.npy']
-    """
-    root = root.parent if root.is_file() else root
-    inner = [path.relative_to(root) for path in paths]
-    names = [path.with_suffix("") for path in inner]
-    while True:
-        count = Counter(names)
-        # A whole name may be another file's short one.
-        longer = [p if count[n] > 1 else n for p, n in zip(inner, names, strict=True)]
-        if longer == names:
-            break
-        names = longer
-    return [(root / p, _printable(n.as_posix())) for p, n in zip(inner, names, strict=True)]
-
-
-def _printable(name: str) -> str:
-    """Return a name that can be written as UTF-8, whatever bytes the file system has."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def read(path: Path) -> Recording:

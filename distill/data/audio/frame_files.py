@@ -43,7 +43,7 @@ def read_frames(path: str | Path, spec: DataSpec) -> dict[str, Tensor]:
             or an F0 outside of 20 Hz to a quarter of the sample rate.
     """
     layout = FrameLayout(spec, whole=True)
-    return features_of(rows_of_frames(_content(Path(path)), layout, str(path)), layout)
+    return features_of(rows_of_frames(read_content(Path(path)), layout, str(path)), layout)
 
 
 def rows_of_frames(content: Any, layout: FrameLayout, name: str) -> np.ndarray:
@@ -81,7 +81,13 @@ def features_of(rows: np.ndarray, layout: FrameLayout) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(part))[None] for name, part in parts}
 
 
-def _content(path: Path) -> Any:
+def read_content(path: Path) -> Any:
+    """Read what a `.npy` or `.pt` file holds: an array, a tensor, or features by name.
+
+    Errors:
+        FileNotFoundError: There is none.
+        ValueError: It can't be read.
+    """
     try:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:

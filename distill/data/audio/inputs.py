@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from distill.contract import DataSpec
-from distill.data.audio.files import SUFFIXES, UnusableError, below, named
+from distill.data.audio.files import UnusableError
 from distill.data.audio.frame_files import FRAME_SUFFIXES, read_frames
+from distill.data.audio.listing import SUFFIXES, files_below, named
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
 from distill.data.audio.preparation import STEP, Preparation, Source
@@ -119,8 +120,8 @@ def read_input(file: Path, spec: DataSpec) -> tuple[dict[str, Tensor], Tensor | 
 def _files(path: Path) -> list[tuple[Path, str]]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file or folder.")
-    files = [path] if path.is_file() else sorted(below(path))
-    files = [file for file in files if file.suffix.lower() in INPUT_SUFFIXES and file.is_file()]
-    if not files:
+    home = path.parent if path.is_file() else path
+    files = [path.name] if path.is_file() else files_below(path, INPUT_SUFFIXES)
+    if not files or Path(files[0]).suffix.lower() not in INPUT_SUFFIXES:
         raise ValueError(f"{path}: no audio and no mel; wanted one of {', '.join(INPUT_SUFFIXES)}.")
-    return named(path, files)
+    return [(Path(file), name) for file, name in named(home, files)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.data.audio.cache import Cache, identity
 from distill.data.audio.files import Recording, UnusableError, read
+from distill.data.audio.front_end import given_mel
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
 
@@ -25,14 +24,14 @@ _PEAK = 0.99
 _PITCH_VERSION = 4
 
 
-@dataclass(frozen=True)
-class Source:
-    """A file, its name in the corpus, and its speaker and label where it has them."""
+class Source(NamedTuple):
+    """A file, its name in the corpus, and its speaker, label and mel file where it has them."""
 
-    path: Path
+    path: str | Path
     name: str
     speaker: str | None = None
     label: int | None = None
+    mel: str | Path | None = None
 
 
 class Loaded(NamedTuple):
@@ -43,8 +42,22 @@ class Loaded(NamedTuple):
     facts: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Clip:
+class Made(NamedTuple):
+    """A part of what is prepared, and for the samples facts about their file."""
+
+    values: Tensor
+    facts: dict[str, Any] = {}  # noqa: RUF012
+
+
+Recall = Callable[[str, Callable[[], Made]], Made]
+
+
+def anew(name: str, make: Callable[[], Made]) -> Made:
+    """Make a part: nothing was kept."""
+    return make()
+
+
+class Clip(NamedTuple):
     """One recording of a corpus; `load` gives its contents, from memory or from disk."""
 
     name: str
@@ -56,7 +69,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Settings of the way from a file to a clip; a call goes that way, through the cache.
+    """Settings of the way from a file to a clip; a call goes that way.
 
     Every clip is kept in 16 bits, which is what most corpora come in, and dequantized when it is
     used. Where a 16-bit recording is made louder, it is dequantized before.
@@ -71,7 +84,7 @@ class Preparation:
         mel: Of the feature `mel`, and the frames of the others.
         features: Those at frame rate to compute, among `mel`, `f0` and `phase`.
         pitch: Of the features `f0` and `phase`.
-        cache: Folder, or `None`.
+        given: Read mels from the files that sources name, in place of computing them.
     """
 
     sample_rate: int
@@ -82,54 +95,63 @@ class Preparation:
     mel: LogMel = field(default_factory=LogMel)
     features: tuple[str, ...] = ("mel",)
     pitch: Pitch = field(default_factory=Pitch)
-    cache: str | None = None
+    given: bool = False
 
-    def __call__(self, source: Source) -> Loaded:
-        """Prepare a file, or recall what was prepared.
+    def __call__(self, source: Source, recall: Recall = anew) -> Loaded:
+        """Prepare a file.
+
+        Arguments:
+            source: The file.
+            recall: Gives a part that was prepared before, or makes it.
 
         Errors:
             UnusableError: With the reason.
         """
-        keys = self._keys(source.path)
-        cache = Cache(self.cache)
-        recalled = all(cache.has(keys[name]) for name in ("audio", *self.features))
-        audio = cache.recall(keys["audio"], partial(self._audio, source))
-        samples = audio["samples"]
-        x = samples.double() * STEP
+        made: dict[str, Made] = {}
 
-        def feature(name: str) -> Tensor:
-            return cache.recall(keys[name], lambda: {"value": compute[name]()})["value"]
+        def part(name: str) -> Tensor:
+            if name not in made:
+                made[name] = recall(name, compute[name])
+            return made[name].values
 
-        heard = (x, self.sample_rate, self.mel)
-        compute: dict[str, Callable[[], Tensor]] = {
-            "mel": lambda: self.mel(x[None], self.sample_rate)[0].float(),
-            "hertz": lambda: self.pitch(*heard),
-            "f0": lambda: self.pitch.contour(self.pitch.refined(feature("hertz"), *heard)),
-            "phase": lambda: self.pitch.phase(feature("f0"), *heard),
+        def heard() -> tuple[Tensor, int, LogMel]:
+            return part("audio").double() * STEP, self.sample_rate, self.mel
+
+        def mel() -> Tensor:
+            if self.given:
+                return given_mel(source.mel, self.mel, len(part("audio")))
+            x, rate, mel = heard()
+            return mel(x[None], rate)[0].float().contiguous()
+
+        compute: dict[str, Callable[[], Made]] = {
+            "audio": lambda: self._audio(source),
+            "mel": lambda: Made(mel()),
+            "hertz": lambda: Made(self.pitch(*heard())),
+            "f0": lambda: Made(self.pitch.contour(self.pitch.refined(part("hertz"), *heard()))),
+            "phase": lambda: Made(self.pitch.phase(part("f0"), *heard())),
         }
-        frames = {name: feature(name) for name in self.features}
-        return Loaded(samples, frames, audio["facts"] | {"recalled": recalled})
+        samples = part("audio")  # before all that follows from it
+        frames = {name: part(name) for name in self.features}
+        return Loaded(samples, frames, made["audio"].facts)
 
-    def _keys(self, path: Path) -> dict[str, dict[str, Any]]:
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Return of every part what it depends on beside its file, in plain values."""
         names = ("sample_rate", "level", "trim", "shortest", "silence")
-        try:
-            audio = {"file": identity(path), **{name: getattr(self, name) for name in names}}
-        except OSError as error:
-            raise UnusableError(f"unreadable: {error.strerror}") from None
+        audio = {name: getattr(self, name) for name in names}
         frames = {"hop": self.mel.hop, "align": self.mel.align}
         pitch = {"pitch": asdict(self.pitch), "version": _PITCH_VERSION, **frames}
         # The tracker takes long: its result stands, however it is refined.
         tracked = {k: v for k, v in asdict(self.pitch).items() if k != "refine"}
-        settings: dict[str, dict[str, Any]] = {
-            "mel": {"mel": asdict(self.mel)},
-            "hertz": {"pitch": tracked, **frames},
-            "f0": pitch,
-            "phase": pitch,
+        return {
+            "audio": audio,
+            "mel": {**audio, "mel": asdict(self.mel), "given": self.given},
+            "hertz": {**audio, "pitch": tracked, **frames},
+            "f0": audio | pitch,
+            "phase": audio | pitch,
         }
-        return {"audio": audio} | {n: {"of": n, **audio, **settings[n]} for n in settings}
 
-    def _audio(self, source: Source) -> dict[str, Any]:
-        recording = read(source.path)
+    def _audio(self, source: Source) -> Made:
+        recording = read(Path(source.path))
         x, notes = self._mono(recording)
         if self.trim is not None:
             x = librosa.effects.trim(x, top_db=self.trim, frame_length=1024, hop_length=128)[0]
@@ -148,7 +170,7 @@ class Preparation:
             x = self._leveled(x, rms, source.name, notes)
         samples = np.clip(np.rint(x / STEP), -(2**15), 2**15 - 1).astype(np.int16)
         facts = {"rate": recording.rate, "clipped": clipped, "notes": notes}
-        return {"samples": torch.from_numpy(samples), "facts": facts}
+        return Made(torch.from_numpy(samples), facts)
 
     def _mono(self, recording: Recording) -> tuple[np.ndarray, list[str]]:
         x, rate, notes = recording.samples, recording.rate, []

@@ -3,10 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 _SHOWN = 200
+
+
+class Seconds(Mapping[str, float]):
+    """Durations by name, of any number of clips.
+
+    Example:
+        >>> Seconds(["a", "b"], np.array([0.5, 2.0]))["b"]
+        2.0
+    """
+
+    def __init__(self, names: Sequence[str], seconds: np.ndarray) -> None:
+        self._names, self._seconds = names, seconds
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self._names)}
+
+    def __getitem__(self, name: str) -> float:
+        return float(self._seconds[self._numbers[name]])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def values(self) -> list[float]:  # type: ignore[override]
+        """Return all of them, in order."""
+        return self._seconds.tolist()
 
 
 @dataclass
@@ -21,7 +53,7 @@ class Scan:
         recalled: Clips found in the cache.
     """
 
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
     rates: Counter[int] = field(default_factory=Counter)
     rejects: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
@@ -29,6 +61,7 @@ class Scan:
 
     def add(self, name: str, seconds: float, facts: Mapping[str, object]) -> None:
         """Count a clip."""
+        assert isinstance(self.seconds, dict)
         self.seconds[name] = seconds
         self.rates[int(facts["rate"])] += 1  # type: ignore[call-overload]
         self.recalled += bool(facts.get("recalled"))

@@ -1,7 +1,8 @@
 // The page: choose a clip, hear and see it, stream the student and measure.
 
-import { latencies, spectrogram, waveform } from "/page/draw.js";
-import { Player, percentile, stream } from "/page/stream.js";
+import { Cards, decoded, wav } from "./cards.js";
+import { latencies } from "./draw.js";
+import { Player, percentile, stream } from "./stream.js";
 
 const $ = (id) => document.getElementById(id);
 const TITLES = {
@@ -12,10 +13,10 @@ const TITLES = {
   student_from_mel: "Student, from the mel alone",
 };
 
+const cards = new Cards($("sounds"));
 const state = {
   about: null,
   rows: null, // frames of what is chosen, side by side
-  cards: [], // what is drawn: { canvases, samples, total }
   measured: null, // { values, budget }
   running: null, // AbortController
   choice: 0, // grows with every choice, so that a late answer to an old one is dropped
@@ -43,58 +44,23 @@ async function ask(path, options) {
   throw new Error(said.error ?? `${path}: the server answered ${response.status}.`);
 }
 
-async function decoded(content) {
-  const context = new OfflineAudioContext(1, 1, state.about.sample_rate);
-  const buffer = await context.decodeAudioData(content);
-  return buffer.getChannelData(0);
-}
-
-/** Add a card for a sound and return it; a card without samples fills up later. */
-function card(title, total) {
-  const node = $("sound").content.cloneNode(true).querySelector("article");
-  const [wave, picture] = node.querySelectorAll("canvas");
-  node.dataset.kind = title;
-  node.querySelector("h3").textContent = title;
-  wave.setAttribute("aria-label", `Waveform: ${title}`);
-  picture.setAttribute("aria-label", `Spectrogram: ${title}`);
-  node.querySelector("audio").setAttribute("aria-label", title);
-  node.querySelector(".low").textContent = "0 Hz at the bottom";
-  node.querySelector(".high").textContent =
-    `${(state.about.sample_rate / 2000).toFixed(1)} kHz at the top, heat from -90 to 0 dB`;
-  $("sounds").append(node);
-  const made = { node, wave, picture, samples: new Float32Array(0), total };
-  state.cards.push(made);
-  return made;
-}
-
-function draw(made) {
-  const total = Math.max(made.total, made.samples.length, 1);
-  const seconds = made.samples.length / state.about.sample_rate;
-  made.node.querySelector(".length").textContent = `${seconds.toFixed(2)} s`;
-  waveform(made.wave, made.samples, total);
-  spectrogram(made.picture, made.samples, total);
-}
-
 function drawAll() {
-  state.cards.forEach(draw);
+  cards.drawAll();
   if (state.measured) latencies($("latencies"), state.measured.values, state.measured.budget);
 }
 
 /** Show a recorded sound. */
 async function show(title, content, type) {
-  const made = card(title, 0);
-  const audio = made.node.querySelector("audio");
-  audio.src = URL.createObjectURL(new Blob([content], { type }));
-  made.samples = await decoded(content.slice(0));
-  draw(made);
+  const made = cards.add(title, 0);
+  cards.hear(made, content, type);
+  made.samples = await decoded(content.slice(0), state.about.sample_rate);
+  cards.draw(made);
 }
 
 function reset() {
   state.running?.abort();
-  state.cards.forEach(({ node }) => URL.revokeObjectURL(node.querySelector("audio").src));
-  state.cards = [];
+  cards.clear();
   state.rows = null;
-  $("sounds").replaceChildren();
   $("start").disabled = true;
   clear();
   state.choice += 1;
@@ -158,26 +124,6 @@ function report(values, samples, budget, underruns) {
   latencies($("latencies"), values, budget);
 }
 
-/** Return a 16-bit wav of samples, for the card's own player. */
-function wav(samples, rate) {
-  const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
-  const text = (at, word) => [...word].forEach((c, i) => view.setUint8(at + i, c.charCodeAt(0)));
-  text(0, "RIFF");
-  view.setUint32(4, 36 + 2 * samples.length, true);
-  text(8, "WAVEfmt ");
-  view.setUint32(16, 16, true);
-  view.setUint16(20, 1, true);
-  view.setUint16(22, 1, true);
-  view.setUint32(24, rate, true);
-  view.setUint32(28, 2 * rate, true);
-  view.setUint16(32, 2, true);
-  view.setUint16(34, 16, true);
-  text(36, "data");
-  view.setUint32(40, 2 * samples.length, true);
-  samples.forEach((value, i) => view.setInt16(44 + 2 * i, Math.round(32768 * value), true));
-  return view.buffer;
-}
-
 async function run() {
   clear();
   const { sample_rate: rate, hop, frame } = state.about;
@@ -188,11 +134,8 @@ async function run() {
   const values = [];
   let length = 0;
   let drawn = 0;
-  state.cards = state.cards.filter((made) => {
-    if (made.live) made.node.remove();
-    return !made.live;
-  });
-  const made = card("Student, live", sounding.length);
+  cards.all.filter((made) => made.live).forEach((made) => cards.remove(made));
+  const made = cards.add("Student, live", sounding.length);
   made.live = true;
   const player = new Player(rate, Math.max(0.06, 1.5 * seconds));
   const realtime = $("pace").value === "realtime";
@@ -209,7 +152,7 @@ async function run() {
     if (performance.now() - drawn > 150) {
       drawn = performance.now();
       made.samples = sounding.subarray(0, length);
-      draw(made);
+      cards.draw(made);
       report(values, length, 1000 * seconds, player.underruns);
     }
   };
@@ -229,10 +172,9 @@ async function run() {
     if (error.message !== "stopped") fail(error);
   } finally {
     made.samples = sounding.subarray(0, length);
-    if (made.node.isConnected) draw(made);
+    if (made.node.isConnected) cards.draw(made);
     report(values, length, 1000 * seconds, player.underruns);
-    const audio = made.node.querySelector("audio");
-    audio.src = URL.createObjectURL(new Blob([wav(made.samples, rate)], { type: "audio/wav" }));
+    cards.hear(made, wav(made.samples, rate), "audio/wav");
     $("start").disabled = state.rows === null;
     $("stop").disabled = true;
     state.running = null;
@@ -248,6 +190,7 @@ function option(value, text) {
 
 async function begin() {
   state.about = await (await ask("/about")).json();
+  cards.rate = state.about.sample_rate;
   const { file, sample_rate: rate, hop, latency_seconds: ahead, examples, labels } = state.about;
   $("about").textContent =
     `${file}: ${rate} Hz, frames of ${((1000 * hop) / rate).toFixed(1)} ms, ` +

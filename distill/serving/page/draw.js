@@ -1,6 +1,6 @@
 // Waveforms, spectrograms and latencies on canvases.
 
-import { decibels } from "/page/fft.js";
+import { decibels } from "./fft.js";
 
 const FLOOR = -90; // dB that are black
 const STOPS = [

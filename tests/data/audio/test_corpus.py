@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 import soundfile
 import torch
 
-from distill.data.audio import AudioCorpus, Digits, LJSpeech, LogMel
+from distill.data.audio import AudioCorpus, Digits, LJSpeech, LogMel, ljspeech
 from distill.data.audio import preparation as preparation_module
-from distill.data.audio.cache import Cache
+from distill.files import sha256_of
 
 RATE = 8000
 MEL = LogMel(bands=20, fft=256, window=256, hop=64, high=None)
@@ -71,7 +72,7 @@ def test_stereo_and_other_rates_are_converted_and_noted(tmp_path: Path) -> None:
     data = corpus(tmp_path)
     assert data.scan.notes == {"stereo": "2 channels, averaged", "odd": "11127 Hz, resampled"}
     assert data.scan.rates == {8000: 2, 11_127: 1}
-    loaded = {c.name: c.load().samples for c in data._train + data._held}
+    loaded = {c.name: c.load().samples for c in [*data._train, *data._held]}
     mono = loaded["mono"].double()
     assert (loaded["stereo"] - mono / 2).abs().max() <= 1
     assert len(loaded["odd"]) == pytest.approx(4000, abs=2)
@@ -139,7 +140,7 @@ def test_level_and_trim_are_applied_on_request(tmp_path: Path) -> None:
     write(tmp_path / "b.wav", 0.01 + 0.1 * edges)
     write(tmp_path / "peak.wav", np.where(np.arange(4000) == 2000, 0.9, sound() / 9))
     data = corpus(tmp_path, level=-20.0, trim=30.0)
-    loaded = {c.name: c.load().samples / 2**15 for c in data._train + data._held}
+    loaded = {c.name: c.load().samples / 2**15 for c in [*data._train, *data._held]}
     assert len(loaded["a"]) < 4500
     assert 20 * loaded["a"].square().mean().log10() / 2 == pytest.approx(-20, abs=0.05)
     assert loaded["peak"].abs().max() <= 0.99
@@ -174,8 +175,9 @@ def test_features_are_computed_once_and_recalled(
     changed = write(tmp_path / "audio" / "2.wav", sound(0.6))
     os.utime(changed, ns=(1, 1))
     assert corpus(tmp_path / "audio", **settings).scan.recalled == 3
-    for kept in (tmp_path / "cache").rglob("*.bin"):
-        kept.write_bytes(kept.read_bytes()[: 50 * (kept.stat().st_size % 2)])
+    for i, kept in enumerate(sorted((tmp_path / "cache").rglob("*.*s"))):
+        kept = kept if i % 2 else kept.with_suffix(".npy")  # indices and arrays
+        kept.write_bytes(kept.read_bytes()[: 50 * (i % 3)])
     mended = corpus(tmp_path / "audio", **settings)
     assert len(reads) == 9
     assert mended.spec.features == corpus(tmp_path / "audio", **settings).spec.features
@@ -202,19 +204,24 @@ def test_an_interrupted_preparation_goes_on(
 
 
 def test_a_cache_that_cannot_be_written_names_the_way_out(tmp_path: Path) -> None:
+    write(tmp_path / "audio" / "a.wav")
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ValueError, match=r"data\.cache=null"):
-        Cache(tmp_path / "file" / "cache").recall({}, lambda: {"value": torch.ones(1)})
+        corpus(tmp_path / "audio", cache=str(tmp_path / "file" / "cache"))
 
 
-def test_clips_beyond_the_memory_give_the_same_batches(tmp_path: Path) -> None:
+def test_clips_in_memory_prepared_anew_and_mapped_give_the_same_batches(tmp_path: Path) -> None:
     for i in range(4):
         write(tmp_path / "audio" / f"{i}.wav", sound(hertz=150 + 20 * i))
-    settings = {"cache": str(tmp_path / "cache")}
-    held, lazy = (corpus(tmp_path / "audio", memory=m, **settings) for m in (1.0, 0.0))
-    assert torch.equal(held.train_batch(0, 8, 0).x, lazy.train_batch(0, 8, 0).x)
-    assert torch.equal(next(held.held_out(4)).x, next(lazy.held_out(4)).x)
-    assert lazy.spec == held.spec
+    cache = str(tmp_path / "cache")
+    held, lazy = (corpus(tmp_path / "audio", memory=m) for m in (1.0, 0.0))
+    for other in (lazy, corpus(tmp_path / "audio", cache=cache, memory=0.0)):
+        mine, its = held.train_batch(0, 8, 0), other.train_batch(0, 8, 0)
+        assert torch.equal(mine.x, its.x)
+        assert torch.equal(mine.features["mel"], its.features["mel"])
+        assert torch.equal(next(held.held_out(4)).x, next(other.held_out(4)).x)
+        assert other.spec == held.spec
+        assert other.identity() == held.identity()
 
 
 @pytest.mark.slow
@@ -236,7 +243,7 @@ def test_digits_carry_speaker_and_label(tmp_path: Path) -> None:
     assert data.scan.rejects == {"seven": "another name: wanted {digit}_{speaker}_{index}"}
     assert data.spec.settings["speakers"] == ["ann_b", "theo"]
     assert data.spec.features["label"].size == 10
-    clips = {c.name: (c.speaker, c.label) for c in data._train + data._held}
+    clips = {c.name: (c.speaker, c.label) for c in [*data._train, *data._held]}
     assert clips["7_ann_b_12"] == ("ann_b", 7)
     features = next(data.held_out(4)).features
     speaker, label = clips[data.held_out_names[0]]
@@ -271,6 +278,22 @@ def test_lj_speech_is_read_in_its_layout(name: str, tmp_path: Path) -> None:
     else:
         with pytest.raises(FileNotFoundError, match=r"data\.layout\.download=true"):
             corpus(tmp_path, layout=LJSpeech())
+
+
+def test_lj_speech_is_fetched_whole_or_not_at_all(tmp_path: Path, monkeypatch) -> None:
+    write(tmp_path / "made" / "LJSpeech-1.1" / "wavs" / "LJ001-0001.wav")
+    archive = tmp_path / "corpus.tar.bz2"
+    with tarfile.open(archive, "w:bz2") as tar:
+        tar.add(tmp_path / "made" / "LJSpeech-1.1", "LJSpeech-1.1")
+    monkeypatch.setattr(ljspeech, "URL", archive.as_uri())
+    with pytest.raises(RuntimeError, match="hash"):
+        corpus(tmp_path / "here", layout=LJSpeech(download=True))
+    assert not list((tmp_path / "here").iterdir())
+    monkeypatch.setattr(ljspeech, "SHA256", sha256_of(archive))
+    sources, missing = LJSpeech(download=True).sources(tmp_path / "here")
+    assert [source.name for source in sources] == ["LJ001-0001"]
+    assert not missing
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["LJSpeech-1.1"]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data")

@@ -1,0 +1,103 @@
+"""The files of a folder and all below it, and what to call them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
+
+SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
+
+
+def audio_files(root: Path) -> list[tuple[str, str]]:
+    """Return path and name of the audio files of a folder and all below it, or of a file, in order.
+
+    Errors:
+        FileNotFoundError: There is no such folder.
+    """
+    if root.is_file():
+        return named(root.parent, [root.name])
+    if not root.is_dir():
+        raise FileNotFoundError(f"{root}: no such folder. Name one that holds audio.")
+    return named(root, files_below(root, SUFFIXES))
+
+
+def files_below(root: Path, suffixes: Container[str]) -> list[str]:
+    """Return the paths below a folder of the files with a suffix, sorted by their parts.
+
+    Linked folders are followed, each folder once. Paths are texts: of a million files each
+    microsecond is a second.
+
+    Arguments:
+        root: The folder.
+        suffixes: In lower case; a file's may be in any.
+    """
+    found = [path for path in _below(str(root), "", set()) if suffix_of(path).lower() in suffixes]
+    return sorted(found, key=lambda path: path.split("/"))
+
+
+def named(root: Path, paths: Sequence[str]) -> list[tuple[str, str]]:
+    """Name files by their path below the root, with the suffix only where two would share a name.
+
+    Arguments:
+        root: The folder.
+        paths: Below it.
+
+    Returns:
+        Whole path and name of each.
+
+    Example:
+        >>> [name for _, name in named(Path("in"), ["a.wav", "b.wav", "b.npy"])]
+        ['a', 'b.wav', 'b.npy']
+    """
+    names = [path.removesuffix(suffix_of(path)) for path in paths]
+    while True:
+        count = Counter(names)
+        # A whole name may be another file's short one.
+        longer = [p if count[n] > 1 else n for p, n in zip(paths, names, strict=True)]
+        if longer == names:
+            break
+        names = longer
+    whole = f"{root}/"
+    return [(whole + path, _printable(name)) for path, name in zip(paths, names, strict=True)]
+
+
+def suffix_of(path: str) -> str:
+    """Return the suffix of a path, empty where its name has none.
+
+    Example:
+        >>> suffix_of("in.a/b.wav"), suffix_of("in.a/.wav")
+        ('.wav', '')
+    """
+    name = path[path.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return name[dot:] if 0 < dot < len(name) - 1 else ""
+
+
+def _below(folder: str, prefix: str, seen: set[tuple[int, int]]) -> Iterator[str]:
+    stat = os.stat(folder)
+    if (stat.st_dev, stat.st_ino) in seen:
+        return
+    seen.add((stat.st_dev, stat.st_ino))
+    try:
+        with os.scandir(folder) as entries:
+            inner = sorted(entries, key=lambda entry: entry.name)
+    except OSError:
+        return  # not ours to read
+    for entry in inner:
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+        except OSError:
+            continue  # a link to itself
+        if is_folder:
+            yield from _below(entry.path, f"{prefix}{entry.name}/", seen)
+        elif is_file:
+            yield prefix + entry.name
+
+
+def _printable(name: str) -> str:
+    """Return a name that can be written as UTF-8, whatever bytes the file system has."""
+    if name.isascii():
+        return name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

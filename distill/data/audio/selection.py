@@ -1,0 +1,126 @@
+"""Which files of a corpus take part: by lists, by length, and by the mels that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from distill.data.audio.clips import Clips
+from distill.data.audio.listing import SUFFIXES, files_below, suffix_of
+from distill.data.audio.preparation import Source
+from distill.data.audio.scan import Scan, Seconds
+from distill.data.audio.split import HELD_OUT, TRAIN, VALIDATION
+
+_MELS = (".npy", ".pt")
+
+
+class Lists:
+    """Split lists out of files: one name a line, and what follows a `|` is a text.
+
+    A name may be shorter than the corpus has it, or longer, by leading folders, and have the suffix
+    of a file, as in the lists of HiFi-GAN and of LJ Speech, VCTK and LibriTTS recipes.
+
+    Arguments:
+        files: Of each part that has a list: `train`, `held_out`, `validation`.
+
+    Errors:
+        FileNotFoundError: There is no such file.
+        ValueError: Another part, no `held_out`, or a list without names.
+    """
+
+    def __init__(self, files: Mapping[str, str]) -> None:
+        wanted = (TRAIN, HELD_OUT, VALIDATION)
+        if set(files) - set(wanted) or HELD_OUT not in files:
+            raise ValueError(
+                f"data.lists: wanted a file for held_out, and any for train and validation, got "
+                f"{', '.join(files) or 'none'}."
+            )
+        self.names = {part: _read(Path(file).expanduser()) for part, file in files.items()}
+        self._parts: dict[str, str] = {}
+        for part, names in self.names.items():
+            for name in names:
+                for ending in _endings(name):
+                    self._parts.setdefault(ending, part)
+        self._whole = {name: part for part, names in self.names.items() for name in names}
+
+    def part_of(self, name: str) -> str | None:
+        """Return the part of a clip; what no list names is learnt from where `train` has none."""
+        for ending in _endings(name):
+            if ending in self._whole:
+                return self._whole[ending]
+        return self._parts.get(name) or (None if TRAIN in self.names else TRAIN)
+
+    def select(self, sources: Sequence[Source]) -> tuple[list[Source], dict[str, str]]:
+        """Return the files that a list names, and the reason for the others."""
+        kept = [source for source in sources if self.part_of(source.name) is not None]
+        used = {ending for source in kept for ending in _endings(source.name)}
+        out = {source.name for source in sources} - {source.name for source in kept}
+        lacking = [
+            name for name in self._whole if not any(ending in used for ending in _endings(name))
+        ]
+        return kept, dict.fromkeys(sorted(out), "in no list: data.lists names others") | (
+            dict.fromkeys(lacking, "missing: data.lists names it")
+        )
+
+
+def with_mels(sources: Sequence[Source], folder: Path) -> tuple[list[Source], dict[str, str]]:
+    """Give each file the mel of its name, and return the reason for those without one.
+
+    Arguments:
+        sources: Of a corpus.
+        folder: Holds `NAME.npy` or `NAME.pt`, by the names of the corpus, or by their last part.
+
+    Errors:
+        FileNotFoundError: No such folder.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: no such folder. data.mels names one with a .npy or .pt for each clip."
+        )
+    there = {path.removesuffix(suffix_of(path)): path for path in files_below(folder, _MELS)}
+    found, lacking = [], {}
+    for source in sources:
+        bare = _bare(source.name)
+        path = there.get(source.name) or there.get(bare) or there.get(bare.rpartition("/")[2])
+        if path is None:
+            lacking[source.name] = "no mel: data.mels has no file of its name"
+        else:
+            found.append(source._replace(mel=f"{folder}/{path}"))
+    return found, lacking
+
+
+def without_long(clips: Clips, scan: Scan, longest: float, rate: int) -> Clips:
+    """Leave clips out that are longer than so many seconds, with their reason."""
+    long = clips.sites > longest * rate
+    for name, sites in zip(clips.select(long.nonzero()[0]).names, clips.sites[long], strict=True):
+        scan.rejects[name] = f"too long: {sites / rate:.2f} s, wanted {longest:g} s at most"
+        scan.notes.pop(name, None)
+    kept = clips.select((~long).nonzero()[0])
+    scan.seconds = Seconds(kept.names, kept.sites / rate)
+    return kept
+
+
+def _read(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path}: no such file. data.lists names a list of clips."
+        ) from None
+    names = [_bare(line.split("|")[0].strip().removeprefix("./")) for line in lines if line.strip()]
+    if not names:
+        raise ValueError(f"{path}: no names in there; wanted one a line.")
+    return names
+
+
+def _bare(name: str) -> str:
+    suffix = suffix_of(name)
+    return name.removesuffix(suffix) if suffix.lower() in SUFFIXES else name
+
+
+def _endings(name: str) -> Iterator[str]:
+    """Yield a name, and what is left of it without its leading folders."""
+    yield name
+    while "/" in name:
+        name = name.partition("/")[2]
+        yield name
