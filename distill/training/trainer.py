@@ -265,11 +265,8 @@ class Trainer:
                 raise Interrupted(signal.number, self._goodbye(state)) from None
         tracker.report(report, state.step)
         if state.skipped:
-            print(
-                f"{name}: {state.skipped} of {state.step} steps were left out: their loss or "
-                "gradient was not finite.",
-                flush=True,
-            )
+            left_out = f"{name}: {state.skipped} of {state.step} steps were left out"
+            print(f"{left_out}: their loss or gradient was not finite.", flush=True)
         counts = {"steps": state.step, "skipped_steps": state.skipped}
         return {**report.scalars, **counts, "seconds": time.monotonic() - began}
 
