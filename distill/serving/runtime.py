@@ -73,7 +73,7 @@ def fetch_runtime(folder: Path) -> None:
                 f"page=true: the {PACKAGE} {VERSION} that npm fetched is not the one that was "
                 "tested: its SHA-512 differs. Run `npm cache clean --force` and try again."
             )
-        with tarfile.open(packed[0]) as archive:
+        with tarfile.open(packed[0], encoding="utf-8") as archive:
             for member, name in FILES.items():
                 source = archive.extractfile(member)
                 assert source is not None

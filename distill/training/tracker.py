@@ -31,10 +31,13 @@ class Tracker:
     def __init__(self, folder: Path | None, resumed: int | None = None) -> None:
         self.folder = folder
         purge = None if resumed is None else resumed + 1
-        self.writer = None if folder is None else SummaryWriter(str(folder), purge_step=purge)
+        self._hook = threading.excepthook
+        self.writer: SummaryWriter | None = None
+        if folder is not None:
+            threading.excepthook = self._unless_full  # before: the writer's thread writes at once
+            self.writer = SummaryWriter(str(folder), purge_step=purge)
 
     def __enter__(self) -> Self:
-        self._hook, threading.excepthook = threading.excepthook, self._unless_full
         return self
 
     def __exit__(
@@ -47,7 +50,8 @@ class Tracker:
             if self.writer:
                 self.writer.close()
         finally:
-            threading.excepthook = self._hook
+            if self.folder is not None:
+                threading.excepthook = self._hook
 
     def _unless_full(self, args: threading.ExceptHookArgs) -> None:
         """Leave a full disk, which TensorBoard's thread meets, to the call that raises it next."""
