@@ -56,12 +56,12 @@ def _check_file(path: Path, overwrite: bool) -> None:
 
 def _write_page(made: Comparison, folder: Path, config: DictConfig) -> None:
     record = read_manifest(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        # Replacing a page removes the events below it, which may not be those of a training.
-        if record is None or record.stage != "compare":
-            raise FileExistsError(
-                f"tensorboard={folder}: holds something else. Name a folder of its own."
-            )
+    fresh = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    # Replacing a page removes the events below it, which may not be those of a training.
+    if not fresh and (record is None or record.stage != "compare"):
+        raise FileExistsError(
+            f"tensorboard={folder}: holds something else. Name a folder of its own."
+        )
     asked = ("runs", "metrics", "sort", "descending")
     mine = {key: OmegaConf.to_container(config)[key] for key in asked}  # type: ignore[call-overload,index]
     table = json.dumps(made.record(), sort_keys=True, default=str)

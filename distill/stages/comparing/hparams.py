@@ -25,18 +25,18 @@ def write_page(comparison: Comparison, folder: Path) -> None:
     any_value = {key: next(iter(values.values())) for key, values in columns.items()}
     experiment, _, _ = hparams(any_value, dict.fromkeys(comparison.metrics, 0.0))
     with SummaryWriter(str(folder)) as writer:
-        writer.file_writer.add_summary(experiment)  # type: ignore[union-attr]
+        writer.file_writer.add_summary(experiment)
     for run in comparison.runs:
         own = {key: values[run.label] for key, values in columns.items() if run.label in values}
         _, start, end = hparams(own, {})
         with SummaryWriter(str(folder / run.label)) as writer:
-            writer.file_writer.add_summary(start)  # type: ignore[union-attr]
+            writer.file_writer.add_summary(start)
             for name in comparison.metrics:
                 if name in run.metrics:
                     writer.add_scalar(name, run.metrics[name], 0)
             text = yaml.safe_dump({k: dict(v) for k, v in run.configs.items()}, sort_keys=False)
             writer.add_text("config", f"```yaml\n{text}```", 0)
-            writer.file_writer.add_summary(end)  # type: ignore[union-attr]
+            writer.file_writer.add_summary(end)
 
 
 def _of_one_kind(values: Mapping[str, Any]) -> dict[str, bool | float | str]:

@@ -19,6 +19,8 @@ from distill.stages.work import numbers_of
 _DEPTH = 4
 """How far below a named folder runs are looked for."""
 _UNKNOWN = "unknown"
+_MEASURED = ("prepare", "teacher", "student", "classifier", "evaluate", "export", "benchmark")
+"""Stages that leave RUN/STAGE with numbers, in the order of a table."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _below(path: Path, depth: int) -> list[Path]:
     found = [path] if any(map(_is_stage, inner)) else []
     if depth:
         for folder in inner:
-            if not _has_stage_name(folder):
+            if folder.name not in STAGES and not _is_stage(folder):
                 found += _below(folder, depth - 1)
     return found
 
@@ -112,13 +114,13 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [*parts, (-1, name)]
 
 
-def _has_stage_name(folder: Path) -> bool:
-    return folder.name in STAGES or folder.name.startswith("evaluate-")
-
-
 def _is_stage(folder: Path) -> bool:
-    files = (MANIFEST, "metrics.json")
-    return _has_stage_name(folder) and any((folder / name).is_file() for name in files)
+    stage = folder.name.partition("-")[0] if folder.name.startswith("evaluate-") else folder.name
+    if stage not in _MEASURED:
+        return False
+    record = read_manifest(folder)
+    # RUN/sample/student has a record too, of a sample.
+    return record.stage == stage if record else (folder / "metrics.json").is_file()
 
 
 def _read(folder: Path, label: str) -> Run:
@@ -141,8 +143,7 @@ def _read(folder: Path, label: str) -> Run:
 
 
 def _rank(stage: str) -> tuple[int, str]:
-    name = stage.partition("-")[0]
-    return list(STAGES).index(name if name in STAGES else "evaluate"), stage
+    return _MEASURED.index(stage if stage in _MEASURED else "evaluate"), stage
 
 
 def _config_of(folder: Path) -> dict[str, Any]:

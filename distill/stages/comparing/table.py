@@ -102,6 +102,7 @@ def compare(
         ValueError: No run has such a metric, or `sort` means several.
 
     Example:
+        >>> from pathlib import Path
         >>> runs = [
         ...     Run(name, Path(name), {"student": {"seed": seed}}, {"student": "complete"},
         ...         {"student/kl": kl})
