@@ -11,7 +11,17 @@ from torch import nn
 from distill.bijectors import RationalQuadraticSpline
 from distill.contract import DataSpec, FeatureSpec
 from distill.distributions import Logistic
-from distill.models import Density, Flow, coupling_flow, freeze, iaf, maf, nice
+from distill.models import (
+    Density,
+    Flow,
+    coupling_flow,
+    freeze,
+    iaf,
+    maf,
+    nice,
+    wavenet,
+    wavenet_iaf,
+)
 from distill.networks import MaskedLinear
 
 SITES = 4
@@ -235,3 +245,15 @@ def test_a_flow_is_a_density(build):
     assert isinstance(flow, Flow)
     assert isinstance(flow, Density)
     assert "Flow" in repr(flow)
+
+
+def test_frames_say_how_long_a_sound_is():
+    spec = DataSpec(
+        sites=None, features={"mel": FeatureSpec("frames", 3)}, hop=8, sample_rate=8_000
+    )
+    teacher, student = wavenet(spec, layers=1, channels=4), wavenet_iaf(spec, [1], channels=4)
+    mel = {"mel": torch.randn(2, 5, 3)}
+    assert teacher.sample(2, mel).shape == student.sample(2, mel).shape == (2, 40)
+    assert student.sample(2, student.context(mel)).shape == (2, 40)
+    with pytest.raises(ValueError, match="features that are frames"):
+        student.sample(2)
