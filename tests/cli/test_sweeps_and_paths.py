@@ -54,8 +54,8 @@ def test_jobs_run_at_once_where_joblib_launches_them(tmp_path, capfd):
     assert main([*words, *joblib, "seed=0,1"]) == 0
     capfd.readouterr()
     assert main(["compare", str(tmp_path / "r"), "metrics=[held_out_nll]"]) == 0
-    head, _, seeds, state, *_ = capfd.readouterr().out.splitlines()
+    head, _, seeds, *rows = capfd.readouterr().out.splitlines()
     assert (head, seeds) == ("| what | seed-0 | seed-1 |", "| seed | 0 | 1 |")
-    assert state == "| state | complete | complete |"
+    assert "| state | complete | complete |" in rows
     assert main([*words, *joblib, "seed=0,2"]) == 2
     assert "seed-0/teacher: holds a teacher already" in capfd.readouterr().err
