@@ -92,11 +92,12 @@ def _run(stage: str, words: list[str], show: bool) -> int:
         return _under_hydra(stage, [*flags, *typed], [], show)
     refuse_many(stage, given.multirun)
     from distill.cli.overrides import checked
+    from distill.cli.positional import with_positional
     from distill.cli.quoting import readable
     from distill.cli.reading import refuse_useless
     from distill.cli.recorded import recorded_overrides
 
-    typed = readable(typed)
+    typed = readable(with_positional(stage, typed))
     refuse_useless(stage, typed)
     overrides = checked(
         stage, [*recorded_overrides(stage, typed, own), *typed], given.config_dir, given.multirun

@@ -12,12 +12,14 @@ import distill
 from distill.cli.config_groups import config_dir, defaults, groups
 from distill.cli.overrides import COMMON
 from distill.stages import STAGES
+from distill.stages.reads import POSITIONAL
 
 _EXAMPLES = (
     ("distill pipeline experiment=moons", "teacher to benchmark, into runs/moons"),
     ("distill teacher experiment=moons run=mine", "one stage, into mine/teacher"),
-    ("distill student run=mine objective=kl", "go on in the same run folder"),
+    ("distill student run=mine objective=reverse_kl", "go on in the same run folder"),
     ("distill sample run=mine", "draw from what it holds"),
+    ("distill compare runs/moons mine", "their settings and metrics side by side"),
     ("distill pipeline experiment=moons -m seed=0,1,2 'run=runs/moons-${seed}'", "three runs"),
     ("distill student --help", "what a stage does and takes"),
     ("distill student --cfg job experiment=moons", "the config it would run with"),
@@ -70,12 +72,13 @@ def of_stage(stage: str, folders: Sequence[Path] = ()) -> str:
         indent = " " * (width + 2)
         text = fill(f"  {group:<{width}}{', '.join(marked)}", 96, subsequent_indent=indent)
         lines.append(text.replace("\0", " "))
+    words = "RUN ... " if stage in POSITIONAL else ""
     common = "\n".join(f"  {key + '=':<12}{entry.text}" for key, entry in COMMON.items())
     return f"""{stage}: {STAGES[stage]}
 
 {_docstring(stage)}
 
-usage: distill {stage} [key=value ...] [options]
+usage: distill {stage} {words}[key=value ...] [options]
 
 choices, GROUP=OPTION:
 {chr(10).join(lines) or "  none"}

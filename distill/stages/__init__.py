@@ -9,6 +9,7 @@ STAGES: dict[str, str] = {
     "evaluate": "measure a student against its teacher and held-out data",
     "export": "write the student's sampler as .pt2 and ONNX, and verify each",
     "benchmark": "compare the speed of teacher, student and exports",
+    "compare": "show where the configs of runs differ, and their metrics side by side",
     "stream": "speak from an exported student as frames come in: to wav, a pipe or a sound card",
     "serve": "answer requests for sound on this machine, with a page to hear and see it",
     "doctor": "look at this machine, and check in ten seconds that everything works on it",

@@ -26,6 +26,7 @@ READS: dict[str, tuple[str, ...]] = {
     "evaluate": ("data", "evaluation", "part"),
     "export": ("exports", "page", "examples"),
     "benchmark": ("benchmark", "check", "data"),
+    "compare": (*("runs", "metrics", "sort", "descending", "transpose", "output", "tensorboard"),),
     "stream": (
         *("file", "input", "output", "chunk", "pace", "speaker", "label", "without", "temperature"),
     ),
@@ -36,6 +37,9 @@ READS: dict[str, tuple[str, ...]] = {
 
 COMPARED = {"student": ("teacher",)}
 """Keys that a stage only compares with what the run was made with."""
+
+POSITIONAL = {"compare": "runs"}
+"""Stages that take words without a key, and the key that these are the list of."""
 
 BEGINS = ("prepare", "teacher", "classifier")
 """Stages that begin a run: what they are told of other stages is recorded for these."""

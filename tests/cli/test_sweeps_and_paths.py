@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from distill.cli import main
 from distill.cli.quoting import readable
 from distill.cli.recorded import recorded_overrides
 from distill.cli.sweeps import job_folder, swept_keys
@@ -43,3 +44,18 @@ def test_a_quoted_run_is_found(tmp_path):
     (run / "teacher" / "overrides.json").write_text('["experiment=moons"]')
     for text in (f"run='{run}'", *readable([f"run={run}"])):
         assert recorded_overrides("student", [text]) == ["experiment=moons"]
+
+
+@pytest.mark.slow
+def test_jobs_run_at_once_where_joblib_launches_them(tmp_path, capfd):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = ["teacher", "debug=two_steps", "threads=1", f"run={tmp_path / 'r'}", "-m"]
+    joblib = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    assert main([*words, *joblib, "seed=0,1"]) == 0
+    capfd.readouterr()
+    assert main(["compare", str(tmp_path / "r"), "metrics=[held_out_nll]"]) == 0
+    head, _, seeds, *rows = capfd.readouterr().out.splitlines()
+    assert (head, seeds) == ("| what | seed-0 | seed-1 |", "| seed | 0 | 1 |")
+    assert "| state | complete | complete |" in rows
+    assert main([*words, *joblib, "seed=0,2"]) == 2
+    assert "seed-0/teacher: holds a teacher already" in capfd.readouterr().err
