@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from distill.cli import main
 from distill.stages import STAGES
@@ -42,6 +45,28 @@ def test_the_snippet_has_ten_lines() -> None:
     """It runs as a part of docs/start.md."""
     (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert len([line for line in snippet.splitlines() if line]) <= 10
+
+
+def test_fifteen_lines_make_a_voice_of_a_folder_of_speech(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (snippet,) = re.findall(r"```python speech\n(.*?)```", README, re.DOTALL)
+    assert len([line for line in snippet.splitlines() if line]) <= 15
+    (tmp_path / "recordings").mkdir()
+    at = np.arange(11_025) / 22_050
+    for hertz in (110, 130, 150, 170):
+        voice = sum(np.sin(2 * np.pi * hertz * k * at) / k for k in range(1, 9))
+        soundfile.write(tmp_path / "recordings" / f"{hertz}.wav", 0.1 * voice, 22_050)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    smaller = {"9000": "1", "6000": "1", "5120": "2560", "18": "2", "[8, 8, 8]": "[2]", "64": "8"}
+    for size, other in smaller.items():
+        assert size in snippet
+        snippet = snippet.replace(size, other)
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+    assert names["sound"].shape == (1, names["mel"].shape[1] * 256)
+    assert names["sound"].std() > 0
 
 
 def test_the_files_it_names_exist() -> None:

@@ -164,7 +164,8 @@ class AutoregressiveDensity(Density):
                 count, features, sites=sites, seed=seed, temperature=temperature, jacobi=jacobi
             ).checked()
         self._check_draw(count, temperature)
-        noise, context = self._noise(count, sites, seed), self.context(features)
+        context = self.context(features)
+        noise = self._noise(count, self._sites(sites, features), seed)
         z = self.conditioner.generate(self.head, noise, context, temperature)
         return self.outward(self._from_units(z), context)
 
@@ -181,7 +182,8 @@ class AutoregressiveDensity(Density):
     ) -> Rounds:
         """Draw `(count, T)` by rounds of all sites at once, starting at zeros."""
         self._check_draw(count, temperature)
-        noise, context = self._noise(count, sites, seed), self.context(features)
+        context = self.context(features)
+        noise = self._noise(count, self._sites(sites, features), seed)
 
         def update(raw: Tensor, index: slice | Tensor) -> Tensor:
             return self.head.sample_from(raw, noise[:, index], temperature)
@@ -190,10 +192,10 @@ class AutoregressiveDensity(Density):
         solution = solve(self.conditioner.sweep(update, start, context), start, jacobi)
         return Rounds(self.outward(self._from_units(solution.x), context), (solution,))
 
-    def _noise(self, count: int, sites: int | None, seed: int | None) -> Tensor:
+    def _noise(self, count: int, sites: int, seed: int | None) -> Tensor:
         like = next(self.parameters())
         noise_of = partial(self.head.noise, device=like.device, dtype=like.dtype)
-        shape, generator = (count, self._sites(sites)), generator_for(like.device, seed)
+        shape, generator = (count, sites), generator_for(like.device, seed)
         if generator is None:
             return rows.drawn(noise_of, shape, like.device)
         return noise_of(shape, generator=generator)

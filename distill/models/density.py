@@ -101,15 +101,15 @@ class Density(nn.Module):
         Arguments:
             count: Number of samples B.
             features: Conditioning of B rows.
-            sites: T, where the data does not fix it.
+            sites: T, where neither the data nor frames among the features fix it.
             seed: Makes the samples reproducible.
             temperature: Scales the noise.
             jacobi: Samples what is sequential by rounds of all sites at once, to its tolerance;
                 `None` for site after site.
 
         Errors:
-            ValueError: Values of no fixed length without `sites`; a negative count or temperature;
-                rounds that do not converge.
+            ValueError: Values of no fixed length without `sites` or frames; a negative count or
+                temperature; rounds that do not converge.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define sample.")
 
@@ -159,13 +159,20 @@ class Density(nn.Module):
         check_number(f"{name}: count", count, low=0, whole=True)
         check_number(f"{name}: temperature", temperature, low=0)
 
-    def _sites(self, sites: int | None) -> int:
-        if sites is None and self.spec.sites is None:
-            raise ValueError(
-                f"{type(self).__name__}.sample: this model's values have no fixed length. "
-                "Pass sites=..., the number of sites to draw."
-            )
-        return self.spec.sites if sites is None else sites  # type: ignore[return-value]
+    def _sites(self, sites: int | None, features: Features | Context = None) -> int:
+        if sites is not None or self.spec.sites is not None:
+            return self.spec.sites if sites is None else sites  # type: ignore[return-value]
+        if isinstance(features, Context):
+            if features.rows is not None and features.rows.dim() == 3:
+                return features.rows.shape[1] * features.hop
+        elif features:
+            for name, value in features.items():
+                if name in self.spec.features and self.spec.features[name].kind == "frames":
+                    return value.shape[1] * self.spec.hop
+        raise ValueError(
+            f"{type(self).__name__}.sample: this model's values have no fixed length. Pass "
+            "sites=..., the number of sites to draw, or features that are frames."
+        )
 
 
 def core_of(whole: D, core: D) -> D:

@@ -41,7 +41,7 @@ class FlowDistribution(Distribution):
         self.flow = flow
         self.features = features
         rows = next((value.shape[:1] for value in (features or {}).values()), torch.Size())
-        length = flow._sites(sites)
+        length = flow._sites(sites, features)
         super().__init__(rows, torch.Size([length]), validate_args=False)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:

@@ -169,7 +169,7 @@ class Flow(Density):
                 count, features, sites=sites, seed=seed, temperature=temperature, jacobi=jacobi
             ).checked()
         self._check_draw(count, temperature)
-        noise = self.noise(count, sites=sites, seed=seed)
+        noise = self.noise(count, sites=self._sites(sites, features), seed=seed)
         return self.bijector(noise * temperature, self.context(features))[0]
 
     @torch.no_grad()
@@ -188,11 +188,11 @@ class Flow(Density):
         before: tuple[Solution, ...] = ()
         if isinstance(self.base, Density):
             drawn = self.base.sample_in_rounds(
-                count, sites=self._sites(sites), seed=seed, jacobi=jacobi
+                count, sites=self._sites(sites, features), seed=seed, jacobi=jacobi
             )
             noise, before = drawn.x, drawn.layers
         else:
-            noise = self.noise(count, sites=sites, seed=seed)
+            noise = self.noise(count, sites=self._sites(sites, features), seed=seed)
         x, layers = self.bijector.forward_in_rounds(
             noise * temperature, self.context(features), jacobi
         )

@@ -207,7 +207,7 @@ class WaveNet(Conditioner):
             h, skip, past = layer.run(h, row(), read.held, past)
             skips.append(skip)
             after.append(past)
-        return *self._raw(end_of_layers(h, skips)), tuple(after)
+        return *self._raw(end_of_layers(self, h, skips)), tuple(after)
 
     def sweep(self, update: Update, like: Tensor, context: Context | None = None) -> BlockSweep:
         """Return what updates windows of whole blocks, each from the state of those before it."""
@@ -241,7 +241,7 @@ class WaveNet(Conditioner):
             here = row()
             h, skip = layer.step(h, None if here is None else here[:, 0], ring, n)
             skips.append(skip)
-        return self._raw(end_of_layers(h, skips))
+        return self._raw(end_of_layers(self, h, skips))
 
     @torch.no_grad()
     def generate(

@@ -41,12 +41,15 @@ def through_layers(net: WaveNet, h: Tensor, read: ContextBlocks, trains: bool) -
         compute = partial(layer.projecting, row, read.held)
         h, skip = recomputed(compute, h) if again else compute(h)
         skips.append(skip)
-    return end_of_layers(h, skips)
+    return end_of_layers(net, h, skips)
 
 
-def end_of_layers(h: Tensor, skips: list[Tensor]) -> Tensor:
-    """Return the sum of the skips, or the last h where these have no channels."""
-    return sum(skips[1:], skips[0].to(h.dtype)) if skips[0].shape[-1] else h
+def end_of_layers(net: WaveNet, h: Tensor, skips: list[Tensor]) -> Tensor:
+    """Return the sum of the skips, or the last h of a network without them.
+
+    Layers of a network without skips may return anything in their place.
+    """
+    return sum(skips[1:], skips[0].to(h.dtype)) if net.skip_channels else h
 
 
 def _fuses(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: ContextBlocks) -> bool:

@@ -273,3 +273,15 @@ def test_values_are_scored_in_the_models_precision_or_refused(kind):
     for wrong in ({"count": -1}, {"count": 1, "temperature": float("nan")}):
         with pytest.raises(ValueError, match=r"sample: (count|temperature): wanted"):
             model.sample(**wrong)
+
+
+def test_frames_say_how_long_a_sound_is():
+    spec = DataSpec(
+        sites=None, features={"mel": FeatureSpec("frames", 3)}, hop=8, sample_rate=8_000
+    )
+    teacher, student = wavenet(spec, layers=1, channels=4), wavenet_iaf(spec, [1], channels=4)
+    mel = {"mel": torch.randn(2, 5, 3)}
+    assert teacher.sample(2, mel).shape == student.sample(2, mel).shape == (2, 40)
+    assert student.sample(2, student.context(mel)).shape == (2, 40)
+    with pytest.raises(ValueError, match="features that are frames"):
+        student.sample(2)

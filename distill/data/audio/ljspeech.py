@@ -64,7 +64,7 @@ def fetch(root: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".fetched-", dir=root) as place:
         archive = Path(place) / "corpus.tar.bz2"
         download_url_to_file(URL, str(archive), hash_prefix=SHA256)
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, encoding="utf-8") as tar:
             tar.extractall(place, filter="data")
         (Path(place) / NAME).rename(root / NAME)
 
