@@ -58,6 +58,17 @@ def test_a_teacher_is_fitted_distilled_saved_and_sampled(tmp_path: Path) -> None
     assert torch.equal(loaded.sample(5, seed=3), student.sample(5, seed=3))
 
 
+def test_a_file_with_an_altered_byte_is_refused(tmp_path: Path) -> None:
+    model = distill.maf(distill.as_data(POINTS).spec, **SMALL)
+    file = distill.save(model, tmp_path / "model.pt")
+    content = bytearray(file.read_bytes())
+    weights = max(model.parameters(), key=torch.numel).detach().numpy().tobytes()
+    content[content.index(weights) + 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match="damaged"):
+        distill.load(file)
+
+
 def test_what_was_saved_is_loaded_by_another_process(tmp_path: Path) -> None:
     spec = distill.as_data(POINTS).spec
     transform = partial(RationalQuadraticSpline, bins=4)

@@ -97,7 +97,7 @@ class AutoregressiveDensity(Density):
     def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Score all sites in one parallel pass."""
         context = self.context(features)
-        e, log_det = self.inward(x, context)
+        e, log_det = self.inward(self.values(x), context)
         z, more = self._to_units(e)
         return self.head.log_prob(z, self.conditioner(z, context)) + log_det + more
 
@@ -163,6 +163,7 @@ class AutoregressiveDensity(Density):
             return self.sample_in_rounds(
                 count, features, sites=sites, seed=seed, temperature=temperature, jacobi=jacobi
             ).checked()
+        self._check_draw(count, temperature)
         context = self.context(features)
         noise = self._noise(count, self._sites(sites, features), seed)
         z = self.conditioner.generate(self.head, noise, context, temperature)
@@ -180,6 +181,7 @@ class AutoregressiveDensity(Density):
         jacobi: Jacobi,
     ) -> Rounds:
         """Draw `(count, T)` by rounds of all sites at once, starting at zeros."""
+        self._check_draw(count, temperature)
         context = self.context(features)
         noise = self._noise(count, self._sites(sites, features), seed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,7 +103,7 @@ def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
 
     Errors:
         FileNotFoundError: There is none.
-        ValueError: It is cut short, of another program, or holds more than plain data.
+        ValueError: It is cut short or damaged, of another program, or holds more than plain data.
     """
     path = Path(path)
     file = path / NAME if path.is_dir() or not path.suffix else path
@@ -112,11 +113,13 @@ def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             "name the folder that holds it, as in run=runs/moons."
         )
     try:
+        _check_sums(file)
         values = torch.load(file, map_location=device, weights_only=True)
     except Exception as error:
         raise ValueError(
-            f"{file}: not a readable checkpoint: it is cut short, or holds something else than "
-            "tensors and plain data, which is never run. Train again, or restore the file."
+            f"{file}: not a readable checkpoint: it is cut short or damaged, or holds something "
+            "else than tensors and plain data, which is never run. Train again, or restore the "
+            "file."
         ) from error
     try:
         if values["format"] != _FORMAT:
@@ -138,6 +141,14 @@ def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             f"{file}: a torch file, but not a checkpoint of distill (no {error}). Name the "
             "folder that a training stage wrote."
         ) from error
+
+
+def _check_sums(file: Path) -> None:
+    """Raise where a byte has changed since the file was written: torch reads past that."""
+    with zipfile.ZipFile(file) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"{damaged} is damaged")
 
 
 def save(model: Density, path: str | Path) -> Path:

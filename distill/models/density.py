@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.bijectors import Bijector, Jacobi
+from distill.checks import check_number
 from distill.contract import Context, DataSpec, Features
 from distill.models.in_rounds import Rounds
 from distill.models.recipe import Recipe
@@ -74,7 +75,11 @@ class Density(nn.Module):
         return self
 
     def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
-        """Return the log-density `(B, T)` of each site; its sum over sites is the true one."""
+        """Return the log-density `(B, T)` of each site; its sum over sites is the true one.
+
+        Errors:
+            ValueError: What `values` refuses.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not define log_prob.")
 
     def forward(self, x: Tensor, features: Features | Context = None) -> Tensor:
@@ -103,8 +108,8 @@ class Density(nn.Module):
                 `None` for site after site.
 
         Errors:
-            ValueError: Values of no fixed length without `sites` or frames; rounds that do not
-                converge.
+            ValueError: Values of no fixed length without `sites` or frames; a negative count or
+                temperature; rounds that do not converge.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define sample.")
 
@@ -120,6 +125,39 @@ class Density(nn.Module):
     ) -> Rounds:
         """Draw as `sample` with `jacobi` does, and return what its rounds came to as well."""
         raise NotImplementedError(f"{type(self).__name__} does not define sample_in_rounds.")
+
+    def values(self, x: Tensor) -> Tensor:
+        """Return values to score, in the model's precision where that holds them exactly.
+
+        Errors:
+            ValueError: No tensor, of another shape or of more precision than the model.
+        """
+        name, sites = f"{type(self).__name__}.log_prob", self.spec.sites
+        if not isinstance(x, Tensor):
+            raise ValueError(
+                f"{name}: wanted a tensor, got {type(x).__name__}. Make one with torch.as_tensor."
+            )
+        if x.ndim != 2 or sites not in (None, x.shape[1]):
+            raise ValueError(
+                f"{name}: wanted values of shape (batch, {sites or 'sites'}), got "
+                f"{tuple(x.shape)}. Reshape them, or build the model with that number of sites."
+            )
+        own = next(self.parameters(), x).dtype
+        if x.dtype == own:
+            return x
+        if x.is_complex() or (x.dtype == torch.float64 and own.is_floating_point):
+            raise ValueError(
+                f"{name}: wanted values in the model's {str(own).removeprefix('torch.')}, got "
+                f"{str(x.dtype).removeprefix('torch.')}. Convert either: x.float(), or "
+                "model.double()."
+            )
+        return x.to(own) if torch.promote_types(x.dtype, own) == own else x
+
+    def _check_draw(self, count: int, temperature: float) -> None:
+        """Raise unless these are a number of samples and a temperature."""
+        name = f"{type(self).__name__}.sample"
+        check_number(f"{name}: count", count, low=0, whole=True)
+        check_number(f"{name}: temperature", temperature, low=0)
 
     def _sites(self, sites: int | None, features: Features | Context = None) -> int:
         if sites is not None or self.spec.sites is not None:

@@ -149,7 +149,7 @@ class Flow(Density):
 
     def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Return the log-density `(B, T)` of a foreign x, by the inverse of the bijector."""
-        u, log_det = self.bijector.inverse(x, self.context(features))
+        u, log_det = self.bijector.inverse(self.values(x), self.context(features))
         return self.base.log_prob(u) + log_det
 
     @torch.no_grad()
@@ -168,6 +168,7 @@ class Flow(Density):
             return self.sample_in_rounds(
                 count, features, sites=sites, seed=seed, temperature=temperature, jacobi=jacobi
             ).checked()
+        self._check_draw(count, temperature)
         noise = self.noise(count, sites=self._sites(sites, features), seed=seed)
         return self.bijector(noise * temperature, self.context(features))[0]
 
@@ -183,6 +184,7 @@ class Flow(Density):
         jacobi: Jacobi,
     ) -> Rounds:
         """Draw `(count, T)`, the sequential layers by rounds of all sites at once."""
+        self._check_draw(count, temperature)
         before: tuple[Solution, ...] = ()
         if isinstance(self.base, Density):
             drawn = self.base.sample_in_rounds(

@@ -18,7 +18,14 @@ from distill.instantiate import build
 from distill.models import Density, Flow
 from distill.stages.export import FILES
 from distill.stages.export_file import check_current
-from distill.stages.folders import device_of, root_of, saved_model, saved_node, weights_of
+from distill.stages.folders import (
+    device_of,
+    note_other_teacher,
+    root_of,
+    saved_model,
+    saved_node,
+    weights_of,
+)
 from distill.stages.manifest import COMPLETE, read_manifest
 from distill.stages.work import numbers_of
 from distill.training import Checkpoint
@@ -60,6 +67,7 @@ class Benchmarked:
         """
         device, root = device_of(config), root_of(config)
         saved = {role: saved_model(config, role) for role in ("student", "teacher")}
+        note_other_teacher(config, saved["student"], saved["teacher"])
         models = {role: one.model(config.trusted).to(device) for role, one in saved.items()}
         student = models["student"]
         assert isinstance(student, Flow)

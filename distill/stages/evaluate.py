@@ -21,6 +21,7 @@ from distill.stages.finished import measure
 from distill.stages.folders import (
     check_seed,
     device_of,
+    note_other_teacher,
     root_of,
     saved_model,
     saved_node,
@@ -40,6 +41,7 @@ def run(config: DictConfig) -> dict[str, float]:
     device = device_of(config)
     check_seed(config.seed)
     student_file, teacher_file = saved_model(config, "student"), saved_model(config, "teacher")
+    note_other_teacher(config, student_file, teacher_file)
     teacher = teacher_file.model(config.trusted).to(device)
     student = student_file.model(config.trusted).to(device)
     assert isinstance(student, Flow)

@@ -41,8 +41,7 @@ def measure(
     check_ways(config)
     with alone_in(folder):
         record = read_manifest(folder)
-        whole = record is not None and record.state == COMPLETE
-        if whole or (record is None and (folder / "metrics.json").is_file()):
+        if (folder / "metrics.json").is_file() and (record is None or record.state == COMPLETE):
             changed = _changed(record, mine, made_from)
             if config.resume and changed is None:
                 print(f"{stage}: finished, kept", flush=True)

@@ -86,7 +86,9 @@ def check_seed(seed: int) -> None:
 
 
 def saved_model(config: DictConfig, role: str) -> Checkpoint:
-    """Read the checkpoint of a run's teacher or student, and say so if it is half trained.
+    """Read the checkpoint of a run's teacher or student, and say what speaks against it.
+
+    That is, if it is half trained, or not the one that its training left.
 
     Errors:
         FileNotFoundError: That stage has not run, with the command that runs it.
@@ -99,14 +101,33 @@ def saved_model(config: DictConfig, role: str) -> Checkpoint:
         )
     saved = read_checkpoint(folder)
     record = read_manifest(folder)
-    if record is not None and record.state != COMPLETE:
-        print(
-            f"note: {folder} is half trained: it is at step {saved.training.get('step', '?')}, "
-            f"and its training is {record.state}. It is used as it is.",
-            file=sys.stderr,
-            flush=True,
+    if record is None:
+        return saved
+    if record.state != COMPLETE:
+        _note(
+            f"{folder} is half trained: it is at step {saved.training.get('step', '?')}, and its "
+            f"training is {record.state}. It is used as it is."
+        )
+    elif record.made.get("weights") not in (None, weights_of(saved)):
+        _note(
+            f"{folder / NAME} is not the one that its training left (manifest.json): it was "
+            "exchanged. It is used as it is."
         )
     return saved
+
+
+def note_other_teacher(config: DictConfig, student: Checkpoint, teacher: Checkpoint) -> None:
+    """Say so if a run's student was distilled from another teacher than the run holds."""
+    was, root = student.made_from.get("teacher"), root_of(config)
+    if was not in (None, weights_of(teacher)):
+        _note(
+            f"{root / 'student'} was distilled from another teacher than {root / 'teacher'} holds "
+            "now. It is compared with that one."
+        )
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 def weights_of(saved: Checkpoint) -> str:

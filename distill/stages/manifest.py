@@ -93,7 +93,10 @@ def read_manifest(folder: Path, name: str = NAME) -> Manifest | None:
         values = json.loads((folder / name).read_text(encoding="utf-8"))
         if values.pop("format") != _FORMAT:
             return None
-        return Manifest(**values)
+        record = Manifest(**values)
+        parts = (record.config, record.made_from, record.made, record.process)
+        known = record.state in (RUNNING, COMPLETE, STOPPED, FAILED)
+        return record if known and all(isinstance(part, dict) for part in parts) else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 

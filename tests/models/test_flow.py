@@ -247,6 +247,34 @@ def test_a_flow_is_a_density(build):
     assert "Flow" in repr(flow)
 
 
+@pytest.mark.parametrize("kind", ["maf", "iaf", "coupling_flow", "nice", "wavenet", "wavenet_iaf"])
+def test_values_are_scored_in_the_models_precision_or_refused(kind):
+    torch.manual_seed(0)
+    wavenets = {"wavenet": wavenet, "wavenet_iaf": wavenet_iaf}
+    model = wavenets[kind](SPEC, channels=4) if kind in wavenets else FLOWS[kind](SPEC)
+    model.eval()
+    whole = torch.tensor([[1, 0, 2, -1], [0, 3, 1, 1]])
+    scored = model.log_prob(whole.float())
+    for dtype in (torch.int64, torch.float16, torch.bfloat16):
+        torch.testing.assert_close(model.log_prob(whole.to(dtype)), scored, rtol=0, atol=0)
+    assert model.log_prob(torch.zeros(0, SITES)).shape == (0, SITES)
+    double = copy.deepcopy(model).double()
+    torch.testing.assert_close(double.log_prob(whole).float(), scored, rtol=1e-4, atol=1e-4)
+    for x, wanted in (
+        (whole.double(), "in the model's float32, got float64"),
+        (whole.float().numpy(), "wanted a tensor, got ndarray"),
+        (torch.zeros(SITES), r"shape \(batch, 4\), got \(4,\)"),
+        (torch.zeros(2, SITES + 1), r"shape \(batch, 4\), got \(2, 5\)"),
+    ):
+        with pytest.raises(ValueError, match=wanted):
+            model.log_prob(x)
+    assert model.sample(0).shape == (0, SITES)
+    assert torch.isfinite(model.sample(2, temperature=0.0)).all()
+    for wrong in ({"count": -1}, {"count": 1, "temperature": float("nan")}):
+        with pytest.raises(ValueError, match=r"sample: (count|temperature): wanted"):
+            model.sample(**wrong)
+
+
 def test_frames_say_how_long_a_sound_is():
     spec = DataSpec(
         sites=None, features={"mel": FeatureSpec("frames", 3)}, hop=8, sample_rate=8_000

@@ -26,8 +26,8 @@ from distill.objectives import (
 SPEC = DataSpec(sites=3)
 
 
-def gaussian(loc: float, scale: float) -> Flow:
-    return Flow(Standardize([loc], [scale]), DataSpec(sites=1))
+def gaussian(loc: float, scale: float, sites: int | None = 1) -> Flow:
+    return Flow(Standardize([loc], [scale]), DataSpec(sites))
 
 
 def gaussian_kl(m0: float, s0: float, m1: float, s1: float) -> float:
@@ -84,7 +84,7 @@ def test_tempering_scales_the_teacher_and_reports_the_plain_kl() -> None:
 
 
 def test_masked_sites_stay_out_of_the_kl() -> None:
-    student, teacher = gaussian(1.0, 0.5), gaussian(0.0, 1.0)
+    student, teacher = gaussian(1.0, 0.5, sites=None), gaussian(0.0, 1.0, sites=None)
     noise = torch.randn(4, 5)
     noise[:, 3:] = 100.0
     mask = torch.ones(4, 5)

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 
 from distill.cli import main
-from distill.stages.manifest import read_manifest
+from distill.stages.manifest import Manifest, read_manifest
 from distill.stages.work import alone_in
 from distill.training import read_checkpoint
 from distill.training.trainer import Trainer
@@ -65,6 +65,10 @@ def test_a_run_knows_what_is_whole_and_what_is_stale(run, capsys):
     assert "overwrite=true" in refused(capsys, "evaluate", f"run={run}")
     assert main(["evaluate", f"run={run}", "resume=true"]) == 0
     assert "evaluate: finished, kept" in capsys.readouterr().out
+    # Numbers that are gone are measured again.
+    (run / "evaluate" / "metrics.json").unlink()
+    assert main(["evaluate", f"run={run}", "resume=true"]) == 0
+    assert (run / "evaluate" / "metrics.json").read_bytes() == before
     # Other data has a folder of its own.
     other = run.parent / "elsewhere.csv"
     np.savetxt(other, np.random.default_rng(1).normal(size=(60, 2)), delimiter=",")
@@ -85,7 +89,17 @@ def test_a_run_knows_what_is_whole_and_what_is_stale(run, capsys):
     assert "distilled from another teacher" in refused(
         capsys, "student", f"run={run}", "resume=true", *STUDENT
     )
-    assert "its teacher has changed" in refused(capsys, "evaluate", f"run={run}")
+    assert main(["evaluate", f"run={run}"]) == 2
+    error = capsys.readouterr().err
+    assert "was distilled from another teacher than" in error
+    assert "its teacher has changed" in error
+    # The checkpoint of another training in this one's place.
+    folder = run / "student"
+    checkpoint = read_checkpoint(folder)
+    checkpoint.weights = {name: value + 1 for name, value in checkpoint.weights.items()}
+    checkpoint.save(folder)
+    assert main(["sample", f"run={folder}", "count=2", f"output={run.parent / 'other.csv'}"]) == 0
+    assert "is not the one that its training left" in capsys.readouterr().err
     # The data changes under the run.
     table = run.parent / "table (1).csv"
     table.write_text(table.read_text() + "9,9\n")
@@ -112,6 +126,19 @@ def test_exports_of_another_student_are_refused_and_made_again(run, capsys):
     assert (run / "export" / "student.onnx").read_bytes() == made
     assert main(["export", f"run={run}", only, "overwrite=true"]) == 0
     assert (run / "export" / "student.onnx").read_bytes() != made
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"state": 5}, {"config": []}, {"made_from": None}, {"made": "x"}, {"process": 1}, {"more": 1}],
+)
+def test_a_record_that_is_none_is_not_believed(tmp_path, changed):
+    manifest = Manifest.begin("teacher", {}, {})
+    manifest.write(tmp_path)
+    assert read_manifest(tmp_path) == manifest
+    values = json.loads((tmp_path / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(values | changed))
+    assert read_manifest(tmp_path) is None
 
 
 def test_a_half_trained_teacher_is_never_called_finished(run, capsys, monkeypatch):

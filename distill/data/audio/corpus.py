@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from distill.checks import check_number
 from distill.data.audio.batches import FRAMED, AudioData
 from distill.data.audio.checks import check_features
 from distill.data.audio.clips import Clips
@@ -69,7 +70,8 @@ class AudioCorpus(AudioData):
 
     Errors:
         FileNotFoundError: No such folder, list or subset.
-        ValueError: No file can be used, with the reasons; what `AudioData` raises.
+        ValueError: No file can be used, with the reasons; a number out of range; what `AudioData`
+            raises.
 
     Example:
         >>> AudioCorpus("no/such/folder")
@@ -109,6 +111,13 @@ class AudioCorpus(AudioData):
     ) -> None:
         # Before all the work.
         self._cache, self._limit = cache, cache_limit
+        check_number("data.bucket", bucket, low=0, whole=True)
+        check_number("data.memory", memory, low=0)
+        check_number("data.workers", workers, low=0, whole=True)
+        if cache_limit is not None:
+            check_number("data.cache_limit", cache_limit, low=0)
+        if longest is not None:
+            check_number("data.longest", longest, above=0)
         check_features(type(self).__name__, conditions, optional)
         check_kind(type(self).__name__, envelope)
         if mels is not None and (trim is not None or "mel" not in conditions):

@@ -30,10 +30,11 @@ class Lists:
 
     def __init__(self, files: Mapping[str, str]) -> None:
         wanted = (TRAIN, HELD_OUT, VALIDATION)
-        if set(files) - set(wanted) or HELD_OUT not in files:
+        good = isinstance(files, Mapping) and not set(files) - set(wanted) and HELD_OUT in files
+        if not good or not all(isinstance(file, str | Path) for file in files.values()):
             raise ValueError(
-                f"data.lists: wanted a file for held_out, and any for train and validation, got "
-                f"{', '.join(files) or 'none'}."
+                "data.lists: wanted a file for held_out, and any for train and validation, as in "
+                f"data.lists={{held_out: val.txt}}, got {files}."
             )
         self.names = {part: _read(Path(file).expanduser()) for part, file in files.items()}
         self._parts: dict[str, str] = {}
@@ -106,6 +107,10 @@ def _read(path: Path) -> list[str]:
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path}: no such file. data.lists names a list of clips."
+        ) from None
+    except (IsADirectoryError, UnicodeDecodeError):
+        raise ValueError(
+            f"{path}: no text in UTF-8. data.lists names a list of clips, one a line."
         ) from None
     names = [_bare(line.split("|")[0].strip().removeprefix("./")) for line in lines if line.strip()]
     if not names:
