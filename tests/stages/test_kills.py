@@ -48,7 +48,7 @@ MODELS = {
 def words(kind: str, role: str, save_every: int, steps: int) -> list[str]:
     """Return the overrides of a small training that looks, averages and keeps as it goes."""
     settings = {"steps": steps, "batch_size": 4, "save_every": save_every, "watch_every": 15}
-    settings |= {"log_every": 1, "ema": 0.9, "loss_warmup": 3}
+    settings |= {"log_every": 1, "ema": 0.9, "warmup_steps": 3}
     return [
         *MODELS[kind],
         *(f"{role}_trainer.{key}={value}" for key, value in settings.items()),
