@@ -124,9 +124,10 @@ class Ranks(Alone):
             world_size=count,
             timeout=_PATIENCE,
         )
-        self._words = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        # A union with the number of a stranger to the group in newer torches, which none here is.
+        self._words: Any = dist.new_group(backend="gloo", timeout=_PATIENCE)
         # Sums inside a loss must not fall between the gradients of the backward pass.
-        self._sums = dist.new_group(timeout=_PATIENCE)
+        self._sums: Any = dist.new_group(timeout=_PATIENCE)
 
     def wrapped(self, task: nn.Module) -> nn.Module:
         """Wrap it for data-parallel training."""
