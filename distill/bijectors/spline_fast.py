@@ -46,16 +46,9 @@ class CompiledSpline(torch.autograd.Function):
             return *found, None, None, None
         to_value = torch.empty(value.shape, dtype=value.dtype)
         to_raw = torch.empty(raw.shape, dtype=raw.dtype)
-        differentiate(
-            *(
-                _flat(value),
-                _rows(raw),
-                shares.view(-1, 2, ctx.shape.bins).numpy(),
-                ctx.inverse,
-                ctx.shape,
-            ),
-            *(_flat(to_result), _flat(to_log_det), _flat(to_value), _rows(to_raw)),
-        )
+        given = _flat(value), _rows(raw), shares.view(-1, 2, ctx.shape.bins).numpy()
+        ends = _flat(to_result), _flat(to_log_det)
+        differentiate(*given, ctx.inverse, ctx.shape, *ends, _flat(to_value), _rows(to_raw))
         return to_value, to_raw, None, None, None
 
 

@@ -67,7 +67,7 @@ def test_values_and_parameters_may_lie_in_any_order_of_memory():
 def test_what_is_not_finite_stays_so():
     raw = torch.zeros(2, SPLINE.parameters_per_site)
     given = torch.tensor([float("nan"), float("inf")])
-    x, log_det = SPLINE(given, raw)
+    x, _ = SPLINE(given, raw)
     assert x[0].isnan()
     assert x[1] == float("inf")
     raw[0] = float("nan")
