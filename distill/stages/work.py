@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from distill.files import FullDiskError, remove_drafts, second_name
 from distill.models.checkpoint import NAME as CHECKPOINT
+from distill.stages.links import check_inside
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.manifest import NAME as MANIFEST
 
@@ -23,11 +24,13 @@ _RECORDS = (MANIFEST, "config.yaml", "overrides.json")
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, so that no other process works there.
+    """Hold the lock of a stage's folder, so that no other process works there.
 
     Errors:
         BlockingIOError: Another one does.
+        ValueError: What is written there would go out of the run.
     """
+    check_inside(folder)
     held = read_manifest(folder)
     who = f"process {held.process.get('pid')}" if held and held.process else "a process"
     folder.mkdir(parents=True, exist_ok=True)
