@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.checks import check_seed
 from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.data.base import Data, check_request
 
@@ -49,6 +50,7 @@ class ArrayData(Data):
         values, features = np.asarray(values), dict(features or {})
         self._check(values, features, held_out)
         count = len(values)
+        check_seed(seed, "data.seed")
         order = np.random.default_rng([_SPLIT, seed]).permutation(count)
         held = max(1, round(held_out * count))
         self._train, self._held = order[held:], order[:held]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from distill.checks import check_seed
 from distill.data.array import ArrayData, check_finite
 from distill.data.discrete import kind_of, note, spread
 from distill.data.edges import edges_at_gaps, modes_between
@@ -56,6 +57,7 @@ class Points(ArrayData):
         seed: int = 0,
         held_out: float = 0.1,
     ) -> None:
+        check_seed(seed, "data.seed")
         table = read_table(path, header)
         rows, columns = table.values.shape
         if rows < _FEWEST_ROWS:

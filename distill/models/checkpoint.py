@@ -16,6 +16,7 @@ from distill.files import atomic_write
 from distill.instantiate import build
 from distill.models.density import Density
 from distill.models.recipe import recipe_of
+from distill.trust import check_near
 
 NAME = "checkpoint.pt"
 _FORMAT = 1
@@ -89,6 +90,7 @@ class Checkpoint:
 
     def _build(self, trusted: Sequence[str]) -> Density:
         try:
+            check_near(self.config[self.role])
             model = build(self.config[self.role], trusted=trusted, spec=self.spec)
         except (ValueError, OSError):
             raise

@@ -9,15 +9,13 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from distill.files import FullDiskError, remove_drafts, second_name
+from distill.locking import LOCK, locked
 from distill.models.checkpoint import NAME as CHECKPOINT
 from distill.stages.links import check_inside
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.manifest import NAME as MANIFEST
 
-_LOCK = ".lock"
 _RECORDS = (MANIFEST, "config.yaml", "overrides.json")
 """Of a stage's folder: they belong to the results that stand there."""
 
@@ -34,7 +32,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     held = read_manifest(folder)
     who = f"process {held.process.get('pid')}" if held and held.process else "a process"
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / _LOCK, f"{folder}: another distill ({who})", "folder with run="):
+    with locked(folder / LOCK, f"{folder}: another distill ({who})", "folder with run="):
         remove_drafts(folder)
         yield
 
@@ -48,26 +46,11 @@ def alone_at(file: Path) -> Iterator[None]:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = file.with_name(f".{file.name}.lock")
-    with _locked(lock, f"{file}: another distill", "output="):
+    with locked(lock, f"{file}: another distill", "output="):
         try:
             yield
         finally:
             lock.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(file: Path, who: str, other: str) -> Iterator[None]:
-    lock = FileLock(file, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise BlockingIOError(
-            f"{who} is at work there. Wait for it, or name another {other}."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class StageRecord:
@@ -137,15 +120,20 @@ def numbers_of(folder: Path) -> dict[str, float]:
         return {}
 
 
-def _results(folder: Path) -> list[tuple[int, int] | None]:
-    """Return what tells whether checkpoint and numbers are still the same files."""
-    found: list[tuple[int, int] | None] = []
-    for name in (CHECKPOINT, "metrics.json"):
-        try:
+def _results(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return what tells whether results are still the same files.
+
+    That is a checkpoint and its numbers, and where there is none, all but records and curves.
+    """
+    named = [CHECKPOINT, "metrics.json"]
+    if not (folder / CHECKPOINT).is_file():
+        kept = [path for path in folder.rglob("*") if not path.name.startswith((".", "events."))]
+        named = [str(p.relative_to(folder)) for p in kept if p.is_file() and p.name not in _RECORDS]
+    found = {}
+    for name in named:
+        with suppress(OSError):
             stat = os.stat(folder / name)
-            found.append((stat.st_ino, stat.st_mtime_ns))
-        except OSError:
-            found.append(None)
+            found[name] = stat.st_ino, stat.st_mtime_ns
     return found
 
 

@@ -33,7 +33,7 @@ def test_a_small_file_of_more_samples_than_memory_is_refused_before_it_is_unpack
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(files, "_most", lambda: 300_000)
-    soundfile.write(tmp_path / "a.flac", np.zeros((200_000, 2), np.int16), 22_050)
+    soundfile.write(tmp_path / "a.flac", np.zeros((600_000, 2), np.int16), 22_050)
     content = bytearray((tmp_path / "a.flac").read_bytes())
     with pytest.raises(UnusableError, match="more than 150,000 samples of 2 channels"):
         read(tmp_path / "a.flac")
