@@ -43,7 +43,7 @@ def run(config: DictConfig) -> dict[str, float]:
         try:
             numbers = stage.run(config)
         except StaleError:
-            print(f"{name}: its teacher has changed, so it is made again", flush=True)
+            print(f"{name}: what it was made from has changed, so it is made again", flush=True)
             anew = OmegaConf.merge(config, {"resume": False, "overwrite": True})
             numbers = stage.run(anew)
         everything |= {f"{name}/{key}": value for key, value in numbers.items()}
