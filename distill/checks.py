@@ -72,8 +72,8 @@ def check_seed(seed: Any, name: str = "seed") -> None:
         Traceback (most recent call last):
         ValueError: seed: wanted a whole number from 0 to 2^63 - 1, got -1.
     """
-    good = isinstance(seed, Integral) and not isinstance(seed, bool) and 0 <= int(seed) < 2**63
-    if not good:
+    whole: bool = type(seed) is not bool and isinstance(seed, Integral)
+    if not (whole and 0 <= int(seed) < 2**63):
         raise ValueError(f"{name}: wanted a whole number from 0 to 2^63 - 1, got {seed!r}.")
 
 

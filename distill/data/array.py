@@ -187,7 +187,7 @@ def _feature(values: np.ndarray) -> Tensor:
     if values.dtype.kind in "iu":
         if values.ndim != 1 or values.min() < 0 or values.max() >= _LABELS:
             raise ValueError(
-                f"ArrayData: wanted labels of shape (N,) from 0 to {_LABELS - 1}, got shape "
+                f"ArrayData: wanted labels of shape (N,), 0 or more and below {_LABELS}, got "
                 f"{values.shape} from {values.min()} to {values.max()}. Number them."
             )
         return torch.tensor(values, dtype=torch.long)

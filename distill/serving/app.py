@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from distill.errors import one_line
+from distill.errors import flat, one_line
 from distill.export import Exported
 from distill.files import is_full
 from distill.serving.examples import Example
@@ -123,7 +123,7 @@ class Server:
                 "latency_seconds": layout.seconds(metadata.latency),
                 "frame": [{"name": name, "size": size} for name, size in layout.sizes.items()],
                 "labels": labels,
-                "file": self.synthesizer.exported.path.name,
+                "file": flat(self.synthesizer.exported.path.name),
                 "base": metadata.base,
                 "precision": metadata.precision,
                 "weights": metadata.weights,

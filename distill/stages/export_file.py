@@ -66,9 +66,11 @@ def note_stale(root: Path, *given: Exported) -> None:
         return
     now = weights_of(read_checkpoint(root / "student"))
     record = read_manifest(root / "export")
-    made = record.made.values() if record else ()
+    made = [entry for entry in record.made.values() if isinstance(entry, dict)] if record else []
     found = {exported.path.name: exported.metadata.weights for exported in given} or {
-        str(entry.get("file")): entry.get("weights") for entry in made if isinstance(entry, dict)
+        str(entry.get("file")): str(entry.get("weights"))
+        for entry in made
+        if isinstance(entry, dict)
     }
     stale = sorted(name for name, weights in found.items() if weights != now)
     if stale:

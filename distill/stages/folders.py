@@ -28,10 +28,17 @@ def root_of(config: DictConfig) -> Path:
     """Return the run folder; `run=` may also name a model's folder inside it.
 
     Errors:
-        ValueError: It is empty.
+        ValueError: It is empty, or no Unicode, which TensorBoard can't write to.
     """
     if not str(config.run or "").strip():
         raise ValueError("run: wanted a folder, got none. Name one, as in run=runs/mine.")
+    try:
+        str(config.run).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"run: wanted a folder whose name is UTF-8, as TensorBoard does, got {config.run!r}. "
+            "Name another."
+        ) from None
     path = Path(config.run).expanduser()
     if path.name in MODELS and (path / NAME).is_file():
         return path.parent

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from distill.files import FullDiskError, remove_drafts, second_name
+from distill.files import FullDiskError, remove_drafts, second_name, sha256_of
 from distill.locking import LOCK, locked
 from distill.models.checkpoint import NAME as CHECKPOINT
 from distill.stages.links import check_inside
@@ -120,21 +119,18 @@ def numbers_of(folder: Path) -> dict[str, float]:
         return {}
 
 
-def _results(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return what tells whether results are still the same files.
+def _results(folder: Path) -> dict[str, Any]:
+    """Return what tells whether results are still the same.
 
-    That is a checkpoint and its numbers, and where there is none, all but records and curves.
+    That is a checkpoint and its numbers as files, and where there is none, the content of all but
+    records and curves.
     """
-    named = [CHECKPOINT, "metrics.json"]
-    if not (folder / CHECKPOINT).is_file():
-        kept = [path for path in folder.rglob("*") if not path.name.startswith((".", "events."))]
-        named = [str(p.relative_to(folder)) for p in kept if p.is_file() and p.name not in _RECORDS]
-    found = {}
-    for name in named:
-        with suppress(OSError):
-            stat = os.stat(folder / name)
-            found[name] = stat.st_ino, stat.st_mtime_ns
-    return found
+    if (folder / CHECKPOINT).is_file():
+        stats = {name: folder / name for name in (CHECKPOINT, "metrics.json")}
+        there = {name: path.stat() for name, path in stats.items() if path.is_file()}
+        return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in there.items()}
+    kept = [path for path in folder.rglob("*") if not path.name.startswith((".", "events."))]
+    return {str(p): sha256_of(p) for p in kept if p.is_file() and p.name not in _RECORDS}
 
 
 def _curves(folder: Path) -> list[Path]:

@@ -180,7 +180,7 @@ CASES = {
         ["stream", OF_RUN, "input=-", "output=-", "chunk=2.5"],
         "chunk: wanted a whole number",
     ),
-    "serve without end": (["serve", OF_RUN, "limits.upload=inf"], "limits.upload: wanted a number"),
+    "serve without end": (["serve", OF_RUN, "limits.upload=inf"], "limits.upload: wanted a finite"),
     "serve without an export": (["serve", OF_RUN], "distill export"),
     "stream without an output": (["stream", OF_RUN, "input=-"], "output: no value"),
     "stream at no pace": (["stream", OF_RUN, "input=-", "output=-", "pace=slow"], "pace: wanted"),

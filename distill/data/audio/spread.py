@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -11,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from distill.interruption import interruptible
+from distill.interruption import Interrupted, interruptible
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,9 +69,12 @@ def crew(count: int, context: Any) -> Iterator[ProcessPoolExecutor]:
 
 
 def ending(function: Callable[[T], R], part: T) -> R:
-    """Call a function in a process of a `crew`: SIGTERM ends it by its `finally` clauses."""
-    with interruptible():
-        return function(part)
+    """Call a function in a process of a `crew`: SIGTERM ends both, by its `finally` clauses."""
+    try:
+        with interruptible():
+            return function(part)
+    except Interrupted as request:
+        os._exit(request.code)  # before it takes another part
 
 
 def _deaf() -> None:
