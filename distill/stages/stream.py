@@ -41,7 +41,7 @@ def run(config: DictConfig) -> dict[str, float]:
     """
     _check(config)
     device_of(config)  # sets the number of threads
-    pipe = sys.stdout.buffer
+    pipe = getattr(sys.stdout, "buffer", sys.__stdout__)  # a notebook's has none
     # Where samples go to stdout, nothing else may.
     with contextlib.redirect_stdout(sys.stderr if config.output == "-" else sys.stdout):
         exported = exported_of(config)
@@ -54,7 +54,8 @@ def run(config: DictConfig) -> dict[str, float]:
                 temperature=config.temperature, seed=config.seed, features=labels
             )
 
-        rows = open_source(str(config.input), layout, chunk, sys.stdin.buffer)
+        given = getattr(sys.stdin, "buffer", sys.__stdin__)
+        rows = open_source(str(config.input), layout, chunk, given)
         rows = (part.astype(exported.metadata.dtype) for part in rows)
         first = next(rows)
         start().push(np.repeat(first[:1], chunk + exported.metadata.latency, 0))  # to warm up
