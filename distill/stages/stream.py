@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
@@ -41,7 +42,7 @@ def run(config: DictConfig) -> dict[str, float]:
     """
     _check(config)
     device_of(config)  # sets the number of threads
-    pipe = getattr(sys.stdout, "buffer", sys.__stdout__)  # a notebook's has none
+    pipe: Any = getattr(sys.stdout, "buffer", sys.__stdout__)  # a notebook's has none
     # Where samples go to stdout, nothing else may.
     with contextlib.redirect_stdout(sys.stderr if config.output == "-" else sys.stdout):
         exported = exported_of(config)
@@ -54,7 +55,7 @@ def run(config: DictConfig) -> dict[str, float]:
                 temperature=config.temperature, seed=config.seed, features=labels
             )
 
-        given = getattr(sys.stdin, "buffer", sys.__stdin__)
+        given: Any = getattr(sys.stdin, "buffer", sys.__stdin__)
         rows = open_source(str(config.input), layout, chunk, given)
         rows = (part.astype(exported.metadata.dtype) for part in rows)
         first = next(rows)
