@@ -185,23 +185,3 @@ def test_the_kind_of_output_follows_the_data(tmp_path):
     assert sounds.path == tmp_path / "teacher"
     with pytest.raises(ValueError, match="npy or"):
         output_for(DataSpec(sites=2), "samples.txt", tmp_path, "teacher")
-
-
-def test_one_odd_input_of_a_folder_keeps_no_other_back(run, tmp_path, capsys, monkeypatch):
-    (tmp_path / "in").mkdir()
-    for name in ("a", "b"):
-        sound(tmp_path / "in" / f"{name}.wav")
-    write = SoundsOutput.write
-
-    def odd(output: SoundsOutput, name: str, x: torch.Tensor) -> Path:
-        return write(output, name, x * torch.nan if name in spoilt else x)
-
-    monkeypatch.setattr(SoundsOutput, "write", odd)
-    words = ["sample", f"run={run}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}"]
-    spoilt = {"a", "b"}
-    assert main(words) == 2
-    assert "b: the model drew a sound that is not finite" in capsys.readouterr().err
-    spoilt = {"a"}
-    assert main(words) == 0
-    assert "left out: a: the model drew" in capsys.readouterr().out
-    assert list(read_manifest(tmp_path / "out").made) == ["b.wav"]
