@@ -24,7 +24,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from distill.errors import one_line
+from distill.errors import flat, one_line
 from distill.export import Exported
 from distill.files import is_full
 from distill.serving.examples import Example
@@ -69,7 +69,7 @@ def application(
         ValueError: A sampler that does not turn frames into sound.
     """
     server = Server(exported, limits or Limits(), examples)
-    return Starlette(
+    served = Starlette(
         routes=[
             Route("/", server.page),
             Mount("/page", StaticFiles(directory=PAGE)),
@@ -83,6 +83,8 @@ def application(
         exception_handlers={HTTPException: _http, Exception: _bug},
         lifespan=server.lifespan,
     )
+    served.router.redirect_slashes = False  # no path has a second name
+    return served
 
 
 class Server:
@@ -121,7 +123,7 @@ class Server:
                 "latency_seconds": layout.seconds(metadata.latency),
                 "frame": [{"name": name, "size": size} for name, size in layout.sizes.items()],
                 "labels": labels,
-                "file": self.synthesizer.exported.path.name,
+                "file": flat(self.synthesizer.exported.path.name),
                 "base": metadata.base,
                 "precision": metadata.precision,
                 "weights": metadata.weights,
@@ -177,7 +179,7 @@ class Server:
         """
         limits, length = self.limits, 0
         promised = request.headers.get("content-length")
-        whole = limits.bytes if promised is None else int(promised)
+        whole = limits.bytes if promised is None else _length(promised)
         try:
             if promised is not None:
                 self._check_size(whole)
@@ -258,6 +260,12 @@ async def _gone(request: Request) -> None:
         pass
 
 
+def _length(promised: str) -> int:
+    if not (promised.isascii() and promised.isdecimal() and len(promised) < 20):
+        raise ValueError(f"content-length: wanted a number of bytes, got {promised[:20]!r}.")
+    return int(promised)
+
+
 def _error(status: int, error: Exception, retry_after: int | None = None) -> JSONResponse:
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return JSONResponse({"error": one_line(error)}, status, headers)
@@ -266,8 +274,10 @@ def _error(status: int, error: Exception, retry_after: int | None = None) -> JSO
 async def _http(request: Request, error: Exception) -> Response:
     """Answer for paths and methods that are not there."""
     assert isinstance(error, HTTPException)
-    line = f"{request.method} {request.url.path}: {error.detail.lower()}."
-    return JSONResponse({"error": line}, error.status_code, error.headers)
+    path = request.url.path
+    said = path if len(path) <= 100 else f"{path[:100]}..."
+    line = RuntimeError(f"{request.method[:20]} {said}: {error.detail.lower()}.")
+    return JSONResponse({"error": one_line(line)}, error.status_code, error.headers)
 
 
 async def _bug(_: Request, error: Exception) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from typing import Any
 
@@ -19,6 +20,7 @@ from distill.serving.pool import WorkerPool
 from distill.serving.sinks import pcm
 from distill.serving.synthesizer import Connection, SynthesisSettings, Synthesizer
 
+_LOG = logging.getLogger(__name__)
 _CODES = {408: 1008, 413: 1009, 503: 1013}
 """What a websocket calls these statuses; anything else is 1007, data that makes no sense."""
 
@@ -52,6 +54,10 @@ async def serve_connection(
     except ValueError as error:
         status = error.status if isinstance(error, HTTPError) else 400
         await _say_goodbye(socket, _CODES.get(status, 1007), one_line(error), limits)
+    except Exception as error:
+        _LOG.exception("stream")
+        line = f"{type(error).__name__}: a bug in the server; its log has more."
+        await _say_goodbye(socket, 1011, line, limits)
 
 
 async def _serve(socket: WebSocket, synthesizer: Synthesizer, limits: Limits) -> None:

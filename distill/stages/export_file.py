@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from distill.export import Exported, load
-from distill.models.checkpoint import NAME
+from distill.models.checkpoint import NAME, read_checkpoint
 from distill.serving.examples import Example, find_examples
 from distill.stages.folders import root_of, saved_model, weights_of
+from distill.stages.links import leads_out
+from distill.stages.manifest import read_manifest
 
 
 def exported_of(config: DictConfig) -> Exported:
@@ -20,7 +23,11 @@ def exported_of(config: DictConfig) -> Exported:
         ValueError: What is there is no exported sampler, or is of another student than the run's.
     """
     if config.file is not None:
-        return load(Path(config.file).expanduser())
+        path = Path(config.file).expanduser()
+        exported = load(path)
+        if path.parent.name == "export":
+            note_stale(path.parent.parent, exported)
+        return exported
     root = root_of(config)
     path = root / "export" / "student.onnx"
     if not path.is_file():
@@ -48,16 +55,53 @@ def check_current(exported: Exported, weights: str, root: Path) -> None:
         )
 
 
+def note_stale(root: Path, *given: Exported) -> None:
+    """Say so on stderr if a run's exported files are of another student than it holds now.
+
+    Arguments:
+        root: The run folder.
+        given: Files that were read; what RUN/export's record says of them where there are none.
+    """
+    if not (root / "student" / NAME).is_file():
+        return
+    now = weights_of(read_checkpoint(root / "student"))
+    record = read_manifest(root / "export")
+    made = [entry for entry in record.made.values() if isinstance(entry, dict)] if record else []
+    found = {exported.path.name: exported.metadata.weights for exported in given} or {
+        str(entry.get("file")): str(entry.get("weights"))
+        for entry in made
+        if isinstance(entry, dict)
+    }
+    stale = sorted(name for name, weights in found.items() if weights != now)
+    if stale:
+        print(
+            f"note: {root / 'export'} is of another student than {root / 'student'} holds now "
+            f"({', '.join(stale)}). `distill export run={root} overwrite=true` exports this one.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 def examples_of(config: DictConfig) -> list[Example]:
     """Return the clips for a page: those of `examples`, or what `distill evaluate` left in the run.
 
     Errors:
         FileNotFoundError: There is no such folder.
-        ValueError: It holds none.
+        ValueError: It holds none; one in the run is a link to something else.
     """
     if config.examples is False:
         return []
     if config.examples is not None:
         return find_examples(config.examples)
-    left = root_of(config) / "evaluate" / "audio"
-    return find_examples(left) if config.get("file") is None and left.is_dir() else []
+    root = root_of(config)
+    left = root / "evaluate" / "audio"
+    if config.get("file") is not None or not left.is_dir():
+        return []
+    found = find_examples(left)
+    for path in (path for example in found for path in example.sounds.values()):
+        if leads_out(path, root):  # it could be any file of the user's
+            raise ValueError(
+                f"{path}: is a link out of the run, and would be shown to whoever opens the page. "
+                "Name a folder with examples=, or set examples=false."
+            )
+    return found

@@ -28,13 +28,14 @@ def run(config: DictConfig) -> dict[str, float]:
             f"distill serve wants the package {error.name}: pip install 'distill[serve]'."
         ) from None
     device_of(config)  # sets the number of threads
+    limits = build(config.limits)
     try:
         serve(
             exported_of(config),
             config.host,
             config.port,
             config.public,
-            build(config.limits),
+            limits,
             examples_of(config),
         )
     except KeyboardInterrupt:
