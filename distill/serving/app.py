@@ -4,43 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import soundfile
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from distill.errors import one_line
 from distill.export import Exported
-from distill.files import is_full
+from distill.serving.answers import answering, bug_answer, http_answer, unless_gone
 from distill.serving.examples import Example
 from distill.serving.http_error import HTTPError
 from distill.serving.limits import Limits
+from distill.serving.metering import MeteringMiddleware
 from distill.serving.middleware import LOOPBACK, SameOriginMiddleware
 from distill.serving.pool import SMALL, WorkerPool
+from distill.serving.server_metrics import ServerMetrics, exposition
 from distill.serving.sinks import pcm
 from distill.serving.synthesizer import SynthesisSettings, Synthesizer
 from distill.serving.websocket import serve_connection
 
-_LOG = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"
-
-T = TypeVar("T")
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def application(
@@ -56,6 +51,8 @@ def application(
     - `POST /features`: the same body, answered by the frames: float32 rows.
     - `/stream`: a websocket, see `serve_connection`.
     - `GET /about`: what is served, as JSON. `GET /`: the page.
+    - `GET /health`: 200 where the next client would be served, else 503 and why.
+    - `GET /metrics`: what `ServerMetrics` counts, as Prometheus text.
 
     A request that can't be served is answered by `{"error": "one line"}`.
 
@@ -69,29 +66,37 @@ def application(
         ValueError: A sampler that does not turn frames into sound.
     """
     server = Server(exported, limits or Limits(), examples)
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/", server.page),
             Mount("/page", StaticFiles(directory=PAGE)),
             Route("/about", server.about),
+            Route("/health", answering(server.health)),
+            Route("/metrics", server.exposition),
             Route("/examples/{number}/{kind}.wav", server.example),
-            Route("/synthesize", _answering(server.synthesize), methods=["POST"]),
-            Route("/features", _answering(server.features), methods=["POST"]),
+            Route("/synthesize", answering(server.synthesize), methods=["POST"]),
+            Route("/features", answering(server.features), methods=["POST"]),
             WebSocketRoute("/stream", server.stream),
         ],
-        middleware=[Middleware(SameOriginMiddleware, hosts=hosts)],
-        exception_handlers={HTTPException: _http, Exception: _bug},
+        middleware=[
+            Middleware(MeteringMiddleware, metrics=server.metrics),
+            Middleware(SameOriginMiddleware, hosts=hosts),
+        ],
+        exception_handlers={HTTPException: http_answer, Exception: bug_answer},
         lifespan=server.lifespan,
     )
+    app.state.pool = server.pool
+    return app
 
 
 class Server:
-    """The endpoints; nothing is kept between requests."""
+    """The endpoints; nothing is kept between requests but counts."""
 
     def __init__(self, exported: Exported, limits: Limits, examples: Sequence[Example]) -> None:
         self.limits, self.examples = limits, examples
-        self.pool = WorkerPool(limits, exported.metadata)
-        self.synthesizer = Synthesizer(exported, self.pool)
+        self.metrics = ServerMetrics()
+        self.pool = WorkerPool(limits, exported.metadata, self.metrics)
+        self.synthesizer = Synthesizer(exported, self.pool, "student")
         self.layout = self.synthesizer.layout
 
     @asynccontextmanager
@@ -138,6 +143,16 @@ class Server:
             }
         )
 
+    async def health(self, _: Request) -> Response:
+        """Answer `GET /health`."""
+        self.pool.check()
+        return JSONResponse({"status": "ok"})
+
+    async def exposition(self, _: Request) -> Response:
+        """Answer `GET /metrics`."""
+        text = exposition(self.metrics.registry.collect())
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
     async def example(self, request: Request) -> Response:
         """Answer with a clip."""
         text, kind = request.path_params["number"], request.path_params["kind"]
@@ -150,7 +165,7 @@ class Server:
         """Answer `POST /features`."""
         with self.pool.place(), self.pool.body() as body, self.pool.room() as hold:
             await self._receive(request, body, hold)
-            rows = await self._unless_gone(request, self.pool.read(body))
+            rows = await unless_gone(request, self.pool.read(body), self.limits.timeout)
         return Response(rows.astype("<f4").tobytes(), media_type="application/octet-stream")
 
     async def synthesize(self, request: Request) -> Response:
@@ -158,10 +173,12 @@ class Server:
         settings = SynthesisSettings.read(dict(request.query_params), self.layout)
         with self.pool.place(), self.pool.body() as body, self.pool.room() as hold:
             await self._receive(request, body, hold)
-            samples, seconds = await self._unless_gone(request, self._speak(body, settings))
+            work = self._speak(body, settings)
+            samples, seconds = await unless_gone(request, work, self.limits.timeout)
         file = io.BytesIO()
         soundfile.write(file, samples, self.layout.rate, "PCM_16", format="WAV")
         factor = len(samples) / self.layout.rate / seconds
+        self.synthesizer.finished(factor)
         headers = {"X-Seed": str(settings.seed), "X-Real-Time-Factor": f"{factor:.3f}"}
         return Response(file.getvalue(), media_type="audio/wav", headers=headers)
 
@@ -204,72 +221,3 @@ class Server:
         parts = [pcm(piece) async for piece in connection.pieces(rows)]
         parts.append(pcm(await connection.finish()))
         return np.concatenate(parts), time.monotonic() - began
-
-    async def _unless_gone(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for work, and drop it when the client hangs up or has waited too long."""
-        task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
-        try:
-            await asyncio.wait(
-                {task, gone}, timeout=self.limits.timeout, return_when=asyncio.FIRST_COMPLETED
-            )
-            if task.done():
-                return task.result()
-            if gone.done():
-                raise _GoneError
-            raise HTTPError(
-                504, f"it took longer than {self.limits.timeout:g} s; send a shorter sound."
-            )
-        finally:
-            for each in (task, gone):
-                each.cancel()
-            await asyncio.gather(task, gone, return_exceptions=True)
-
-
-class _GoneError(Exception):
-    """The client hung up."""
-
-
-def _answering(endpoint: Endpoint) -> Endpoint:
-    """Turn what an endpoint refuses into an answer."""
-
-    @wraps(endpoint)
-    async def answering(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except HTTPError as refusal:
-            return _error(refusal.status, refusal, refusal.retry_after)
-        except ValueError as error:
-            return _error(400, error)
-        except asyncio.CancelledError:
-            return _error(503, HTTPError(503, "the server ends; come again later."), 30)
-        except (ClientDisconnect, _GoneError):
-            return Response(status_code=499)  # to nobody
-        except Exception as error:
-            if is_full(error):
-                return _error(507, HTTPError(507, "the server's disk is full; come again later."))
-            _LOG.exception("%s %s", request.method, request.url.path)
-            return await _bug(request, error)
-
-    return answering
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-
-
-def _error(status: int, error: Exception, retry_after: int | None = None) -> JSONResponse:
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return JSONResponse({"error": one_line(error)}, status, headers)
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    """Answer for paths and methods that are not there."""
-    assert isinstance(error, HTTPException)
-    line = f"{request.method} {request.url.path}: {error.detail.lower()}."
-    return JSONResponse({"error": line}, error.status_code, error.headers)
-
-
-async def _bug(_: Request, error: Exception) -> Response:
-    line = RuntimeError(f"{type(error).__name__}: a bug in the server; its log has more.")
-    return _error(500, line)

@@ -7,9 +7,12 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
+from types import FrameType
 
 import uvicorn
+from starlette.applications import Starlette
 
 from distill.export import Exported
 from distill.frames import FrameLayout
@@ -17,6 +20,7 @@ from distill.serving.app import application
 from distill.serving.examples import Example
 from distill.serving.limits import Limits
 from distill.serving.middleware import LOOPBACK
+from distill.serving.pool import WorkerPool
 from distill.serving.protocol import bounded_protocol
 
 
@@ -62,23 +66,54 @@ def serve(
         # An end as any other: what was sent and the processes go with it.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with listening:
-        uvicorn.Server(config(app, limits, FrameLayout(exported.metadata.spec))).run([listening])
+        DrainingServer(config(app, limits, FrameLayout(exported.metadata.spec))).run([listening])
 
 
-def config(app: object, limits: Limits, layout: FrameLayout) -> uvicorn.Config:
+class DrainingServer(uvicorn.Server):
+    """A server that lets those who are inside finish before it ends.
+
+    From the signal on `GET /health` says 503 and nobody new is served. It ends once nobody is
+    inside, after `limits.drain` seconds at the latest, or at once on a second signal.
+
+    Arguments:
+        config: See `config`.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._pool: WorkerPool = config.app.state.pool  # type: ignore[union-attr]
+        self._until = math.inf
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end."""
+        if self._pool.ending:
+            super().handle_exit(sig, frame)
+            return
+        self._captured_signals.append(sig)
+        self._pool.ending = True
+        self._until = time.monotonic() + self._pool.limits.drain
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether it is time to end."""
+        over = self._pool.ending and (not self._pool.inside or time.monotonic() > self._until)
+        return await super().on_tick(counter) or over
+
+
+def config(app: Starlette, limits: Limits, layout: FrameLayout) -> uvicorn.Config:
     """Return uvicorn's settings: what it can bound by itself."""
+    refused = app.state.pool.metrics.refused.labels("connections")
     frames = math.ceil(limits.message_seconds * layout.rate / layout.hop)
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,
         ws="websockets-sansio",
         ws_max_size=max(2**16, 2 * 4 * layout.width * frames),
         ws_per_message_deflate=False,
-        http=bounded_protocol(limits),
+        http=bounded_protocol(limits, refused.inc),
         timeout_keep_alive=max(1, math.ceil(limits.head)),
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=0,  # they had `limits.drain`
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,10 +85,12 @@ class Synthesizer:
     Arguments:
         exported: The sampler.
         pool: Whose threads compute.
+        name: Of the voice.
     """
 
-    def __init__(self, exported: Exported, pool: WorkerPool) -> None:
+    def __init__(self, exported: Exported, pool: WorkerPool, name: str) -> None:
         self.exported = exported
+        self.name = name
         self.layout = FrameLayout(exported.metadata.spec)
         self._pool = pool
         self._frames = max(1, round(PIECE * self.layout.rate / self.layout.hop))
@@ -100,7 +103,20 @@ class Synthesizer:
             seed=settings.seed,
             features=settings.labels,
         )
-        return Connection(stream, self._pool, self._frames, self.exported.metadata.dtype)
+        return Connection(
+            stream, self._pool, self._frames, self.exported.metadata.dtype, self._count
+        )
+
+    def finished(self, factor: float) -> None:
+        """Count a request or stream that was served to its end.
+
+        Arguments:
+            factor: Seconds of sound per second.
+        """
+        self._pool.metrics.factor.labels(self.name).observe(factor)
+
+    def _count(self, seconds: float, samples: int) -> None:
+        self._pool.metrics.spoke(self.name, seconds, samples, self.layout.rate)
 
 
 class Connection:
@@ -111,16 +127,25 @@ class Connection:
         pool: Whose threads compute.
         piece: Most frames at a time.
         dtype: Of the sampler.
+        count: Told the seconds and the samples of every chunk.
     """
 
-    def __init__(self, stream: Any, pool: WorkerPool, piece: int, dtype: str) -> None:
+    def __init__(
+        self,
+        stream: Any,
+        pool: WorkerPool,
+        piece: int,
+        dtype: str,
+        count: Callable[[float, int], None],
+    ) -> None:
         self._stream, self._pool, self._piece, self._dtype = stream, pool, piece, dtype
+        self._count = count
 
     async def pieces(self, rows: np.ndarray) -> AsyncIterator[np.ndarray]:
         """Yield the samples `(n,)` that are ready, after every piece of checked rows."""
         for start in range(0, len(rows), self._piece):
             part = rows[start : start + self._piece].astype(self._dtype)
-            yield np.asarray(await self._pool.work(self._stream.push, part))
+            yield await self._pool.work(self._counted, self._stream.push, part)
 
     async def push(self, rows: np.ndarray) -> np.ndarray:
         """Return all samples that are ready after checked rows."""
@@ -128,7 +153,13 @@ class Connection:
 
     async def finish(self) -> np.ndarray:
         """Return the samples that are still due."""
-        return np.asarray(await self._pool.work(self._stream.finish))
+        return await self._pool.work(self._counted, self._stream.finish)
+
+    def _counted(self, call: Callable[..., Any], *args: Any) -> np.ndarray:
+        began = time.monotonic()
+        samples = np.asarray(call(*args))
+        self._count(time.monotonic() - began, len(samples))
+        return samples
 
 
 def _seed(value: Any) -> int:

@@ -45,7 +45,7 @@ async def serve_connection(
     """
     await socket.accept()
     try:
-        with pool.place():
+        with pool.place(), pool.metrics.streams.track_inprogress():
             await _serve(socket, synthesizer, limits)
     except (WebSocketDisconnect, ConnectionError):
         return
@@ -86,11 +86,12 @@ async def _serve(socket: WebSocket, synthesizer: Synthesizer, limits: Limits) ->
         await _answer(socket, await connection.push(rows), settings, metrics, began, limits)
     if not frames:
         raise ValueError("stream: it ended without a frame.")
-    await _finish(socket, connection, settings, metrics, began, limits)
+    await _finish(socket, synthesizer, connection, settings, metrics, began, limits)
 
 
 async def _finish(
     socket: WebSocket,
+    synthesizer: Synthesizer,
     connection: Connection,
     settings: SynthesisSettings,
     metrics: StreamMetrics,
@@ -99,6 +100,7 @@ async def _finish(
 ) -> None:
     await _answer(socket, await connection.finish(), settings, metrics, began, limits)
     numbers = {k: v for k, v in metrics.numbers().items() if k != "underruns"}  # theirs to count
+    synthesizer.finished(numbers["real_time_factor"])
     await _send(socket, {"type": "stats", "seed": settings.seed, **numbers}, limits)
     await socket.close()
 
