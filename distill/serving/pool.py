@@ -41,7 +41,6 @@ class WorkerPool:
 
     Arguments:
         limits: How many clients, threads and bytes.
-        metadata: Of the sampler.
         metrics: Where refusals, and chunks that wait, are counted.
 
     Attributes:
@@ -50,7 +49,7 @@ class WorkerPool:
         ending: Whether nobody gets a place any more.
     """
 
-    def __init__(self, limits: Limits, metadata: Metadata, metrics: ServerMetrics) -> None:
+    def __init__(self, limits: Limits, metrics: ServerMetrics) -> None:
         self.limits = limits
         self.metrics = metrics
         self.inside = 0
@@ -60,12 +59,9 @@ class WorkerPool:
         metrics.queue.set_function(lambda: len(self._waiting))
         self.folder = new_folder()
         self._numbers = count()
-        self._layout = FrameLayout(metadata.spec, whole=True)
         self._workers = ThreadPoolExecutor(limits.workers, "distill-worker")
         self._arrays = ThreadPoolExecutor(1, "distill-arrays")
-        self._decoders = [
-            (DaemonExecutor(), Decoder(metadata.to_json(), self.folder)) for _ in ("small", "large")
-        ]
+        self._decoders = [(DaemonExecutor(), Decoder(self.folder)) for _ in ("small", "large")]
 
     def check(self) -> None:
         """Raise if a client would get no place.
@@ -150,16 +146,19 @@ class WorkerPool:
         finally:
             self._waiting.discard(mine)  # where it was cancelled before its turn
 
-    async def read(self, path: Path) -> np.ndarray:
-        """Return the frames of a body; whoever is cancelled takes the reading process along."""
-        small = path.stat().st_size <= SMALL
+    async def read(self, path: Path, metadata: Metadata) -> np.ndarray:
+        """Return the frames of a body; whoever is cancelled takes the reading process along.
+
+        Arguments:
+            path: Where it lies.
+            metadata: Of the sampler whose frames are made.
+        """
+        small, seconds = path.stat().st_size <= SMALL, self.limits.seconds
         if small and not is_audio(path):
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
-                self._arrays, read_body, path, self._layout, self.limits.seconds
-            )
+            loop, layout = asyncio.get_running_loop(), FrameLayout(metadata.spec, whole=True)
+            return await loop.run_in_executor(self._arrays, read_body, path, layout, seconds)
         executor, decoder = self._decoders[not small]
-        job = executor.submit(decoder.read, path, self.limits.seconds)
+        job = executor.submit(decoder.read, path, seconds, metadata.to_json())
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:

@@ -124,7 +124,7 @@ class ServerMetrics:
 def exposition(families: Iterable[Metric]) -> bytes:
     """Return families of metrics as Prometheus text, without the times of their creation."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Given(list(families)))  # type: ignore[arg-type]
+    registry.register(_Given(list(families)))
     return generate_latest(registry)
 
 

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ class SynthesisSettings:
         labels: Index `(1,)` of each label of the model.
         format: Of streamed samples: `int16` or `float32`, little-endian.
         without: Optional features that streamed frames do not hold.
+        chunked: Whether an answer is sent while it is made.
     """
 
     seed: int
@@ -37,6 +39,7 @@ class SynthesisSettings:
     labels: dict[str, Tensor]
     format: str
     without: tuple[str, ...] = ()
+    chunked: bool = False
 
     @classmethod
     def read(
@@ -47,13 +50,14 @@ class SynthesisSettings:
         Arguments:
             given: By name.
             layout: Of the model's frames and labels.
-            streamed: Whether the samples' format, and what frames hold, may be chosen.
+            streamed: Whether they are a stream's: the samples' format, and what frames hold, may
+                be chosen, but not whether an answer is chunked.
 
         Errors:
             ValueError: An unknown one, or a value out of range.
         """
-        known = ["seed", "temperature", *layout.label_names]
-        known += ["format", *(["without"] if layout.optional else [])] if streamed else []
+        known = ["voice", "seed", "temperature", *layout.label_names]
+        known += ["format", *(["without"] if layout.optional else [])] if streamed else ["stream"]
         for name in given:
             if name not in known:
                 raise ValueError(
@@ -66,6 +70,8 @@ class SynthesisSettings:
         if not isinstance(without, list) or not set(without) <= set(layout.optional):
             may = ", ".join(layout.optional)
             raise ValueError(f"without: wanted a list of any of {may}, got {without!r}.")
+        if (chunked := given.get("stream", "false")) not in ("true", "false"):
+            raise ValueError(f"stream: wanted true or false, got {chunked!r}.")
         seed = given.get("seed")
         return cls(
             secrets.randbelow(2**32) if seed is None else _seed(seed),
@@ -73,6 +79,7 @@ class SynthesisSettings:
             layout.labels({name: given.get(name) for name in layout.label_names}),
             form,
             tuple(without),
+            chunked == "true",
         )
 
 
@@ -106,6 +113,10 @@ class Synthesizer:
         return Connection(
             stream, self._pool, self._frames, self.exported.metadata.dtype, self._count
         )
+
+    async def read(self, path: Path) -> np.ndarray:
+        """Return the frames of a body, see `read_body`."""
+        return await self._pool.read(path, self.exported.metadata)
 
     def finished(self, factor: float) -> None:
         """Count a request or stream that was served to its end.

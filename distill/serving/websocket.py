@@ -18,18 +18,21 @@ from distill.serving.metrics import StreamMetrics
 from distill.serving.pool import WorkerPool
 from distill.serving.sinks import pcm
 from distill.serving.synthesizer import Connection, SynthesisSettings, Synthesizer
+from distill.serving.tokens import PROTOCOL
+from distill.serving.voices import Voices
 
 _CODES = {408: 1008, 413: 1009, 503: 1013}
 """What a websocket calls these statuses; anything else is 1007, data that makes no sense."""
 
 
 async def serve_connection(
-    socket: WebSocket, synthesizer: Synthesizer, pool: WorkerPool, limits: Limits
+    socket: WebSocket, voices: Voices, pool: WorkerPool, limits: Limits
 ) -> None:
     """Serve one client.
 
     1. The client sends a JSON object of settings (`{}` will do), and gets `{"type": "ready", ...}`.
-       `{"without": ["f0", "phase"]}` says that frames come without these, which the model finds.
+       `{"without": ["f0", "phase"]}` says that frames come without these, which the model finds,
+       `{"voice": "anna"}` who speaks.
     2. Each message of frames (little-endian float32, the features of a frame side by side) is
        answered by one message of samples: those that are ready, at first none while the look-ahead
        fills.
@@ -39,14 +42,15 @@ async def serve_connection(
 
     Arguments:
         socket: Not yet accepted.
-        synthesizer: What speaks.
+        voices: Who speaks.
         pool: Where the client takes a place.
         limits: Of messages, duration and patience.
     """
-    await socket.accept()
+    offered = socket.scope.get("subprotocols", [])
+    await socket.accept(PROTOCOL if PROTOCOL in offered else None)  # never the one with a token
     try:
         with pool.place(), pool.metrics.streams.track_inprogress():
-            await _serve(socket, synthesizer, limits)
+            await _serve(socket, voices, limits)
     except (WebSocketDisconnect, ConnectionError):
         return
     except ValueError as error:
@@ -54,9 +58,11 @@ async def serve_connection(
         await _say_goodbye(socket, _CODES.get(status, 1007), one_line(error), limits)
 
 
-async def _serve(socket: WebSocket, synthesizer: Synthesizer, limits: Limits) -> None:
+async def _serve(socket: WebSocket, voices: Voices, limits: Limits) -> None:
+    wanted = _object(await _next(socket, limits))
+    synthesizer = voices.named(wanted)
     layout = synthesizer.layout
-    settings = SynthesisSettings.read(_object(await _next(socket, limits)), layout, streamed=True)
+    settings = SynthesisSettings.read(wanted, layout, streamed=True)
     layout = layout.holding(set(layout.optional) - set(settings.without))
     connection = await synthesizer.connect(settings)
     metrics = StreamMetrics(layout.rate)
@@ -124,6 +130,7 @@ def _ready(
 ) -> dict[str, Any]:
     return {
         "type": "ready",
+        "voice": synthesizer.name,
         "sample_rate": layout.rate,
         "hop": layout.hop,
         "latency_seconds": layout.seconds(synthesizer.exported.metadata.latency),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from distill.export import Exported, load
 from distill.models.checkpoint import NAME
 from distill.serving.examples import Example, find_examples
-from distill.stages.folders import root_of, saved_model, weights_of
+from distill.serving.voices import Voice, check_names
+from distill.stages.folders import root_of, saved_in, weights_of
 
 
 def exported_of(config: DictConfig) -> Exported:
@@ -21,7 +24,10 @@ def exported_of(config: DictConfig) -> Exported:
     """
     if config.file is not None:
         return load(Path(config.file).expanduser())
-    root = root_of(config)
+    return _exported_in(root_of(config))
+
+
+def _exported_in(root: Path) -> Exported:
     path = root / "export" / "student.onnx"
     if not path.is_file():
         raise FileNotFoundError(
@@ -30,8 +36,48 @@ def exported_of(config: DictConfig) -> Exported:
         )
     exported = load(path)
     if (root / "student" / NAME).is_file():
-        check_current(exported, weights_of(saved_model(config, "student")), root)
+        check_current(exported, weights_of(saved_in(root, "student")), root)
     return exported
+
+
+def voices_of(config: DictConfig) -> dict[str, Voice]:
+    """Load every file and run that `voices` names, or the one of `file` or `run`, with their clips.
+
+    Errors:
+        FileNotFoundError: There is no such file, or folder of clips.
+        ValueError: Names that do not do; a voice beside `file`; what `exported_of` refuses.
+    """
+    if config.voices is None:
+        exported = exported_of(config)
+        place = root_of(config) if config.file is None else exported.path
+        return {_name(place): Voice(exported, tuple(_clips(config.examples, place)))}
+    if config.file is not None:
+        raise ValueError("voices: names every voice; leave out file=, or give it a name there.")
+    places = _places(config.voices)
+    check_names(places)
+    return {
+        name: Voice(
+            _exported_in(place) if place.is_dir() else load(place),
+            tuple(_clips(config.examples, place)),
+        )
+        for name, place in places.items()
+    }
+
+
+def _places(voices: Any) -> dict[str, Path]:
+    if not isinstance(voices, DictConfig):
+        raise ValueError(
+            f"voices: wanted files or runs by name, as in voices={{anna: a.onnx}}, got {voices!r}."
+        )
+    for name, place in voices.items():
+        if not isinstance(place, str) or not place.strip():
+            raise ValueError(f"voices.{name}: wanted a file or a run's folder, got {place!r}.")
+    return {str(name): Path(place).expanduser() for name, place in voices.items()}
+
+
+def _name(place: Path) -> str:
+    """Return what a voice is called that has no name: by its run, or by its file."""
+    return re.sub(r"[^\w.-]+", "-", place.resolve().name.partition(".")[0]) or "student"
 
 
 def check_current(exported: Exported, weights: str, root: Path) -> None:
@@ -55,9 +101,13 @@ def examples_of(config: DictConfig) -> list[Example]:
         FileNotFoundError: There is no such folder.
         ValueError: It holds none.
     """
-    if config.examples is False:
+    return _clips(config.examples, root_of(config))
+
+
+def _clips(examples: Any, place: Path) -> list[Example]:
+    if examples is False:
         return []
-    if config.examples is not None:
-        return find_examples(config.examples)
-    left = root_of(config) / "evaluate" / "audio"
-    return find_examples(left) if config.get("file") is None and left.is_dir() else []
+    if examples is not None:
+        return find_examples(examples)
+    left = place / "evaluate" / "audio"
+    return find_examples(left) if left.is_dir() else []

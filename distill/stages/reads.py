@@ -30,7 +30,7 @@ READS: dict[str, tuple[str, ...]] = {
     "stream": (
         *("file", "input", "output", "chunk", "pace", "speaker", "label", "without", "temperature"),
     ),
-    "serve": ("file", "host", "port", "public", "examples", "limits"),
+    "serve": ("file", "voices", "host", "port", "public", "token_file", "examples", "limits"),
     "doctor": (),
 }
 """Keys beside the common ones."""

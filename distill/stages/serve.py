@@ -1,8 +1,9 @@
-"""Serve an exported student on this machine: wav for mel or audio, a stream, and a page.
+"""Serve exported students on this machine: wav for mel or audio, a stream, and a page.
 
 POST /synthesize takes a mel (.npy or JSON) or audio (wav, flac) and gives wav; the websocket
 /stream takes frames and gives samples; GET /about says what is served; GET / is a page to hear
-and see it. Without `examples` the page shows the clips that `distill evaluate` left in the run.
+and see it. `voices` names several files or runs, which share workers and limits; clients choose by
+voice=NAME. Without `examples` the page shows the clips that `distill evaluate` left in the run.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from distill.instantiate import build
-from distill.stages.export_file import examples_of, exported_of
+from distill.stages.export_file import voices_of
 from distill.stages.folders import device_of
 
 
@@ -23,6 +24,7 @@ def run(config: DictConfig) -> dict[str, float]:
     """
     try:
         from distill.serving.run import serve
+        from distill.serving.tokens import read_token
     except ModuleNotFoundError as error:
         raise ValueError(
             f"distill serve wants the package {error.name}: pip install 'distill[serve]'."
@@ -30,12 +32,12 @@ def run(config: DictConfig) -> dict[str, float]:
     device_of(config)  # sets the number of threads
     try:
         serve(
-            exported_of(config),
+            voices_of(config),
             config.host,
             config.port,
             config.public,
             build(config.limits),
-            examples_of(config),
+            read_token(config.token_file),
         )
     except KeyboardInterrupt:
         print("stopped")

@@ -13,10 +13,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed
 
-from distill.frames import FrameLayout
 from distill.serving.app import application
 from distill.serving.limits import Limits
 from distill.serving.run import DrainingServer, _bind, config
+from distill.serving.voices import Voice
 
 from .conftest import CLIENT, HOP, RATE, connect, exchange, opened
 from .test_endurance import answer_on, line_to
@@ -76,7 +76,7 @@ def test_what_waits_and_who_is_sent_away_is_seen_meanwhile(serving, exported, me
             full = CLIENT.get(f"http://{address}/health")
             assert (full.status_code, full.headers["retry-after"]) == (503, "2")
             assert "3 places" in full.json()["error"]
-            assert post(address, body).status_code == 503
+            assert post(address, b"").status_code == 503
             got = counts(address)
             assert got["distill_open_streams"] == 1
             assert any(counts(address)["distill_queue_length"] == 1 for _ in range(9))
@@ -107,8 +107,8 @@ def test_connections_and_bodies_that_do_not_fit_are_counted_apart(serving, mel):
 
 def test_a_server_told_to_end_says_so_and_lets_a_stream_finish(exported, mel):
     limits = Limits(drain=20.0)
-    app = application(exported, limits)
-    server = DrainingServer(config(app, limits, FrameLayout(exported.metadata.spec)))
+    app = application({"student": Voice(exported)}, limits)
+    server = DrainingServer(config(app, limits))
     listening = _bind("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
@@ -140,7 +140,8 @@ def test_a_server_told_to_end_says_so_and_lets_a_stream_finish(exported, mel):
 
 
 def test_two_servers_of_one_process_count_apart(exported):
-    first, second = (application(exported).state.pool for _ in range(2))
+    voices = {"student": Voice(exported)}
+    first, second = (application(voices).state.server.pool for _ in range(2))
     first.metrics.refused.labels("places").inc()
     name, labels = "distill_refused_total", {"reason": "places"}
     assert first.metrics.registry.get_sample_value(name, labels) == 1
