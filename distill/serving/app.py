@@ -26,7 +26,7 @@ from distill.serving.metering import MeteringMiddleware
 from distill.serving.middleware import LOOPBACK, SameOriginMiddleware
 from distill.serving.pool import WorkerPool
 from distill.serving.receiving import receive
-from distill.serving.server_metrics import ServerMetrics, exposition
+from distill.serving.server_metrics import Gather, ServerMetrics, alone, exposition
 from distill.serving.sinks import pcm
 from distill.serving.spoken import SpokenResponse, wav
 from distill.serving.synthesizer import SynthesisSettings, Synthesizer
@@ -42,6 +42,7 @@ def application(
     limits: Limits | None = None,
     hosts: tuple[str, ...] | None = LOOPBACK,
     token: Token | None = None,
+    gather: Gather = alone,
 ) -> Starlette:
     """Return the server as an ASGI application.
 
@@ -60,11 +61,12 @@ def application(
         limits: Of body, duration, clients and time, of all voices together.
         hosts: Names that the server goes by; `None` for any.
         token: What clients must send, see `TokenMiddleware`; `None` for nothing.
+        gather: Returns what is counted; of other servers too, where several answer as one.
 
     Errors:
         ValueError: A sampler that does not turn frames into sound.
     """
-    server = Server(voices, limits or Limits())
+    server = Server(voices, limits or Limits(), gather)
     app = Starlette(
         routes=[
             Route("/", server.page),
@@ -92,8 +94,8 @@ def application(
 class Server:
     """The endpoints; nothing is kept between requests but counts."""
 
-    def __init__(self, voices: Mapping[str, Voice], limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, voices: Mapping[str, Voice], limits: Limits, gather: Gather) -> None:
+        self.limits, self.gather = limits, gather
         self.metrics = ServerMetrics()
         self.pool = WorkerPool(limits, self.metrics)
         self.voices = Voices(voices, self.pool)
@@ -140,8 +142,8 @@ class Server:
 
     async def exposition(self, _: Request) -> Response:
         """Answer `GET /metrics`."""
-        text = exposition(self.metrics.registry.collect())
-        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        families = await self.gather(self.metrics.registry)
+        return Response(exposition(families), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def example(self, request: Request) -> Response:
         """Answer with a clip."""

@@ -48,7 +48,7 @@ def serve(
     limits = limits or Limits()
     check_public(host, public, token)
     app = application(voices, limits, LOOPBACK if host in LOOPBACK else None, token)
-    listening = _bind(host, port)
+    listening = bind(host, port)
     name = f"[{host}]" if ":" in host else host
     print(f"http://{name}:{listening.getsockname()[1]}/  (end with Ctrl-C)", flush=True)
     if threading.current_thread() is threading.main_thread():
@@ -128,7 +128,13 @@ def config(app: Starlette, limits: Limits) -> uvicorn.Config:
     )
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Errors:
+        ValueError: The port is out of range.
+        OSError: It is taken, or the address is not this machine's.
+    """
     if not 0 <= port < 2**16:
         raise ValueError(f"port: wanted a number from 0 to 65535, got {port}.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

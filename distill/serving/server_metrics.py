@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,6 +16,10 @@ from prometheus_client import (
 
 _FACTORS = (0.25, 0.5, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 _WAITS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+Gather = Callable[[CollectorRegistry], Awaitable[list[Metric]]]
+"""Returns what is counted, here and perhaps elsewhere, for a server's registry."""
 
 
 class ServerMetrics:
@@ -119,6 +123,11 @@ class ServerMetrics:
         self.synthesis.labels(voice).inc(seconds)
         self.samples.labels(voice).inc(samples)
         self.sound.labels(voice).inc(samples / rate)
+
+
+async def alone(registry: CollectorRegistry) -> list[Metric]:
+    """Return what one server counts."""
+    return list(registry.collect())
 
 
 def exposition(families: Iterable[Metric]) -> bytes:

@@ -30,7 +30,10 @@ READS: dict[str, tuple[str, ...]] = {
     "stream": (
         *("file", "input", "output", "chunk", "pace", "speaker", "label", "without", "temperature"),
     ),
-    "serve": ("file", "voices", "host", "port", "public", "token_file", "examples", "limits"),
+    "serve": (
+        *("file", "voices", "host", "port", "public", "token_file", "replicas", "examples"),
+        "limits",
+    ),
     "doctor": (),
 }
 """Keys beside the common ones."""

@@ -23,6 +23,7 @@ def run(config: DictConfig) -> dict[str, float]:
             without `public`; a file that can't be served.
     """
     try:
+        from distill.serving.replicas import serve_replicas
         from distill.serving.run import serve
         from distill.serving.tokens import read_token
     except ModuleNotFoundError as error:
@@ -30,14 +31,16 @@ def run(config: DictConfig) -> dict[str, float]:
             f"distill serve wants the package {error.name}: pip install 'distill[serve]'."
         ) from None
     device_of(config)  # sets the number of threads
+    many = {} if config.replicas is None else {"replicas": config.replicas}
     try:
-        serve(
+        (serve_replicas if many else serve)(
             voices_of(config),
-            config.host,
-            config.port,
-            config.public,
-            build(config.limits),
-            read_token(config.token_file),
+            host=config.host,
+            port=config.port,
+            public=config.public,
+            limits=build(config.limits),
+            token=read_token(config.token_file),
+            **many,
         )
     except KeyboardInterrupt:
         print("stopped")

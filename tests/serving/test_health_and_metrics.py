@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from distill.serving.app import application
 from distill.serving.limits import Limits
-from distill.serving.run import DrainingServer, _bind, config
+from distill.serving.run import DrainingServer, bind, config
 from distill.serving.voices import Voice
 
 from .conftest import CLIENT, HOP, RATE, connect, exchange, opened
@@ -109,7 +109,7 @@ def test_a_server_told_to_end_says_so_and_lets_a_stream_finish(exported, mel):
     limits = Limits(drain=20.0)
     app = application({"student": Voice(exported)}, limits)
     server = DrainingServer(config(app, limits))
-    listening = _bind("127.0.0.1", 0)
+    listening = bind("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     address = f"127.0.0.1:{listening.getsockname()[1]}"
