@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import shutil
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ from distill.serving.voices import Voice
 _OBJECTS = 80_000_000
 """Bytes of Ray's store of objects; requests do not go through it."""
 
+_NAME = "distill"
+_LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 _PROXY = Path(__file__).parent / "proxy" / "distill_proxy.py"
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -55,6 +59,7 @@ class Plan:
         hosts: Names that the server goes by; `None` for any.
         token: Its digest.
         threads: Of each replica's runtimes.
+        folder: For what clients send; it goes with Ray, however a replica ends.
     """
 
     voices: Mapping[str, tuple[Path, tuple[Example, ...]]]
@@ -62,10 +67,12 @@ class Plan:
     hosts: tuple[str, ...] | None
     token: Token | None
     threads: int
+    folder: str
 
     def build(self, teller: Teller) -> Starlette:
         """Load the voices, and return the server."""
         torch.set_num_threads(self.threads)
+        tempfile.tempdir = self.folder
         voices = {name: Voice(load(path), clips) for name, (path, clips) in self.voices.items()}
         app = application(voices, self.limits, self.hosts, self.token, teller.gather)
         teller.watch(app.state.server.metrics.registry)
@@ -106,19 +113,17 @@ def serve_replicas(
     with bind(host, port) as listening:
         port = listening.getsockname()[1]
     limits = limits or Limits()
-    plan = Plan(
-        {name: (voice.exported.path.absolute(), voice.examples) for name, voice in voices.items()},
-        limits,
-        LOOPBACK if host in LOOPBACK else None,
-        token,
-        torch.get_num_threads(),
-    )
-    with _ray() as (ray, serve):
+    files = {
+        name: (voice.exported.path.absolute(), voice.examples) for name, voice in voices.items()
+    }
+    hosts = LOOPBACK if host in LOOPBACK else None
+    with _ray() as (ray, serve, folder):
+        plan = Plan(files, limits, hosts, token, torch.get_num_threads(), folder)
         board = ray.remote(num_cpus=0)(Board).remote()
         serve.start(
             proxy_location="HeadOnly",
-            http_options={"host": host, "port": port, "keep_alive_timeout_s": int(limits.head)},
-            logging_config={"log_level": "WARNING", "enable_access_log": False},
+            http_options={"host": host, "port": port, "keep_alive_timeout_s": ceil(limits.head)},
+            logging_config=_LOGGING,
         )
         deployment = serve.deployment(
             name="voices",
@@ -129,16 +134,16 @@ def serve_replicas(
             health_check_timeout_s=10,
             graceful_shutdown_wait_loop_s=0.1,
             graceful_shutdown_timeout_s=limits.drain,
-            logging_config={"log_level": "WARNING", "enable_access_log": False},
+            logging_config=_LOGGING,
         )(serve.ingress(_builder(plan, board))())
-        serve.run(deployment.bind(), name="distill")
-        if threading.current_thread() is threading.main_thread():
-            # Ray's own handler, which it sets as it starts, would leave its folder behind.
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-        name = f"[{host}]" if ":" in host else host
-        print(f"http://{name}:{port}/  ({replicas} replicas; end with Ctrl-C)", flush=True)
-        while True:
-            time.sleep(1)
+        serve.run(deployment.bind(), name=_NAME)
+        try:
+            name = f"[{host}]" if ":" in host else host
+            print(f"http://{name}:{port}/  ({replicas} replicas; end with Ctrl-C)", flush=True)
+            while True:
+                time.sleep(1)
+        finally:
+            serve.delete(_NAME)  # before the proxy ends, which tells the streams
 
 
 def _builder(plan: Plan, board: Any) -> Any:
@@ -151,8 +156,11 @@ def _builder(plan: Plan, board: Any) -> Any:
 
 
 @contextmanager
-def _ray() -> Iterator[tuple[Any, Any]]:
-    """Start Ray on this machine's loopback, silent towards its makers, and end it."""
+def _ray() -> Iterator[tuple[Any, Any, str]]:
+    """Start Ray on this machine's loopback, silent towards its makers, and end it.
+
+    Yields its modules `ray` and `ray.serve`, and its folder.
+    """
     paths = [str(_PROXY.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ |= _SETTINGS | {
         "PYTHONPATH": os.pathsep.join(paths),
@@ -168,17 +176,25 @@ def _ray() -> Iterator[tuple[Any, Any]]:
         ) from None
     folder = tempfile.mkdtemp(prefix="distill-ray-", dir="/tmp" if Path("/tmp").is_dir() else None)
     try:
+        _end_by_sigterm()
         ray.init(
             address="local",
             include_dashboard=False,
             object_store_memory=_OBJECTS,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             _temp_dir=folder,  # short: the names of its sockets may have 107 characters
         )
         try:
-            yield ray, serve
+            _end_by_sigterm()
+            yield ray, serve, folder
         finally:
             serve.shutdown()
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end_by_sigterm() -> None:
+    """Let SIGTERM end the process as any exit does; Ray's own handler would leave its folder."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -103,6 +103,11 @@ class DrainingServer(uvicorn.Server):
         self._pool.ending = True
         self._until = time.monotonic() + self._pool.limits.drain
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End now; who is still inside has had time."""
+        self.config.timeout_graceful_shutdown = 0 if self._pool.inside else 1
+        await super().shutdown(sockets)
+
     async def on_tick(self, counter: int) -> bool:
         """Return whether it is time to end."""
         over = self._pool.ending and (not self._pool.inside or time.monotonic() > self._until)
@@ -124,7 +129,7 @@ def config(app: Starlette, limits: Limits) -> uvicorn.Config:
         ws_per_message_deflate=False,
         http=bounded_protocol(limits, refused.inc),
         timeout_keep_alive=max(1, math.ceil(limits.head)),
-        timeout_graceful_shutdown=0,  # they had `limits.drain`
+        timeout_graceful_shutdown=1,
     )
 
 

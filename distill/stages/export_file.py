@@ -69,10 +69,11 @@ def _places(voices: Any) -> dict[str, Path]:
         raise ValueError(
             f"voices: wanted files or runs by name, as in voices={{anna: a.onnx}}, got {voices!r}."
         )
-    for name, place in voices.items():
+    named = {str(name): place for name, place in voices.items()}
+    for name, place in named.items():
         if not isinstance(place, str) or not place.strip():
             raise ValueError(f"voices.{name}: wanted a file or a run's folder, got {place!r}.")
-    return {str(name): Path(place).expanduser() for name, place in voices.items()}
+    return {name: Path(place).expanduser() for name, place in named.items()}
 
 
 def _name(place: Path) -> str:

@@ -29,7 +29,7 @@ from distill.serving.server_metrics import ServerMetrics, exposition
 from distill.serving.voices import Voice
 
 from .conftest import CLIENT, connect, exchange, opened
-from .test_crowd import members
+from .test_crowd import members, memory
 from .test_server import npy, post
 
 PROXY = Path(replicas_module.__file__).parent / "proxy" / "distill_proxy.py"
@@ -179,7 +179,8 @@ def test_two_replicas_sing_as_one_and_outlive_each_other(two, mel):
         together = [job.result()[0] for job in jobs]
     assert all(map(np.array_equal, together, alone))
     made = seen(address, "distill_samples_total", lambda m: sum(m.values()) == 2 * 32 * 30 * 64)
-    print(f"samples by replica: {made}")
+    print(f"samples by replica: {made}; all processes hold {memory(process.pid) / 1e6:,.0f} MB")
+    print(f"of these {counted(address, 'process_resident_memory_bytes')}")
     assert len(made) == 2
 
     # One is killed in the middle: its streams are told, the others go on to the same end.
@@ -229,8 +230,9 @@ def test_two_replicas_sing_as_one_and_outlive_each_other(two, mel):
     process.terminate()
     with pytest.raises(ConnectionClosed):
         last.recv(timeout=30)
+    assert last.close_code == 1012
     process.wait(30)
-    print(f"ended after {time.monotonic() - began:.1f} s; the last stream got {last.close_code}")
+    print(f"ended after {time.monotonic() - began:.1f} s")
     assert time.monotonic() - began < 15
     time.sleep(1)
     assert not [p for p in all_of_it if b"ray::" in _command(p)]
