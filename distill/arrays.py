@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import zipfile
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -41,6 +43,60 @@ def read_npy(file: BinaryIO, size: int) -> np.ndarray:
         raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from None
 
 
+def read_pt(path: Path, device: str | torch.device = "cpu", sums: bool = False) -> Any:
+    """Read a file of `torch.save`: tensors and plain data, and no code.
+
+    Arguments:
+        path: The file.
+        device: Where tensors go.
+        sums: Whether it must be an archive whose every byte is as it was written.
+
+    Errors:
+        ValueError: What `check_archive` refuses, or a damaged part.
+        Exception: What torch says of other files.
+    """
+    if sums or zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            check_archive(archive, path.stat().st_size)
+            damaged = archive.testzip() if sums else None  # torch reads past a changed byte
+        if damaged is not None:
+            raise ValueError(f"{damaged} is damaged")
+    return torch.load(path, map_location=device, weights_only=True)
+
+
+def check_archive(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise if the parts of an archive of torch are more than its file holds.
+
+    They are stored as they are: what is compressed, or named twice, could fill the memory.
+
+    Arguments:
+        archive: Before anything of it is read.
+        size: Bytes of its file.
+
+    Errors:
+        ValueError: With the reason.
+    """
+    parts = archive.infolist()
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+        raise ValueError("its parts are compressed, as torch never writes them")
+    promised = sum(part.file_size for part in parts)
+    if promised > size:
+        raise ValueError(f"its parts promise {promised} bytes and it holds {size}")
+    names = [part.filename for part in parts]
+    if len(set(names)) < len(names):
+        raise ValueError("it holds two parts of one name")
+
+
+def is_plain(values: Any) -> bool:
+    """Return whether a value is a dense tensor that repeats none of its numbers."""
+    return (
+        isinstance(values, Tensor)
+        and values.layout == torch.strided
+        and not (values.is_nested or values.is_meta)
+        and values.numel() * values.element_size() <= values.untyped_storage().nbytes()
+    )
+
+
 def as_floats(values: Any, name: str) -> np.ndarray:
     """Return floats of any precision and byte order as an array.
 
@@ -74,7 +130,7 @@ def _tensor_array(values: Tensor, name: str) -> np.ndarray:
         raise _no_floats(name, str(values.dtype).removeprefix("torch."))
     if not _is_plain(values):
         raise ValueError(f"{name}: wanted a plain tensor of numbers, got another kind.")
-    if values.numel() * values.element_size() > values.untyped_storage().nbytes():
+    if not is_plain(values):
         raise ValueError(f"{name}: wanted a plain tensor of numbers, got one that repeats some.")
     return values.detach().float().resolve_neg().numpy()
 

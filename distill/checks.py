@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from numbers import Real
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING
+from dataclasses import fields as fields_of
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -62,6 +64,19 @@ def check_number(
     raise ValueError(f"{text}, got {value!r}.{f' {remedy}' if remedy else ''}")
 
 
+def check_seed(seed: Any, name: str = "seed") -> None:
+    """Raise unless torch and NumPy take a seed: a whole number from 0 to 2^63 - 1.
+
+    Example:
+        >>> check_seed(-1)
+        Traceback (most recent call last):
+        ValueError: seed: wanted a whole number from 0 to 2^63 - 1, got -1.
+    """
+    whole: bool = type(seed) is not bool and isinstance(seed, Integral)
+    if not (whole and 0 <= int(seed) < 2**63):
+        raise ValueError(f"{name}: wanted a whole number from 0 to 2^63 - 1, got {seed!r}.")
+
+
 def check_names(name: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Raise unless all names are known ones.
 
@@ -84,3 +99,42 @@ def check_sites(owner: nn.Module, value: Tensor, sites: int) -> None:
             f"{tuple(value.shape)}. Build it with sites={value.shape[-1] if value.dim() else 1}, "
             "or pass values with the number of sites it was built for."
         )
+
+
+def check_record(cls: type, values: Any, tuples: tuple[str, ...]) -> dict[str, Any]:
+    """Check the entries of a written record, and turn its lists of numbers into tuples.
+
+    Arguments:
+        cls: The dataclass that it is to become.
+        values: What was read.
+        tuples: Names of entries that are lists of numbers.
+
+    Errors:
+        ValueError: Unknown or missing entries; a list that is none.
+    """
+    known = {f.name for f in fields_of(cls)}
+    needed = {f.name for f in fields_of(cls) if f.default is f.default_factory is MISSING}
+    given = set(values) if isinstance(values, Mapping) else None
+    if given is None or given - known or needed - given:
+        got = type(values).__name__ if given is None else ", ".join(sorted(map(str, given)))
+        raise ValueError(
+            f"{cls.__name__}: wanted entries among {', '.join(sorted(known))}, with "
+            f"{', '.join(sorted(needed))}; got {got or 'none'}. It was written by another version, "
+            "or by hand: write it again."
+        )
+    fields = dict(values)
+    for name in tuples:
+        if name in fields:
+            if not isinstance(fields[name], list | tuple):
+                raise ValueError(f"{cls.__name__}.{name}: wanted a list, got {fields[name]!r}.")
+            for number in fields[name]:
+                check_number(f"{cls.__name__}.{name}", number)
+            fields[name] = tuple(float(number) for number in fields[name])
+    return fields
+
+
+def check_wholes(cls: type, fields: Mapping[str, Any], *names: str) -> None:
+    """Raise unless each named entry of a record is a whole number of 1 or more, or left out."""
+    for name in names:
+        if fields.get(name) is not None:
+            check_number(f"{cls.__name__}.{name}", fields[name], low=1, whole=True)

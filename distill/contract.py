@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, replace
-from dataclasses import fields as fields_of
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
+from distill.checks import check_record, check_wholes
+
 __all__ = ["Batch", "Context", "DataSpec", "Draw", "FeatureSpec", "Features", "Prediction"]
 
+KINDS = ("vector", "frames", "label")
 Features = Mapping[str, Tensor] | None
 """Raw conditioning by name, each with the batch as its first axis; `None` without any."""
 
@@ -37,7 +39,13 @@ class FeatureSpec:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureSpec:
         """Rebuild the record that `DataSpec.to_dict` wrote, tuples or lists."""
-        return cls(**_known(cls, values, tuples=("loc", "scale")))
+        fields = check_record(cls, values, tuples=("loc", "scale"))
+        check_wholes(cls, fields, "size")
+        if fields["kind"] not in KINDS:
+            raise ValueError(
+                f"{cls.__name__}.kind: wanted one of {', '.join(KINDS)}, got {fields['kind']!r}."
+            )
+        return cls(**fields)
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,11 @@ class DataSpec:
         Errors:
             ValueError: An unknown or missing entry, or one of another type.
         """
-        fields = _known(cls, values, tuples=("loc", "scale"))
+        fields = check_record(cls, values, tuples=("loc", "scale"))
+        check_wholes(cls, fields, "sites", "sample_rate", "hop")
         features = fields.get("features") or {}
+        if not isinstance(features, Mapping):
+            raise ValueError(f"{cls.__name__}.features: wanted them by name, got {features!r}.")
         fields["features"] = {name: FeatureSpec.from_dict(v) for name, v in features.items()}
         fields["settings"] = dict(fields.get("settings") or {})
         return cls(**fields)
@@ -84,25 +95,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(v) for key, v in value.items()}
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
-
-
-def _known(cls: type, values: Any, tuples: tuple[str, ...]) -> dict[str, Any]:
-    """Check the entries of a written record, and turn its lists of numbers into tuples."""
-    known = {f.name for f in fields_of(cls)}
-    needed = {f.name for f in fields_of(cls) if f.default is f.default_factory is MISSING}
-    given = set(values) if isinstance(values, Mapping) else None
-    if given is None or given - known or needed - given:
-        got = type(values).__name__ if given is None else ", ".join(sorted(map(str, given)))
-        raise ValueError(
-            f"{cls.__name__}: wanted entries among {', '.join(sorted(known))}, with "
-            f"{', '.join(sorted(needed))}; got {got or 'none'}. It was written by another version, "
-            "or by hand: write it again."
-        )
-    fields = dict(values)
-    for name in tuples:
-        if name in fields:
-            fields[name] = tuple(float(number) for number in fields[name])
-    return fields
 
 
 @dataclass(frozen=True)

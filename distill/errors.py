@@ -59,19 +59,19 @@ def describe(error: BaseException) -> Description:
         1
     """
     if isinstance(error, Interrupted):
-        return Description(" ".join(str(error).split()), error.code, "")
+        return Description(flat(str(error)), error.code, "")
     if isinstance(error, KeyboardInterrupt):
         return Description("interrupted", INTERRUPTED, "")
     if isinstance(error, CheckError):
-        return Description(" ".join(str(error).split()), FAILED, "")
+        return Description(flat(str(error)), FAILED, "")
     if isinstance(error, InstantiationException) and isinstance(error.__cause__, Exception):
         inner = describe(error.__cause__)
         if inner.code == USER_ERROR:
             return inner
     text = _OUT_OF_MEMORY if _is_out_of_memory(error) else _in_words(error)
     if text is not None:
-        return Description(" ".join(text.split()))
-    what = " ".join(f"{type(error).__name__}: {error}".split())
+        return Description(flat(text))
+    what = flat(f"{type(error).__name__}: {error}")
     return Description(
         f"{what} (this is a bug in distill, not in what you asked for; --traceback shows where)",
         BUG,
@@ -86,8 +86,23 @@ def one_line(error: Exception, longest: int = 400) -> str:
         >>> one_line(ValueError("a\nb")), one_line(KeyError())
         ('a b', 'KeyError')
     """
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = flat(str(error)) or type(error).__name__
     return text if len(text) <= longest else text[:longest] + " ..."
+
+
+def flat(text: str) -> str:
+    r"""Return a text on one line, with escapes for what can't be shown or would steer a terminal.
+
+    Example:
+        >>> flat("a\n b\x1b[2J")
+        'a b\\x1b[2J'
+    """
+    line = " ".join(text.split())
+    if line.isprintable():
+        return line
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line
+    )
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -116,8 +116,13 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, values: Any) -> None:
-    """Write JSON in UTF-8, whole or not at all."""
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+    """Write JSON in UTF-8, whole or not at all; what is no Unicode, as in names, is escaped."""
+    text = json.dumps(values, indent=2, ensure_ascii=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(values, indent=2)
+    write_text(path, text + "\n")
 
 
 def sha256_of(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,8 @@ def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> An
         extra: More arguments for the constructor.
 
     Errors:
-        ValueError: A target that a file may not name; what the constructor itself raises.
+        ValueError: A target that a file may not name; a number that is not finite; what the
+            constructor itself raises.
 
     Example:
         >>> build({"_target_": "distill.bijectors.Shift"})
@@ -34,6 +36,7 @@ def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> An
         if trusted is not None:
             check_config(OmegaConf.to_container(config), _plain(trusted))
         config = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    check_finite(config)
     if trusted is not None:
         check_config(config, _plain(trusted))
     if trusted is not None and not (isinstance(config, Mapping) and "_target_" in config):
@@ -55,6 +58,28 @@ def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> An
         if isinstance(cause, (ValueError, OSError)):
             raise cause from None
         raise ValueError(str(error).replace("\n", " ")) from error
+
+
+def check_finite(config: Any, place: str = "") -> None:
+    """Raise where a setting is NaN or infinity: comparisons let NaN pass, and no setting means it.
+
+    Arguments:
+        config: Plain containers, or a value.
+        place: Dotted key of it.
+
+    Example:
+        >>> check_finite({"data": {"noise": math.nan}})
+        Traceback (most recent call last):
+        ValueError: data.noise: wanted a finite number, got nan.
+    """
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            check_finite(value, f"{place}.{key}" if place else str(key))
+    elif isinstance(config, list | tuple):
+        for value in config:
+            check_finite(value, place)
+    elif isinstance(config, float) and not math.isfinite(config):
+        raise ValueError(f"{place}: wanted a finite number, got {config}.")
 
 
 def _plain(trusted: Any) -> Any:

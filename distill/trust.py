@@ -46,6 +46,9 @@ ALLOWED: dict[str, str] = {
 }
 """By the package that they are public in; each also goes by the module that defines it."""
 
+BEYOND = ("cluster", "download")
+"""Arguments that reach beyond this machine's files: no file may set them."""
+
 _NAMES = {f"{package}.{name}" for package, names in ALLOWED.items() for name in names.split()}
 _PLAIN = (str, int, float, bool, type(None))
 _CONSENTED: set[str] = set()
@@ -86,6 +89,29 @@ def check_config(config: Any, trusted: Sequence[str] = ()) -> None:
         home = (getattr(get_object(target), "__module__", None) or "").partition(".")[0]
         if home not in trusted:
             raise _refusal(target, trusted)
+
+
+def check_near(config: Any) -> None:
+    """Refuse a model's config that would reach beyond this machine's files.
+
+    Errors:
+        ValueError: It sets one of `BEYOND`, however deep.
+
+    Example:
+        >>> check_near({"_target_": "distill.models.maf", "base": {"cluster": "far:6379"}})
+        Traceback (most recent call last):
+        ...
+        ValueError: A saved config sets cluster='far:6379', which only the command line may...
+    """
+    for part in config.values() if isinstance(config, Mapping) else config:
+        if isinstance(part, Mapping | list | tuple):
+            check_near(part)
+    for key in BEYOND:
+        if isinstance(config, Mapping) and config.get(key):
+            raise ValueError(
+                f"A saved config sets {key}={str(config[key])[:40]!r}, which only the command line "
+                "may. Nothing was run."
+            )
 
 
 def consent(target: str) -> None:

@@ -4,7 +4,7 @@
     python scripts/sampling_speed.py student  # the paper's sizes: share of the arithmetic limit
 
 Times are those of the process, each the best of several rounds. The arithmetic limit is what the
-products of the gated layers would take at the rate of a large product, measured between the rounds.
+products of the networks would take at the rate of a large product, measured between the rounds.
 """
 
 from __future__ import annotations
@@ -41,10 +41,8 @@ def sound(hop: int) -> DataSpec:
 
 
 def operations(net: WaveNet) -> int:
-    """Return the operations of a row of all gated layers."""
-    layers = [m for m in net.modules() if isinstance(m, torch.nn.Linear)]
-    kept = [m for m in layers if m not in (net.first, net.hidden, net.last, net.from_context)]
-    return sum(2 * m.weight.numel() for m in kept)
+    """Return the operations of a row in all products, those of the context's rows included."""
+    return sum(2 * m.weight.numel() for m in net.modules() if isinstance(m, torch.nn.Linear))
 
 
 def teacher() -> None:
@@ -82,7 +80,7 @@ def student() -> None:
     with plain_twins():
         off = (got - made.core.draw(noise, context).x).abs().max().item()
     limit = each * RATE / max(peaks)
-    print(f"peak {max(peaks) / 1e9:.0f} GFLOP/s, {each / 1e6:.2f} MFLOP a sample in gated layers")
+    print(f"peak {max(peaks) / 1e9:.0f} GFLOP/s, {each / 1e6:.2f} MFLOP a sample")
     for name, times in (("plain", plain), ("compiled", fast)):
         print(
             f"{name}: {1 / min(times):.2f} times real time, {limit / min(times):.0%} of the limit"

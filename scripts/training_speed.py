@@ -44,12 +44,12 @@ def task_of(role: str, overrides: list[str]) -> tuple[Task, object, int]:
     teacher = new_model(config, "teacher", data.spec)
     if role == "teacher":
         task: Task = partial(build(config.likelihood), loss_warmup=config.loss_warmup)(teacher)
-        return task, data, config.teacher_trainer.batch_size
+        return task, data, config.teacher_trainer.get("batch_size", 512)
     config = composed("student", overrides)
     settings = config.student_encoder, config.loss_warmup, config.min_log_scale
     student = new_model(config, "student", data.spec)
     task = Distillation(student, teacher, build(config.objective), *settings)  # type: ignore[arg-type]
-    return task, data, config.student_trainer.batch_size
+    return task, data, config.student_trainer.get("batch_size", 512)
 
 
 def state_of(task: Task) -> TrainingState:
@@ -75,7 +75,9 @@ def main(name: str, role: str, *more: str) -> None:
             began = time.process_time()
             with how():
                 loss = task(batch, step / (WARM + TIMED)).value
-                state.apply(loss, 1e-3, 10.0)
+                loss.backward()
+                state.apply(loss.item(), 1e-3, 10.0)
+                state.optimizer.zero_grad()
             if step >= WARM:
                 times[side].append(time.process_time() - began)
             losses.append(loss.item())

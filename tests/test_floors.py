@@ -14,6 +14,7 @@ FLOORS = {
     "errors": 0,
     "contract": 0,
     "files": 0,
+    "locking": 0,
     "checks": 0,
     "interruption": 0,
     "configs": 0,

@@ -13,6 +13,7 @@ import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from torch import nn
 
 import distill
@@ -24,6 +25,8 @@ from distill.distributions import Base, Head
 from distill.instantiate import build
 from distill.models import maf
 from distill.objectives import Objective
+from distill.stages.folders import saved_node
+from distill.stages.typed import with_typed
 from distill.training import Checkpoint
 from distill.trust import ALLOWED, check_config
 
@@ -255,3 +258,21 @@ def test_a_checkpoint_of_any_config_loads_or_is_refused_in_words(node):
             said = str(error)
         assert "\n" not in said
         assert sorted(os.listdir(folder)) == before
+
+
+@pytest.mark.parametrize("key", ["cluster", "download"])
+def test_no_file_reaches_beyond_this_machine(key):
+    node = {"_target_": "distill.data.audio.AudioCorpus", "path": "a", key: "evil:6379"}
+    config = {"model": {"_target_": "distill.models.maf", "hidden": [node]}}
+    with pytest.raises(ValueError, match=f"sets {key}='evil:6379', which only the command line"):
+        Checkpoint("model", config, DataSpec(2), {}).model()
+
+
+def test_a_saved_cluster_is_left_out_and_a_typed_one_is_taken():
+    data = {"_target_": "a", "cluster": "evil:6379", "layout": {"download": True}}
+    saved = Checkpoint("teacher", {"data": data}, DataSpec(2), {})
+    config = OmegaConf.create({"run": "r", "data": {"cluster": "auto"}})
+    with with_typed([]):
+        assert saved_node(config, saved, "data") == {"_target_": "a", "layout": {}}
+    with with_typed(["data.cluster=auto"]):
+        assert saved_node(config, saved, "data").cluster == "auto"

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from distill.bijectors.elementwise import Transform, like
 from distill.functional import at_least_single
+from distill.kernels.choice import may_compile
 
 
 class RationalQuadraticSpline(Transform):
@@ -57,7 +58,31 @@ class RationalQuadraticSpline(Transform):
 
     def forward(self, u: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """Evaluate the spline."""
-        raw = at_least_single(raw)
+        return self._run(u, at_least_single(raw), inverse=False)
+
+    def inverse(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """Solve the spline: one quadratic equation in the bin that holds `x`."""
+        return self._run(x, at_least_single(raw), inverse=True)
+
+    def by_operations(self, value: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        """Compute either direction by plain operations: the twin of the compiled loop.
+
+        Arguments:
+            value: Noise, or data for the inverse, of shape `S`.
+            raw: `S + (3 * bins - 1,)`.
+            inverse: From data to noise.
+        """
+        return (self._solve if inverse else self._evaluate)(value, raw)
+
+    def _run(self, value: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        if not may_compile(value, raw):
+            return self.by_operations(value, raw, inverse)
+        from distill.bijectors.spline_fast import CompiledSpline, Shape
+
+        shape = Shape(self.bins, self.limit, self.floor, self._slope_offset)
+        return CompiledSpline.apply(value, raw, inverse, shape, self.by_operations)
+
+    def _evaluate(self, u: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         inside, clipped, u0, w, x0, h, d0, d1 = self._find_bin(u, raw, side=0)
         # Rounding may leave the bin, where the slope's logarithm has no value.
         s, xi = h / w, ((clipped - u0) / w).clamp(0, 1)
@@ -67,9 +92,7 @@ class RationalQuadraticSpline(Transform):
         log_det = _log_slope(s, d0, d1, xi, rest, denominator)
         return torch.where(inside, like(x, u), u), torch.where(inside, log_det, 0.0)
 
-    def inverse(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        """Solve the spline: one quadratic equation in the bin that holds `x`."""
-        raw = at_least_single(raw)
+    def _solve(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         inside, clipped, u0, w, x0, h, d0, d1 = self._find_bin(x, raw, side=1)
         s, y = h / w, clipped - x0
         bend = y * (d0 + d1 - 2 * s)

@@ -7,7 +7,7 @@ in any file: where its node names a class with `_target_`, every argument of the
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from distill.cli.config_groups import config_dir, groups
 from distill.cli.types import accepts, hints_of, type_name
 from distill.errors import suggest
+from distill.instantiate import check_finite
 from distill.renamed import REPLACED, check_key
 
 
@@ -128,6 +129,7 @@ def _check(
             f"'{key}=[{text.partition('=')[2]}]'."
         )
     value = override.value()
+    check_finite(value, key)
     if hint is None and written and not OmegaConf.is_missing(node, name):
         hint = _type_of(OmegaConf.to_container(node, resolve=False)[name])  # type: ignore[call-overload,index]
     if accepts(hint, value):
@@ -135,11 +137,20 @@ def _check(
     if not isinstance(value, list | dict) and accepts(hint, str(value)):
         # A number given where a text is wanted (data.word=2024).
         return f"{text.partition('=')[0]}='{text.partition('=')[2]}'"
-    raise ValueError(f"{key}: wanted {type_name(hint)}, got {value!r}.")
+    raise ValueError(f"{key}: wanted {type_name(hint)}, got {value!r}.{_parts(config, key)}")
+
+
+def _parts(config: DictConfig, key: str) -> str:
+    """Return how to change a part of what a key holds, where it holds a mapping."""
+    held = OmegaConf.select(config, key)
+    names = [str(name) for name in held] if isinstance(held, DictConfig) else []
+    return f" Set its parts, as in {key}.{names[-1]}=VALUE, or leave it out." if names else ""
 
 
 def _type_of(value: Any) -> Any:
     """Return the type that a plain value stands for; 1 may stand for 1.0, a text for anything."""
+    if isinstance(value, dict):
+        return Mapping[str, Any] | None
     if isinstance(value, bool):
         return bool
     if isinstance(value, int | float):

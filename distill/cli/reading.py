@@ -43,7 +43,8 @@ def refuse_useless(stage: str, typed: Sequence[str]) -> None:
         top = (override.package or key).split(".")[0]
         if top in ("experiment", "debug", "hydra") or key.startswith(("hydra/", "hydra.")):
             continue
-        if top in _KNOWN and top not in keys_of(stage):
+        used = any(f"${{{top}}}" in text for text in typed)  # as in run='runs/${seed}'
+        if top in _KNOWN and top not in keys_of(stage) and not used:
             why = f": {_FIXED[top]}" if top in _FIXED else ""
             raise ValueError(
                 f"{key}: {stage} does not read it{why}. Stages that do: "

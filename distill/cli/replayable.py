@@ -10,6 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
+from distill.trust import BEYOND
+
 # Data, models, and what they are trained by. Everything else is said anew by who wants it.
 _ROOTS = (
     "classifier",
@@ -38,7 +40,8 @@ def replayable(texts: Any, options: Mapping[str, Sequence[str]]) -> tuple[list[s
 
     Replayed are plain values under the data's and the models' keys, and known options of known
     groups. Never: Hydra's own settings, `trusted`, a `_target_`, a reference that computes
-    something (`${oc.env:...}`), an option that is a path, a part left out as a whole.
+    something (`${oc.env:...}`), an option that is a path, a part left out as a whole, a cluster to
+    work on, a download.
 
     Arguments:
         texts: What `overrides.json` holds.
@@ -84,7 +87,7 @@ def _is_ours(key: str) -> bool:
     return (
         _KEY.fullmatch(key) is not None
         and parts[0] in _ROOTS
-        and not any(part.startswith("_") for part in parts)
+        and not any(part.startswith("_") or part in BEYOND for part in parts)
     )
 
 
@@ -92,7 +95,9 @@ def _is_plain(value: Any) -> bool:
     """Whether a value is data: no mapping that names a `_target_`, nothing that is computed."""
     if isinstance(value, dict):
         return all(
-            _is_plain(str(key)) and not str(key).startswith("_") and _is_plain(part)
+            _is_plain(str(key))
+            and not (str(key).startswith("_") or str(key) in BEYOND)
+            and _is_plain(part)
             for key, part in value.items()
         )
     if isinstance(value, list):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -17,11 +18,13 @@ _WORDS = {
 
 
 def accepts(hint: Any, value: Any) -> bool:
-    """Return whether a value fits an annotation; one that is not simple accepts everything.
+    """Return whether a value fits an annotation; a class wants a mapping that builds one.
 
     Example:
         >>> accepts(int, 3), accepts(int, 3.5), accepts(float | None, None), accepts(bool, 1)
         (True, False, True, False)
+        >>> accepts(Path, "a"), accepts(slice, 3), accepts(slice, {"_target_": "mine"})
+        (True, False, True)
     """
     if hint is None or (isinstance(value, str) and "${" in value):
         return True
@@ -38,7 +41,16 @@ def accepts(hint: Any, value: Any) -> bool:
     if get_origin(hint) in (list, tuple, Sequence) or hint in (list, tuple, Sequence):
         inner = next(iter(get_args(hint)), None)
         return isinstance(value, list) and all(accepts(inner, part) for part in value)
+    if _is_part(hint):
+        return isinstance(value, dict)
     return True
+
+
+def _is_part(hint: Any) -> bool:
+    """Return whether an annotation is of something that a mapping builds."""
+    if get_origin(hint) in (Callable, Mapping, dict):
+        return True
+    return inspect.isclass(hint) and hint not in (Any, object, Path)
 
 
 def type_name(hint: Any) -> str:
@@ -53,6 +65,8 @@ def type_name(hint: Any) -> str:
     if get_origin(hint) in (list, tuple, Sequence):
         inner = next(iter(get_args(hint)), None)
         return "a list, as in [1,2]" if inner in (int, float) else "a list, as in [a,b]"
+    if hint not in _WORDS and _is_part(hint):
+        return f"a mapping that builds a {hint.__name__}" if inspect.isclass(hint) else "a mapping"
     return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))
 
 

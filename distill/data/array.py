@@ -10,11 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.checks import check_seed
 from distill.contract import Batch, DataSpec, FeatureSpec
 from distill.data.base import Data, check_request
 
 _SPLIT, _SHUFFLE = 0, 1
 _KEPT_EPOCHS = 4
+_LABELS = 2**20
+LARGEST = 1e18
+"""Squares of what is larger overflow in float32."""
 
 
 class ArrayData(Data):
@@ -49,6 +53,7 @@ class ArrayData(Data):
         values, features = np.asarray(values), dict(features or {})
         self._check(values, features, held_out)
         count = len(values)
+        check_seed(seed, "data.seed")
         order = np.random.default_rng([_SPLIT, seed]).permutation(count)
         held = max(1, round(held_out * count))
         self._train, self._held = order[held:], order[:held]
@@ -59,7 +64,8 @@ class ArrayData(Data):
         if len(flat):
             raise ValueError(
                 f"{type(self).__name__}: column {flat[0]} is constant "
-                f"({values[0, flat[0]]:g}), and a density has no width there. Leave it out."
+                f"({values[0, flat[0]]:g}), or varies by less than a millionth of its size: a "
+                "density has no width there. Leave it out, or subtract an offset."
             )
         self._values = torch.tensor(values, dtype=torch.get_default_dtype())
         self._features = {k: _feature(v) for k, v in features.items()}
@@ -152,7 +158,16 @@ class ArrayData(Data):
                     f"{len(feature)}."
                 )
         for what, array in {"values": values, **features}.items():
+            if not isinstance(what, str) or np.asarray(array).dtype.kind not in "fiub":
+                kind = np.asarray(array).dtype
+                raise ValueError(f"{name}: wanted real numbers by name, got {what!r}: {kind}.")
             check_finite(name, what, array)
+            largest = np.abs(np.asarray(array, np.float64)).max(initial=0)
+            if largest > LARGEST:
+                raise ValueError(
+                    f"{name}: {what} reach {largest:.3g}; numbers beyond {LARGEST:g} overflow in "
+                    "what is computed. Scale them down."
+                )
 
 
 def check_finite(owner: str, what: str, array: np.ndarray) -> None:
@@ -170,10 +185,10 @@ def check_finite(owner: str, what: str, array: np.ndarray) -> None:
 def _feature(values: np.ndarray) -> Tensor:
     values = np.asarray(values)
     if values.dtype.kind in "iu":
-        if values.ndim != 1 or values.min() < 0:
+        if values.ndim != 1 or values.min() < 0 or values.max() >= _LABELS:
             raise ValueError(
-                "ArrayData: wanted labels of shape (N,) that are 0 or more, got shape "
-                f"{values.shape} with the smallest {values.min()}."
+                f"ArrayData: wanted labels of shape (N,), 0 or more and below {_LABELS}, got "
+                f"{values.shape} from {values.min()} to {values.max()}. Number them."
             )
         return torch.tensor(values, dtype=torch.long)
     if values.ndim != 2:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from distill.checks import check_seed
 from distill.data.array import ArrayData
 from distill.data.moons import check_toy
 
@@ -41,6 +42,7 @@ class Banana(ArrayData):
         held_out: float = 0.1,
     ) -> None:
         check_toy("Banana", count, noise)
+        check_seed(seed, "data.seed")
         generator = np.random.default_rng([2, seed])
         first, second = generator.normal(size=(2, count))
         points = np.stack([first, bend * (first**2 - 1) + noise * second], 1)

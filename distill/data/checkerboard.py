@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.checks import check_seed
 from distill.data.array import ArrayData
 from distill.data.base import Modes, tensor_of
 from distill.data.moons import check_toy
@@ -51,6 +52,7 @@ class Checkerboard(ArrayData):
             )
         self.squares, self.width = squares, width
         dark = [(i, j) for i in range(squares) for j in range(squares) if (i + j) % 2 == 0]
+        check_seed(seed, "data.seed")
         generator = np.random.default_rng([2, seed])
         corner = np.array(dark)[generator.integers(len(dark), size=count)]
         points = (corner + generator.random((count, 2)) - squares / 2) * width

@@ -107,4 +107,15 @@ def _rows(dataset: Any, features: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _array(values: Any) -> np.ndarray:
-    return values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    if isinstance(values, torch.Tensor):
+        if values.layout != torch.strided or values.is_nested or values.is_meta:
+            raise ValueError(
+                f"as_data: wanted a dense tensor of numbers, got layout {values.layout} on "
+                f"{values.device}. Make it dense first."
+            )
+        values = values.detach().cpu().resolve_conj().resolve_neg()
+        return values.float().numpy() if values.dtype == torch.bfloat16 else values.numpy()
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ValueError("as_data: wanted rows of one length, got lists of several.") from None

@@ -1,4 +1,4 @@
-"""Discrete columns of tables, whose density has no bound, and noise that dequantizes them."""
+"""Columns of tables whose density has no bound: discrete ones, whose noise mends it, and copies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 
 _OFTEN = 10
 """How often a value that is no whole number comes back, on average, in a column of steps."""
+
+_COMPARED = 64
+"""Most columns that are compared with each other."""
 
 
 def kind_of(column: np.ndarray) -> str | None:
@@ -39,6 +42,23 @@ def spread(column: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         [-1.0, 4.0, 3.0]
     """
     return column + (uniform - 0.5) * np.diff(np.unique(column)).min(initial=np.inf)
+
+
+def repeated(values: np.ndarray) -> list[tuple[int, int]]:
+    """Return pairs of columns of `(N, T)` of which the second is the first, scaled and shifted.
+
+    Example:
+        >>> x, y = np.random.default_rng(0).normal(size=(2, 50))
+        >>> repeated(np.stack([x, y, 3 - 2 * x], 1))
+        [(0, 2)]
+    """
+    if values.shape[1] > _COMPARED:
+        return []
+    centered = values - values.mean(0)
+    length = np.sqrt((centered**2).sum(0))
+    unit = centered / np.where(length > 0, length, np.inf)
+    same = np.abs(unit.T @ unit) > 1 - 1e-10
+    return [(i, j) for i, j in np.argwhere(np.triu(same, 1)).tolist()]
 
 
 def note(path: str, kinds: dict[str, str]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.checks import check_seed
 from distill.data.array import ArrayData
 from distill.data.base import Modes, tensor_of
 
@@ -40,6 +41,7 @@ class Moons(ArrayData):
         self, count: int = 20_000, noise: float = 0.05, seed: int = 0, held_out: float = 0.1
     ) -> None:
         check_toy("Moons", count, noise)
+        check_seed(seed, "data.seed")
         generator = np.random.default_rng([2, seed])
         points = np.concatenate(moons(count))
         points += noise * generator.normal(size=points.shape)

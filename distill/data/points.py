@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from distill.checks import check_seed
 from distill.data.array import ArrayData, check_finite
-from distill.data.discrete import kind_of, note, spread
+from distill.data.discrete import kind_of, note, repeated, spread
 from distill.data.edges import edges_at_gaps, modes_between
 from distill.data.table import read_table
 
@@ -56,6 +57,7 @@ class Points(ArrayData):
         seed: int = 0,
         held_out: float = 0.1,
     ) -> None:
+        check_seed(seed, "data.seed")
         table = read_table(path, header)
         rows, columns = table.values.shape
         if rows < _FEWEST_ROWS:
@@ -82,6 +84,13 @@ class Points(ArrayData):
         elif kinds:
             names = table.names or tuple(map(str, range(columns)))
             print(note(path, {names[kept[k]]: kind for k, kind in kinds.items()}), flush=True)
+        names = table.names or tuple(map(str, range(columns)))
+        for one, other in repeated(values):
+            print(
+                f"note: {path}: column {names[kept[other]]} is column {names[kept[one]]} scaled "
+                "and shifted: their density has no bound. Leave one out.",
+                flush=True,
+            )
         shift = values.mean(0) if center else np.zeros(len(kept))
         features = {"condition": table.values[:, given]} if given else None
         super().__init__(values - shift, features, seed=seed, held_out=held_out)

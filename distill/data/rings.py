@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.checks import check_seed
 from distill.data.array import ArrayData
 from distill.data.base import Modes, tensor_of
 from distill.data.moons import check_toy
@@ -47,6 +48,7 @@ class Rings(ArrayData):
         self.radii, self.noise = [float(r) for r in radii], noise
         if not self.radii or self.radii[0] <= 0 or sorted(set(self.radii)) != self.radii:
             raise ValueError(f"Rings: wanted positive radii that rise, got {list(radii)}.")
+        check_seed(seed, "data.seed")
         generator = np.random.default_rng([2, seed])
         radius = np.array(self.radii)[np.arange(count) % len(self.radii), None]
         angle = generator.uniform(0, 2 * np.pi, count)

@@ -49,7 +49,7 @@ class Table:
         count = self.values.shape[1]
         if self.names and str(key) in self.names:
             return self.names.index(str(key))
-        if isinstance(key, int) and -count <= key < count:
+        if isinstance(key, int) and not isinstance(key, bool) and -count <= key < count:
             return key % count
         names = f", named {', '.join(self.names)}" if self.names else " without names"
         raise ValueError(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.checks import check_seed
 from distill.data.array import ArrayData
 from distill.data.base import Modes, tensor_of
 
@@ -57,6 +58,7 @@ class Text(ArrayData):
         # Here and below, so that importing the package stays quick.
         from scipy.spatial import cKDTree
 
+        check_seed(seed, "data.seed")
         generator = np.random.default_rng([2, seed])
         glyphs = _glyphs(word, font, weight, spacing)
         areas = np.array([_area(glyph) for glyph in glyphs])

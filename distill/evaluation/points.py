@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from distill.checks import check_number
 from distill.contract import Features
 from distill.data import Data
 from distill.evaluation.coverage import Coverage, Neighborhood, coverage
@@ -64,6 +65,8 @@ class PointsEvaluator(Evaluator):
                 "PointsEvaluator: wanted count, watch_count, neighbors and points of at least 2, "
                 f"got {count}, {watch_count}, {neighbors}, {points}."
             )
+        check_number("evaluation.student_nll_sites", student_nll_sites, low=0, whole=True)
+        check_number("evaluation.resolution", resolution, low=2, whole=True)
         self.count = count
         self.watch_count = watch_count
         self.student_nll_sites = student_nll_sites

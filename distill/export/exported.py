@@ -15,6 +15,7 @@ from distill.export.inputs import InputChecks, first_state, lead_in
 from distill.export.metadata import BASES, Metadata
 from distill.export.stream import Rows, Stream
 from distill.kernels.synthesis import synthesize
+from distill.models.random import generator_for
 
 Run = Callable[[Tensor, dict[str, Tensor], State], tuple[Tensor, Tensor, State]]
 """A backend's function of checked, contiguous inputs: `x, log_prob, new_state`."""
@@ -187,7 +188,7 @@ class Exported:
                 if fixed is None
                 else f"{self.path.name}: wanted count >= 1, got {count}."
             )
-        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        generator = generator_for("cpu", seed)
         return BASES[self.metadata.base]().sample((count, sites), generator, dtype=self.dtype)
 
     def _named(self, features: Any, frames: int | None) -> dict[str, Tensor]:

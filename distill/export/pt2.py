@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distill.arrays import check_archive
 from distill.bijectors import State
 from distill.errors import one_line
 from distill.export.bfloat16 import WithBFloat16
@@ -88,8 +89,10 @@ def _inspect(content: bytes, path: str | Path) -> Metadata:
     """Check every part of an archive without unpickling anything, and return its metadata."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if any(member.compress_type for member in archive.infolist()):
-                raise foreign(path, "its parts are compressed, as torch never writes them")
+            try:
+                check_archive(archive, len(content))
+            except ValueError as error:
+                raise foreign(path, str(error)) from None
             if archive.testzip() is not None:
                 raise foreign(path, "it is damaged")
             parts = {name.partition("/")[2]: name for name in archive.namelist()}

@@ -15,10 +15,11 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from distill.kernels.blas import multiply
 from distill.kernels.jit import jit
+from distill.kernels.panels import PANEL, taps_times_panels, times_panels
+from distill.kernels.tiles import times
 
-ROWS = 512  # of a piece: what is computed of them fits a cache of the second level
+ROWS = 252  # of a piece, whole tiles: what is computed of them fits half a megabyte of cache
 
 
 class Layers(NamedTuple):
@@ -28,10 +29,13 @@ class Layers(NamedTuple):
         base: `(B or 1, R, L, 2 G)`: added before the gates; biases, and a context at its own rate.
         held: Rows of h per row of `base`.
         rows: `(B, N, D)`: a context with as many rows as h, of no columns where there is none.
-        project: `(L, 2 G, D)`: its weights.
+        project: `(L, 2 G, D)`: its weights; `(L, D, 2 G)` on the way forward.
         bias: `(L, C)`: added to the residual path.
         taps: `(L, 2 G, k C)`; `(L, k C, 2 G)` on the way forward.
         out: `(L, C + S, G)`; `(L, G, C + S)` on the way forward.
+        taps_panels: `(L, 2 G / PANEL, k C + D, PANEL)` on the way forward: taps and `project` once
+            more, where they fit; no panels otherwise.
+        out_panels: `(L, (C + S) / PANEL, G, PANEL)`, likewise.
         shifts: `(L, k)`: how far back each tap lies, the nearest last.
         goes_on: Whether the last layer has a residual path.
     """
@@ -43,6 +47,8 @@ class Layers(NamedTuple):
     bias: np.ndarray
     taps: np.ndarray
     out: np.ndarray
+    taps_panels: np.ndarray
+    out_panels: np.ndarray
     shifts: np.ndarray
     goes_on: bool
 
@@ -153,15 +159,19 @@ def products(
 ) -> None:
     """Write the products of the taps that rows low to high of h `(N, C)` see."""
     channels, kernel = h.shape[1], net.shifts.shape[1]
+    if net.taps_panels.shape[1] and low >= net.shifts[i, 0]:
+        own = net.taps_panels[i]
+        taps_times_panels(h, net.shifts[i], net.rows[b], low, own, z[: high - low])
+        return
     for k in range(kernel - 1, -1, -1):
         s = net.shifts[i, k]
         first = max(low, s)
         if first < high:
             weights = net.taps[i, k * channels : (k + 1) * channels]
             into = z[first - low : high - low]
-            multiply(h[first - s : high - s], False, weights, False, into, k < kernel - 1)
+            times(h[first - s : high - s], weights, into, k < kernel - 1)
     if net.rows.shape[2]:
-        multiply(net.rows[b, low:high], False, net.project[i], True, z[: high - low], True)
+        times(net.rows[b, low:high], net.project[i], z[: high - low], True)
 
 
 @jit
@@ -169,14 +179,21 @@ def leave(
     g: np.ndarray, net: Layers, i: int, h: np.ndarray, after: np.ndarray, total: np.ndarray
 ) -> None:
     """Map what left the gates, `(n, G)`, to the residual path and to the sum of the skips."""
-    channels = h.shape[1]
+    channels, panels = h.shape[1], net.out_panels[i]
+    split = channels // PANEL if panels.shape[0] else 0
     if net.goes_on or i < net.taps.shape[0] - 1:
         for r in range(h.shape[0]):
             for c in range(channels):
                 after[r, c] = h[r, c] + net.bias[i, c]
-        multiply(g, False, net.out[i, :, :channels], False, after, True)
+        if split:
+            times_panels(g, panels[:split], after, True)
+        else:
+            times(g, net.out[i, :, :channels], after, True)
     if total.shape[1]:
-        multiply(g, False, net.out[i, :, channels:], False, total, True)
+        if split:
+            times_panels(g, panels[split:], total, True)
+        else:
+            times(g, net.out[i, :, channels:], total, True)
 
 
 @jit

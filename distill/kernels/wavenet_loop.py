@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from distill.kernels.blas import multiply
 from distill.kernels.gated_stack import factors
 from distill.kernels.jit import jit
+from distill.kernels.tiles import WIDTH, times
 
 _AHEAD = 8  # blocks whose earlier taps are added up at once
 _MANY = 4  # rows from which BLAS pays
@@ -65,10 +65,10 @@ class Sampling(NamedTuple):
 
 @jit
 def accumulate(out: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
-    """Add `x @ w` to `out`: few rows eight inputs at a time, many by BLAS."""
+    """Add `x @ w` to `out`: in tiles where columns fill vectors, and by a plain loop otherwise."""
     streams, inputs, outputs = x.shape[0], w.shape[0], w.shape[1]
-    if streams >= _MANY:
-        multiply(x, False, w, False, out, True)
+    if streams >= _MANY or outputs % WIDTH == 0:
+        times(x, w, out, True)
         return
     whole = inputs - inputs % 8
     for b in range(streams):

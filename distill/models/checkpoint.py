@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +10,24 @@ from typing import Any
 import torch
 from torch import nn
 
+from distill.arrays import is_plain, read_pt
 from distill.contract import DataSpec
 from distill.files import atomic_write
 from distill.instantiate import build
 from distill.models.density import Density
 from distill.models.recipe import recipe_of
+from distill.trust import check_near
 
 NAME = "checkpoint.pt"
 _FORMAT = 1
+_PARTS = {
+    "format": int,
+    "role": str,
+    "config": dict,
+    "spec": dict,
+    "weights": dict,
+    "training": dict,
+}
 
 
 @dataclass
@@ -81,6 +90,7 @@ class Checkpoint:
 
     def _build(self, trusted: Sequence[str]) -> Density:
         try:
+            check_near(self.config[self.role])
             model = build(self.config[self.role], trusted=trusted, spec=self.spec)
         except (ValueError, OSError):
             raise
@@ -113,8 +123,7 @@ def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             "name the folder that holds it, as in run=runs/moons."
         )
     try:
-        _check_sums(file)
-        values = torch.load(file, map_location=device, weights_only=True)
+        values = read_pt(file, device, sums=True)
     except Exception as error:
         raise ValueError(
             f"{file}: not a readable checkpoint: it is cut short or damaged, or holds something "
@@ -122,6 +131,7 @@ def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             "file."
         ) from error
     try:
+        _check_parts(values)
         if values["format"] != _FORMAT:
             raise ValueError(
                 f"{file}: wanted checkpoint format {_FORMAT}, got {values['format']}. Use the "
@@ -136,19 +146,28 @@ def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             values["training"],
             values.get("made_from") or {},
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{file}: a torch file, but not a checkpoint of distill (no {error}). Name the "
             "folder that a training stage wrote."
         ) from error
 
 
-def _check_sums(file: Path) -> None:
-    """Raise where a byte has changed since the file was written: torch reads past that."""
-    with zipfile.ZipFile(file) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise ValueError(f"{damaged} is damaged")
+def _check_parts(values: Any) -> None:
+    """Raise unless the parts of a checkpoint are of the types that `save` writes.
+
+    Errors:
+        KeyError: One is missing.
+        TypeError: One is something else.
+    """
+    if not isinstance(values, dict):
+        raise TypeError(f"parts: a {type(values).__name__}")
+    for name, kind in _PARTS.items():
+        if not isinstance(values[name], kind):
+            raise TypeError(f"{name}: it is a {type(values[name]).__name__}")
+    for name, value in values["weights"].items():
+        if not isinstance(name, str) or not is_plain(value):
+            raise TypeError(f"plain weights {str(name)[:40]}")
 
 
 def save(model: Density, path: str | Path) -> Path:

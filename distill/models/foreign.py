@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from distill.bijectors import Jacobi
+from distill.checks import check_seed
 from distill.contract import Context, DataSpec, Features
 from distill.models.density import Density
 
@@ -89,6 +90,7 @@ class ForeignDensity(Density):
         given = self._given(features)
         with torch.random.fork_rng(enabled=seed is not None):
             if seed is not None:
+                check_seed(seed)
                 torch.manual_seed(seed)
             if isinstance(self.density, Distribution):
                 return self.density.sample((count,))

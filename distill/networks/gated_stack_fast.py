@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from distill.kernels import gated_stack as kernels
+from distill.kernels import panels
 from distill.kernels.blas import alone
 from distill.kernels.gated_stack_backward import Gradients, backward
 from distill.networks.gated_stack import Given, Stack, stack_by_operations
@@ -117,8 +118,12 @@ def _backward(
 
 def _layers(stack: Stack, h: Tensor, given: Given, *, turned: bool) -> kernels.Layers:
     """Return the layers as arrays, weights turned for the way forward."""
-    taps, out = (t.mT.contiguous() if turned else t for t in (given.taps, given.out))
     rows, project = _rows(h, given)
+    weights = given.taps, given.out, project
+    taps, out, project = (t.mT.contiguous() if turned else t for t in weights)
+    none = h.new_empty(len(taps), 0, 0, panels.PANEL)
+    both = panels.panels(torch.cat([taps, project], 1)) if turned else none
+    fits = turned and panels.fits(h.shape[2])  # the residual columns have panels of their own
     return kernels.Layers(
         base=_array(given.base),
         held=stack.held,
@@ -127,6 +132,8 @@ def _layers(stack: Stack, h: Tensor, given: Given, *, turned: bool) -> kernels.L
         bias=_array(given.bias),
         taps=_array(taps),
         out=_array(out),
+        taps_panels=_array(both),
+        out_panels=_array(panels.panels(out) if fits else none),
         shifts=np.array(stack.shifts),
         goes_on=stack.goes_on,
     )

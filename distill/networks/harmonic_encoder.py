@@ -107,9 +107,10 @@ class HarmonicEncoder(FrameEncoder):
         apart = self._apart(line, phase)[..., None]
         turns = line.within(site, self._frame) + apart * share.square() * (3 - 2 * share)
         top = torch.maximum(line.start, line.end)
-        source = self._waves(2 * math.pi * turns, own[..., self._phase], top)
-        source = source.unflatten(1, (rows.shape[1], self.hop))
-        source = torch.cat([source, *self._voices(rows, source)], -1).flatten(1, 2)
+        waves = self._waves(2 * math.pi * turns, own[..., self._phase], top)
+        # Rows of the context, of which a frame may have several.
+        waves = waves.unflatten(-1, (-1, self.hop)).transpose(2, 3).flatten(1, 2)
+        source = torch.cat([waves, *self._voices(rows, waves)], 2).mT.flatten(1, 2)
         voiced = (own[..., self._f0.start + 1] > 0)[..., None]
         step = torch.lerp(line.start[..., None], line.end[..., None], share)
         lag = torch.where(voiced, 1 / step, 0).flatten(1)
@@ -140,18 +141,19 @@ class HarmonicEncoder(FrameEncoder):
         told = told & (now.square().sum(-1) > 0) & (then.square().sum(-1) > 0)
         return torch.where(told, apart - apart.round(), 0)
 
-    def _voices(self, rows: Tensor, source: Tensor) -> list[Tensor]:
-        """Return the voices `(B, R, hop, voices)`, if there are any."""
+    def _voices(self, rows: Tensor, waves: Tensor) -> list[Tensor]:
+        """Return the voices `(B, R, voices, hop)`, if there are any."""
         if self.mixing is None or self.loudness is None:
             return []
-        weights = self.mixing(rows).unflatten(-1, (self.voices, -1)).to(source.dtype)
-        gain = (_LOUDEST * torch.tanh(self.loudness(rows) / _LOUDEST)).exp().to(source.dtype)
+        weights = self.mixing(rows).unflatten(-1, (self.voices, -1)).to(waves.dtype)
+        gain = (_LOUDEST * torch.tanh(self.loudness(rows) / _LOUDEST)).exp().to(waves.dtype)
         # In half precision the product would add noise to every voice.
-        sums = in_full(lambda: source @ weights.mT, source)
-        return [sums * gain[:, :, None]]
+        return [in_full(lambda: weights @ waves, waves) * gain[..., None]]
 
     def _waves(self, angle: Tensor, start: Tensor, top: Tensor) -> Tensor:
-        """Return `(B, F * spec.hop, 2 harmonics)`: powers of the turning phase.
+        """Return `(B, F, 2 harmonics, spec.hop)`: powers of the turning phase.
+
+        Sites come last: products with one number a frame, or a harmonic, then run along them.
 
         Arguments:
             angle: Since a frame's start, `(B, F, spec.hop)`.
@@ -160,14 +162,14 @@ class HarmonicEncoder(FrameEncoder):
         """
         c, s = angle.cos(), angle.sin()
         cosine, sine = start[..., :1], start[..., 1:]
-        a, b = (cosine * c - sine * s)[..., None], (cosine * s + sine * c)[..., None]
-        while (known := a.shape[-1]) < self.harmonics:
+        a, b = (cosine * c - sine * s)[:, :, None], (cosine * s + sine * c)[:, :, None]
+        while (known := a.shape[2]) < self.harmonics:
             # The last power times all lower ones: twice as many a round, and few operations.
             low = slice(min(known, self.harmonics - known))
-            last_a, last_b = a[..., -1:], b[..., -1:]
-            more = a[..., low] * last_a - b[..., low] * last_b
-            b = torch.cat([b, a[..., low] * last_b + b[..., low] * last_a], -1)
-            a = torch.cat([a, more], -1)
+            last_a, last_b = a[:, :, -1:], b[:, :, -1:]
+            more = a[:, :, low] * last_a - b[:, :, low] * last_b
+            b = torch.cat([b, a[:, :, low] * last_b + b[:, :, low] * last_a], 2)
+            a = torch.cat([a, more], 2)
         order = torch.arange(1, self.harmonics + 1, dtype=top.dtype, device=top.device)
-        heard = (order * top[..., None] < 0.5)[:, :, None]
-        return torch.stack([a * heard, b * heard], -1).flatten(3).flatten(1, 2)
+        heard = (order * top[..., None] < 0.5)[..., None]
+        return torch.stack([a * heard, b * heard], 3).flatten(2, 3)

@@ -86,8 +86,10 @@ def error_answer(status: int, error: Exception, retry_after: int | None = None) 
 async def http_answer(request: Request, error: Exception) -> Response:
     """Answer for paths and methods that are not there."""
     assert isinstance(error, HTTPException)
-    line = f"{request.method} {request.url.path}: {error.detail.lower()}."
-    return JSONResponse({"error": line}, error.status_code, error.headers)
+    path = request.url.path
+    said = path if len(path) <= 100 else f"{path[:100]}..."
+    line = RuntimeError(f"{request.method[:20]} {said}: {error.detail.lower()}.")
+    return JSONResponse({"error": one_line(line)}, error.status_code, error.headers)
 
 
 async def bug_answer(_: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
+from distill.errors import flat
 from distill.serving.answers import answering, bug_answer, http_answer, unless_gone
 from distill.serving.limits import Limits
 from distill.serving.metering import MeteringMiddleware
@@ -87,6 +88,7 @@ def application(
         exception_handlers={HTTPException: http_answer, Exception: bug_answer},
         lifespan=server.lifespan,
     )
+    app.router.redirect_slashes = False  # no path has a second name
     app.state.server = server
     return app
 
@@ -226,7 +228,7 @@ def _about(voice: Synthesizer) -> dict[str, Any]:
         "latency_seconds": layout.seconds(metadata.latency),
         "frame": [{"name": name, "size": size} for name, size in layout.sizes.items()],
         "labels": labels,
-        "file": voice.exported.path.name,
+        "file": flat(voice.exported.path.name),
         "base": metadata.base,
         "precision": metadata.precision,
         "weights": metadata.weights,

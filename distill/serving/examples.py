@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from distill.errors import flat
+
 KINDS = ("reference", "griffin_lim", "teacher", "student", "student_from_mel")
 _FLAT = re.compile(rf"({'|'.join(sorted(KINDS, key=len, reverse=True))})(?:_(\w+))?")
 
@@ -46,6 +48,6 @@ def find_examples(folder: str | Path) -> list[Example]:
             "NAME/student.wav, or what `distill evaluate` leaves in RUN/evaluate/audio."
         )
     return [
-        Example(name, {kind: found[name][kind] for kind in KINDS if kind in found[name]})
+        Example(flat(name), {kind: found[name][kind] for kind in KINDS if kind in found[name]})
         for name in sorted(found)
     ]

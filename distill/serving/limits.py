@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from distill.checks import check_number
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -28,7 +30,7 @@ class Limits:
         retry_after: Seconds after which whoever was sent away may come again.
 
     Errors:
-        ValueError: One that is not above 0.
+        ValueError: One that is not above 0, or not finite.
     """
 
     megabytes: float = 32.0
@@ -47,11 +49,14 @@ class Limits:
     retry_after: int = 2
 
     def __post_init__(self) -> None:
-        """Check that each is above 0."""
+        """Check that each is a number above 0."""
         for field in fields(self):
-            value = getattr(self, field.name)
-            if not value > 0:
-                raise ValueError(f"limits.{field.name}: wanted a number above 0, got {value}.")
+            check_number(
+                f"limits.{field.name}",
+                getattr(self, field.name),
+                above=0,
+                whole=field.type == "int",
+            )
 
     @property
     def bytes(self) -> int:

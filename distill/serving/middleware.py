@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -88,9 +89,26 @@ def _name(address: str) -> str | None:
 
 
 def _labeled(send: Send) -> Send:
+    """Add headers to answers; a refusal of Starlette's own in plain text becomes JSON."""
+    plain: Message | None = None
+
     async def labeled(message: Message) -> None:
+        nonlocal plain
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).update(_HEADERS)
+            headers = MutableHeaders(scope=message)
+            headers.update(_HEADERS)
+            if message["status"] >= 400 and headers.get("content-type", "").startswith("text/"):
+                plain = message  # its text is still to come
+                return
+        elif plain is not None:
+            text = message.get("body", b"").decode() or "can't be served."
+            body = json.dumps({"error": text}).encode()
+            headers = MutableHeaders(scope=plain)
+            headers["content-type"] = "application/json"
+            headers["content-length"] = str(len(body))
+            begun, plain = plain, None
+            await send(begun)
+            message = {**message, "body": body}
         await send(message)
 
     return labeled

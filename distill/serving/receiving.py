@@ -32,7 +32,7 @@ async def receive(
     """
     length = 0
     promised = request.headers.get("content-length")
-    whole = limits.bytes if promised is None else int(promised)
+    whole = limits.bytes if promised is None else _length(promised)
     try:
         if promised is not None:
             _check_size(whole, limits)
@@ -46,6 +46,12 @@ async def receive(
                     file.write(part)
     except TimeoutError:
         raise HTTPError(408, f"body: not there after {limits.upload:g} s.") from None
+
+
+def _length(promised: str) -> int:
+    if not (promised.isascii() and promised.isdecimal() and len(promised) < 20):
+        raise ValueError(f"content-length: wanted a number of bytes, got {promised[:20]!r}.")
+    return int(promised)
 
 
 def _check_size(length: int, limits: Limits) -> None:

@@ -67,7 +67,7 @@ class SynthesisSettings:
         if form not in ("int16", "float32"):
             raise ValueError(f"format: wanted int16 or float32, got {form!r}.")
         without = given.get("without", [])
-        if not isinstance(without, list) or not set(without) <= set(layout.optional):
+        if not (isinstance(without, list) and all(name in layout.optional for name in without)):
             may = ", ".join(layout.optional)
             raise ValueError(f"without: wanted a list of any of {may}, got {without!r}.")
         if (chunked := given.get("stream", "false")) not in ("true", "false"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from typing import Any
 
@@ -21,6 +22,7 @@ from distill.serving.synthesizer import Connection, SynthesisSettings, Synthesiz
 from distill.serving.tokens import PROTOCOL
 from distill.serving.voices import Voices
 
+_LOG = logging.getLogger(__name__)
 _CODES = {408: 1008, 413: 1009, 503: 1013}
 """What a websocket calls these statuses; anything else is 1007, data that makes no sense."""
 
@@ -56,6 +58,10 @@ async def serve_connection(
     except ValueError as error:
         status = error.status if isinstance(error, HTTPError) else 400
         await _say_goodbye(socket, _CODES.get(status, 1007), one_line(error), limits)
+    except Exception as error:
+        _LOG.exception("stream")
+        line = f"{type(error).__name__}: a bug in the server; its log has more."
+        await _say_goodbye(socket, 1011, line, limits)
 
 
 async def _serve(socket: WebSocket, voices: Voices, limits: Limits) -> None:

@@ -14,8 +14,10 @@ from distill.benchmark.inputs import cut, rows, sites_of
 from distill.benchmark.settings import BenchmarkSettings
 from distill.contract import Features
 from distill.export import Exported, format_of, load
+from distill.files import sha256_of
 from distill.instantiate import build
 from distill.models import Density, Flow
+from distill.stages.differences import fingerprint
 from distill.stages.export import FILES
 from distill.stages.export_file import check_current
 from distill.stages.folders import (
@@ -43,7 +45,7 @@ class Benchmarked:
         exports: These, loaded, by format.
         features: Held-out features, as many rows as the largest batch or the data has.
         quality: `metrics.json` of an evaluation of the same weights; empty without one.
-        made_from: Hashes of the models, and the names of the formats.
+        made_from: Hashes of the models and of the exported files.
         trusted: Packages that a checkpoint may name.
     """
 
@@ -90,7 +92,7 @@ class Benchmarked:
             exports,
             features,
             _quality(root, weights),
-            {**weights, "exports": ", ".join(exports)},
+            {**weights, "exports": fingerprint({path.name: sha256_of(path) for path in files})},
             list(config.trusted),
         )
 

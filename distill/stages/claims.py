@@ -37,7 +37,7 @@ def claim(
     Errors:
         FileExistsError: It holds a model, and neither `resume` nor `overwrite` is set.
         ValueError: It is to be resumed, but holds another training, or the data has changed.
-        StaleError: It is to be resumed, but its teacher has changed.
+        StaleError: It is to be resumed, but its teacher, or a classifier in its loss, has changed.
     """
     check_ways(config)
     if not (folder / NAME).is_file() or config.overwrite:
@@ -55,6 +55,12 @@ def claim(
         raise StaleError(
             f"{folder}: was distilled from another teacher than {folder.parent / 'teacher'} holds "
             "now. Distill it again with overwrite=true, or name another run."
+        )
+    old, new = (made.get("classifier") for made in (saved.made_from, made_from))
+    if old and old != new:
+        raise StaleError(
+            f"{folder}: was trained with another classifier in its objective than is there now. "
+            "Train it again with overwrite=true, or name another run."
         )
     return saved
 

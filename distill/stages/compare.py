@@ -37,7 +37,7 @@ def run(config: DictConfig) -> None:
     metrics = None if config.metrics is None else [str(name) for name in config.metrics]
     made = compare(find_runs(named), metrics, config.sort, config.descending)
     output = None if config.output is None else Path(config.output).expanduser()
-    page = None if config.tensorboard is None else Path(config.tensorboard).expanduser()
+    page = None if config.tensorboard is None else Path(config.tensorboard).expanduser().resolve()
     if output is not None:
         _check_file(output, config.overwrite)
     if page is not None:
@@ -48,7 +48,7 @@ def run(config: DictConfig) -> None:
 
 
 def _check_file(path: Path, overwrite: bool) -> None:
-    if path.suffix != ".json":
+    if path.suffix.lower() != ".json":
         raise ValueError(f"output={path}: wanted a .json file. The table itself goes to stdout.")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path}: exists. Name another output=, or set overwrite=true.")

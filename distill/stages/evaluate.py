@@ -14,12 +14,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from distill.checks import check_seed
 from distill.instantiate import build
 from distill.models import Flow
 from distill.stages.differences import FREE, HELD, data_difference, difference, fingerprint
+from distill.stages.export_file import note_stale
 from distill.stages.finished import measure
 from distill.stages.folders import (
-    check_seed,
     device_of,
     note_other_teacher,
     root_of,
@@ -27,6 +28,7 @@ from distill.stages.folders import (
     saved_node,
     weights_of,
 )
+from distill.stages.judges import judges_of
 from distill.stages.work import StageRecord
 from distill.training import Checkpoint, Tracker
 
@@ -42,6 +44,7 @@ def run(config: DictConfig) -> dict[str, float]:
     check_seed(config.seed)
     student_file, teacher_file = saved_model(config, "student"), saved_model(config, "teacher")
     note_other_teacher(config, student_file, teacher_file)
+    note_stale(root_of(config))
     teacher = teacher_file.model(config.trusted).to(device)
     student = student_file.model(config.trusted).to(device)
     assert isinstance(student, Flow)
@@ -56,9 +59,12 @@ def run(config: DictConfig) -> dict[str, float]:
         "part": config.part,
         **{name: OmegaConf.to_container(node, resolve=True) for name, node in nodes.items()},
     }
+    was, now = student_file.made_from.get("data") or {}, data.identity()
+    changed = data_difference(was, now)
     folder = _folder(root_of(config), student_file, mine["data"])
+    if changed is None and "values" in was:  # the same numbers, wherever they lie
+        folder = root_of(config) / "evaluate"
     if folder.name == "evaluate":
-        changed = data_difference(student_file.made_from.get("data") or {}, data.identity())
         if changed:
             raise ValueError(
                 f"{root_of(config)}: the data has changed since its student was trained: "
@@ -73,6 +79,7 @@ def run(config: DictConfig) -> dict[str, float]:
         "teacher": weights_of(teacher_file),
         "student": weights_of(student_file),
         "data": fingerprint(data.identity()),
+        **judges_of(mine["evaluation"]),
     }
 
     def work(_: StageRecord) -> dict[str, float]:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from distill.export import Backend, accept
 from distill.export.verify import Verification
+from distill.files import sha256_of
 from distill.instantiate import build
 from distill.models import Flow
 from distill.stages import page
@@ -76,7 +77,12 @@ def run(config: DictConfig) -> dict[str, float]:
 
 
 def _entry(path: Path, weights: str, settings: Any) -> dict[str, Any]:
-    return {"file": path.name, "weights": weights, "settings": settings}
+    return {
+        "file": path.name,
+        "weights": weights,
+        "settings": settings,
+        "sha256": sha256_of(path),
+    }
 
 
 def _kept(
@@ -104,8 +110,8 @@ def _kept(
             kept[name] = had[name]
         elif not (config.overwrite or config.resume):
             raise FileExistsError(
-                f"{path}: is of another student, or was made with other settings. Replace it with "
-                "overwrite=true, or name another run."
+                f"{path}: is of another student, was made with other settings, or has changed "
+                "since. Replace it with overwrite=true, or name another run."
             )
     return kept
 
@@ -117,8 +123,16 @@ def _beside(folder: Path, backends: Mapping[str, Backend], weights: str) -> dict
     return {
         name: entry
         for name, entry in had.items()
-        if name not in backends and entry.get("weights") == weights
+        if name not in backends and _is_whole(folder, entry, weights)
     }
+
+
+def _is_whole(folder: Path, entry: Any, weights: str) -> bool:
+    """Whether a format's file is the one that its record is of."""
+    if not isinstance(entry, dict) or entry.get("weights") != weights:
+        return False
+    path = folder / Path(str(entry.get("file"))).name
+    return path.is_file() and entry.get("sha256") == sha256_of(path)
 
 
 def _remove_others(folder: Path, work: StageRecord) -> None:

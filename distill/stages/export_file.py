@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from distill.export import Exported, load
-from distill.models.checkpoint import NAME
+from distill.models.checkpoint import NAME, read_checkpoint
 from distill.serving.examples import Example, find_examples
 from distill.serving.voices import Voice, check_names
 from distill.stages.folders import root_of, saved_in, weights_of
+from distill.stages.links import leads_out
+from distill.stages.manifest import read_manifest
 
 
 def exported_of(config: DictConfig) -> Exported:
@@ -23,8 +26,15 @@ def exported_of(config: DictConfig) -> Exported:
         ValueError: What is there is no exported sampler, or is of another student than the run's.
     """
     if config.file is not None:
-        return load(Path(config.file).expanduser())
+        return _loaded(Path(config.file).expanduser())
     return _exported_in(root_of(config))
+
+
+def _loaded(path: Path) -> Exported:
+    exported = load(path)
+    if path.parent.name == "export":
+        note_stale(path.parent.parent, exported)
+    return exported
 
 
 def _exported_in(root: Path) -> Exported:
@@ -57,7 +67,7 @@ def voices_of(config: DictConfig) -> dict[str, Voice]:
     check_names(places)
     return {
         name: Voice(
-            _exported_in(place) if place.is_dir() else load(place),
+            _exported_in(place) if place.is_dir() else _loaded(place),
             tuple(_clips(config.examples, place)),
         )
         for name, place in places.items()
@@ -95,12 +105,39 @@ def check_current(exported: Exported, weights: str, root: Path) -> None:
         )
 
 
+def note_stale(root: Path, *given: Exported) -> None:
+    """Say so on stderr if a run's exported files are of another student than it holds now.
+
+    Arguments:
+        root: The run folder.
+        given: Files that were read; what RUN/export's record says of them where there are none.
+    """
+    if not (root / "student" / NAME).is_file():
+        return
+    now = weights_of(read_checkpoint(root / "student"))
+    record = read_manifest(root / "export")
+    made = [entry for entry in record.made.values() if isinstance(entry, dict)] if record else []
+    found = {exported.path.name: exported.metadata.weights for exported in given} or {
+        str(entry.get("file")): str(entry.get("weights"))
+        for entry in made
+        if isinstance(entry, dict)
+    }
+    stale = sorted(name for name, weights in found.items() if weights != now)
+    if stale:
+        print(
+            f"note: {root / 'export'} is of another student than {root / 'student'} holds now "
+            f"({', '.join(stale)}). `distill export run={root} overwrite=true` exports this one.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 def examples_of(config: DictConfig) -> list[Example]:
     """Return the clips for a page: those of `examples`, or what `distill evaluate` left in the run.
 
     Errors:
         FileNotFoundError: There is no such folder.
-        ValueError: It holds none.
+        ValueError: It holds none; one in the run is a link to something else.
     """
     return _clips(config.examples, root_of(config))
 
@@ -111,4 +148,13 @@ def _clips(examples: Any, place: Path) -> list[Example]:
     if examples is not None:
         return find_examples(examples)
     left = place / "evaluate" / "audio"
-    return find_examples(left) if left.is_dir() else []
+    if not left.is_dir():
+        return []
+    found = find_examples(left)
+    for path in (path for example in found for path in example.sounds.values()):
+        if leads_out(path, place):  # it could be any file of the user's
+            raise ValueError(
+                f"{path}: is a link out of the run, and would be shown to whoever opens the page. "
+                "Name a folder with examples=, or set examples=false."
+            )
+    return found

@@ -8,13 +8,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from distill.stages.differences import difference
+from distill.stages.differences import FREE, difference
 from distill.stages.folders import check_ways
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.training import write_config
 from distill.stages.work import StageRecord, alone_in, numbers_of, recorded
 
-_IGNORED = ("name", "run")
+_IGNORED = ("name", "run", *FREE)
+"""The data's content is compared by its hash, wherever it lies."""
 
 
 def measure(

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from distill.checks import check_number
 from distill.export.metadata import digest
 from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.sharing import count_of
@@ -19,6 +18,7 @@ from distill.stages.differences import FREE, difference
 from distill.stages.manifest import COMPLETE, read_manifest
 from distill.stages.typed import config_path_of, typed_overrides
 from distill.training.session import device_here
+from distill.trust import BEYOND
 
 MODELS = ("teacher", "student")
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
@@ -28,10 +28,17 @@ def root_of(config: DictConfig) -> Path:
     """Return the run folder; `run=` may also name a model's folder inside it.
 
     Errors:
-        ValueError: It is empty.
+        ValueError: It is empty, or no Unicode, which TensorBoard can't write to.
     """
     if not str(config.run or "").strip():
         raise ValueError("run: wanted a folder, got none. Name one, as in run=runs/mine.")
+    try:
+        str(config.run).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"run: wanted a folder whose name is UTF-8, as TensorBoard does, got {config.run!r}. "
+            "Name another."
+        ) from None
     path = Path(config.run).expanduser()
     if path.name in MODELS and (path / NAME).is_file():
         return path.parent
@@ -78,11 +85,6 @@ def check_ways(config: DictConfig) -> None:
         raise ValueError(
             "resume=true keeps and continues what is there, overwrite=true replaces it: choose one."
         )
-
-
-def check_seed(seed: int) -> None:
-    """Raise unless torch and NumPy take a seed."""
-    check_number("seed", seed, low=0, high=2**32 - 1, whole=True)
 
 
 def saved_model(config: DictConfig, role: str) -> Checkpoint:
@@ -151,6 +153,13 @@ def check_same(folder: Path, saved: Any, mine: Any, parts: Sequence[str]) -> Non
         )
 
 
+def _on_this_machine(node: Any) -> Any:
+    """Leave out what a file may not say for the user: a cluster to work on, a download."""
+    if not isinstance(node, dict):
+        return node
+    return {key: _on_this_machine(value) for key, value in node.items() if key not in BEYOND}
+
+
 def saved_node(config: DictConfig, saved: Checkpoint, group: str) -> DictConfig:
     """Return a node of the config that a model was made with, under what is said now.
 
@@ -158,7 +167,7 @@ def saved_node(config: DictConfig, saved: Checkpoint, group: str) -> DictConfig:
         ValueError: Another option of the group was chosen, which is not what the model was made
             with.
     """
-    node = OmegaConf.create({group: saved.config[group]})
+    node = OmegaConf.create({group: _on_this_machine(saved.config[group])})
     nested = OmegaConf.create({})
     for override in typed_overrides():
         place = config_path_of(override)

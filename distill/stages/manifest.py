@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from distill.errors import flat
 from distill.files import write_json
 from distill.interruption import Interrupted
 
@@ -79,7 +80,7 @@ class Manifest:
             self.end(STOPPED, str(signal))
             raise
         except BaseException as error:
-            self.end(FAILED, " ".join(f"{type(error).__name__}: {error}".split())[:300])
+            self.end(FAILED, flat(f"{type(error).__name__}: {error}")[:300])
             raise
 
     def write(self, folder: Path, name: str = NAME) -> None:

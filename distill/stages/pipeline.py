@@ -13,6 +13,7 @@ from distill.serving.runtime import check_npm
 from distill.stages.claims import StaleError, check_resumable
 from distill.stages.differences import config_of
 from distill.stages.folders import check_ways, root_of
+from distill.stages.links import check_inside
 from distill.stages.reads import PIPELINE
 
 _TRAINED = ("teacher", "student")
@@ -27,11 +28,12 @@ def run(config: DictConfig) -> dict[str, float]:
     Errors:
         FileExistsError: The run holds something, and neither `resume` nor `overwrite` is set.
         ValueError: It is to be resumed, but was made with other settings; a page is wanted, and
-            there is no npm.
+            there is no npm; a link leads out of the run.
     """
     check_ways(config)
     root = root_of(config)
     _check(config, root)
+    check_inside(root / "metrics.json")
     if config.page:
         check_npm()
     everything: dict[str, float] = {}
@@ -41,7 +43,7 @@ def run(config: DictConfig) -> dict[str, float]:
         try:
             numbers = stage.run(config)
         except StaleError:
-            print(f"{name}: its teacher has changed, so it is made again", flush=True)
+            print(f"{name}: what it was made from has changed, so it is made again", flush=True)
             anew = OmegaConf.merge(config, {"resume": False, "overwrite": True})
             numbers = stage.run(anew)
         everything |= {f"{name}/{key}": value for key, value in numbers.items()}

@@ -6,11 +6,12 @@ import time
 
 from omegaconf import DictConfig
 
+from distill.checks import check_seed
 from distill.data.audio import AudioData
 from distill.evaluation import Report
 from distill.instantiate import build
 from distill.stages.differences import config_of, fingerprint
-from distill.stages.folders import check_seed, root_of
+from distill.stages.folders import root_of
 from distill.stages.training import write_config
 from distill.stages.work import alone_in, recorded
 from distill.training import Tracker

@@ -5,6 +5,17 @@ from __future__ import annotations
 COMMON = ("name", "run", "seed", "device", "threads", "resume", "overwrite", "trusted")
 """Keys of every stage."""
 
+UNREAD = {
+    "sample": ("resume",),
+    "export": ("seed",),
+    "benchmark": ("seed",),
+    "compare": ("seed",),
+    "stream": ("resume",),
+    "serve": ("seed", "resume", "overwrite"),
+    "doctor": ("seed", "resume", "overwrite"),
+}
+"""Those of them that would change nothing."""
+
 _TRAINS = ("data", "evaluation", "loss_warmup")
 
 READS: dict[str, tuple[str, ...]] = {
@@ -63,7 +74,7 @@ def keys_of(stage: str) -> tuple[str, ...]:
         >>> "student" in keys_of("pipeline"), "student" in keys_of("evaluate")
         (True, False)
     """
-    return (*COMMON, *READS[stage], *COMPARED.get(stage, ()))
+    return (*_common(stage), *READS[stage], *COMPARED.get(stage, ()))
 
 
 def readers_of(key: str) -> list[str]:
@@ -73,4 +84,8 @@ def readers_of(key: str) -> list[str]:
         >>> readers_of("objective")
         ['student', 'pipeline']
     """
-    return [stage for stage in READS if key in READS[stage]]
+    return [stage for stage in READS if key in (*_common(stage), *READS[stage])]
+
+
+def _common(stage: str) -> list[str]:
+    return [key for key in COMMON if key not in UNREAD.get(stage, ())]

@@ -20,6 +20,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from distill.bijectors import Jacobi
+from distill.checks import check_seed
 from distill.evaluation.placing import move, place_of
 from distill.files import FullDiskError, second_name, sha256_of
 from distill.instantiate import build
@@ -27,12 +28,12 @@ from distill.models.in_rounds import Rounds
 from distill.stages.differences import config_of, fingerprint
 from distill.stages.folders import (
     MODELS,
-    check_seed,
     device_of,
     root_of,
     saved_model,
     weights_of,
 )
+from distill.stages.links import check_inside
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.sampling.outputs import Output, output_for
 from distill.stages.sampling.requests import requests_of
@@ -78,8 +79,11 @@ def run(config: DictConfig) -> dict[str, float]:
     jacobi = _sampler(config)
     saved = saved_model(config, role)
     model = saved.model(config.trusted).to(device_of(config))
+    if config.output is None:
+        check_inside(root_of(config) / "sample")
     output = output_for(model.spec, config.output, root_of(config) / "sample", role)
     requests = requests_of(config, model.spec, role)
+    check_seed(config.seed + len(requests) - 1)  # of the last one
     names = [request.name for request in requests]
     _check_apart(config.input, output.files(names))
     output.claim(names, config.overwrite)

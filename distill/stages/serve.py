@@ -31,6 +31,7 @@ def run(config: DictConfig) -> dict[str, float]:
             f"distill serve wants the package {error.name}: pip install 'distill[serve]'."
         ) from None
     device_of(config)  # sets the number of threads
+    limits = build(config.limits)
     many = {} if config.replicas is None else {"replicas": config.replicas}
     try:
         (serve_replicas if many else serve)(
@@ -38,7 +39,7 @@ def run(config: DictConfig) -> dict[str, float]:
             host=config.host,
             port=config.port,
             public=config.public,
-            limits=build(config.limits),
+            limits=limits,
             token=read_token(config.token_file),
             **many,
         )

@@ -15,18 +15,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
 from torch import Tensor
 
-from distill.checks import check_number
+from distill.checks import check_number, check_seed
 from distill.export import Stream
 from distill.frames import FrameLayout
 from distill.serving import StreamMetrics, check_sink, open_sink, open_source, pcm
 from distill.serving.sinks import Write
 from distill.stages.export_file import exported_of
-from distill.stages.folders import check_seed, device_of
+from distill.stages.folders import device_of
 
 _CHUNK = 0.02
 """Seconds of sound in a chunk, where `chunk` does not say its frames."""
@@ -41,12 +42,12 @@ def run(config: DictConfig) -> dict[str, float]:
     """
     _check(config)
     device_of(config)  # sets the number of threads
-    pipe = sys.stdout.buffer
+    pipe: Any = getattr(sys.stdout, "buffer", sys.__stdout__)  # a notebook's has none
     # Where samples go to stdout, nothing else may.
     with contextlib.redirect_stdout(sys.stderr if config.output == "-" else sys.stdout):
         exported = exported_of(config)
         layout = FrameLayout(exported.metadata.spec, config.without)
-        chunk = config.chunk or max(1, round(_CHUNK * layout.rate / layout.hop))
+        chunk = int(config.chunk or 0) or max(1, round(_CHUNK * layout.rate / layout.hop))
         labels = layout.labels({"speaker": config.speaker, "label": config.label})
 
         def start() -> Stream:
@@ -54,7 +55,8 @@ def run(config: DictConfig) -> dict[str, float]:
                 temperature=config.temperature, seed=config.seed, features=labels
             )
 
-        rows = open_source(str(config.input), layout, chunk, sys.stdin.buffer)
+        given: Any = getattr(sys.stdin, "buffer", sys.__stdin__)
+        rows = open_source(str(config.input), layout, chunk, given)
         rows = (part.astype(exported.metadata.dtype) for part in rows)
         first = next(rows)
         start().push(np.repeat(first[:1], chunk + exported.metadata.latency, 0))  # to warm up
@@ -79,8 +81,8 @@ def _check(config: DictConfig) -> None:
     check_number("temperature", config.temperature, low=0)
     if config.pace not in ("fast", "realtime"):
         raise ValueError(f"pace: wanted fast or realtime, got {config.pace!r}.")
-    if config.chunk is not None and config.chunk < 1:
-        raise ValueError(f"chunk: wanted 1 frame or more, got {config.chunk}.")
+    if config.chunk is not None:
+        check_number("chunk", config.chunk, low=1, whole=True)
     check_sink(str(config.output), config.overwrite)
     source, sink = (Path(str(config[name])).expanduser() for name in ("input", "output"))
     if sink.exists() and source.exists() and source.samefile(sink):

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from distill.checks import check_seed
 from distill.contract import DataSpec
 from distill.data import Data
 from distill.evaluation import Evaluator, Report
@@ -22,7 +23,8 @@ from distill.models import Density
 from distill.objectives import Task
 from distill.stages.claims import check_data, claim, is_finished, precision_of
 from distill.stages.differences import config_of, fingerprint
-from distill.stages.folders import check_seed, device_of, root_of, weights_of
+from distill.stages.folders import device_of, root_of, weights_of
+from distill.stages.judges import judges_of
 from distill.stages.work import alone_in, numbers_of, recorded
 from distill.training import Checkpoint, Tracker
 from distill.training.ranks import here, losing
@@ -58,7 +60,7 @@ def train(
     folder, mine = root_of(config) / role, config_of(config, role)
     made_from: dict[str, Any] = {"data": data.identity()}
     if teacher is not None:
-        made_from["teacher"] = weights_of(teacher)
+        made_from |= {"teacher": weights_of(teacher), **judges_of(mine.get("objective"))}
         check_data(root_of(config) / "teacher", teacher.made_from, made_from)
     with ExitStack() as stack:
 

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from distill.files import FullDiskError, remove_drafts, second_name
+from distill.files import FullDiskError, remove_drafts, second_name, sha256_of
+from distill.locking import LOCK, locked
 from distill.models.checkpoint import NAME as CHECKPOINT
+from distill.stages.links import check_inside
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.manifest import NAME as MANIFEST
 
-_LOCK = ".lock"
 _RECORDS = (MANIFEST, "config.yaml", "overrides.json")
 """Of a stage's folder: they belong to the results that stand there."""
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder's lock, so that no other process works there.
+    """Hold the lock of a stage's folder, so that no other process works there.
 
     Errors:
         BlockingIOError: Another one does.
+        ValueError: What is written there would go out of the run.
     """
+    check_inside(folder)
     held = read_manifest(folder)
     who = f"process {held.process.get('pid')}" if held and held.process else "a process"
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / _LOCK, f"{folder}: another distill ({who})", "folder with run="):
+    with locked(folder / LOCK, f"{folder}: another distill ({who})", "folder with run="):
         remove_drafts(folder)
         yield
 
@@ -45,26 +45,11 @@ def alone_at(file: Path) -> Iterator[None]:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = file.with_name(f".{file.name}.lock")
-    with _locked(lock, f"{file}: another distill", "output="):
+    with locked(lock, f"{file}: another distill", "output="):
         try:
             yield
         finally:
             lock.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(file: Path, who: str, other: str) -> Iterator[None]:
-    lock = FileLock(file, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise BlockingIOError(
-            f"{who} is at work there. Wait for it, or name another {other}."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 class StageRecord:
@@ -134,16 +119,18 @@ def numbers_of(folder: Path) -> dict[str, float]:
         return {}
 
 
-def _results(folder: Path) -> list[tuple[int, int] | None]:
-    """Return what tells whether checkpoint and numbers are still the same files."""
-    found: list[tuple[int, int] | None] = []
-    for name in (CHECKPOINT, "metrics.json"):
-        try:
-            stat = os.stat(folder / name)
-            found.append((stat.st_ino, stat.st_mtime_ns))
-        except OSError:
-            found.append(None)
-    return found
+def _results(folder: Path) -> dict[str, Any]:
+    """Return what tells whether results are still the same.
+
+    That is a checkpoint and its numbers as files, and where there is none, the content of all but
+    records and curves.
+    """
+    if (folder / CHECKPOINT).is_file():
+        stats = {name: folder / name for name in (CHECKPOINT, "metrics.json")}
+        there = {name: path.stat() for name, path in stats.items() if path.is_file()}
+        return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in there.items()}
+    kept = [path for path in folder.rglob("*") if not path.name.startswith((".", "events."))]
+    return {str(p): sha256_of(p) for p in kept if p.is_file() and p.name not in _RECORDS}
 
 
 def _curves(folder: Path) -> list[Path]:

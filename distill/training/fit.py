@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 
+from distill.checks import check_seed
 from distill.configs import config_dir
 from distill.data import Data
 from distill.data.convert import as_data
 from distill.evaluation import Evaluator
 from distill.instantiate import build
+from distill.locking import LOCK, locked
 from distill.models import Density, Flow
 from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.models.foreign import as_density
 from distill.objectives import Distillation, Likelihood, Objective, Task
 from distill.renamed import check_arguments
+from distill.training.ranks import here
 from distill.training.tracker import Tracker
 from distill.training.trainer import Trainer, Watch
 
@@ -47,6 +51,7 @@ def fit(
     Returns the model, in evaluation mode.
 
     Errors:
+        BlockingIOError: Another process trains in the folder.
         FileExistsError: The folder holds a checkpoint, and `resume` is not set.
         ValueError: Data that the model can't read, or settings that the trainer does not have.
 
@@ -57,6 +62,7 @@ def fit(
         >>> model = fit(maf(data.spec, layers=1, hidden=[8]), data, steps=2, batch_size=16)
         precision: float32...
     """
+    check_seed(seed)
     data = as_data(data)
     data.check_matches(model.spec)
     watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed)
@@ -97,6 +103,7 @@ def distill(
     Returns the student, in evaluation mode.
 
     Errors:
+        BlockingIOError: Another process trains in the folder.
         FileExistsError: The folder holds a checkpoint, and `resume` is not set.
         ValueError: A pair that the objective refuses; data that the student can't read.
 
@@ -109,6 +116,7 @@ def distill(
         >>> student = distill(student, normal, data, steps=2, batch_size=16)
         precision: float32...
     """
+    check_seed(seed)
     data = as_data(data)
     data.check_matches(student.spec)
     density = as_density(teacher, student.spec)
@@ -160,11 +168,15 @@ def _trained(
     made_from = {"data": data.identity(), "by": trained_by, "settings": repr(trainer), "seed": seed}
     recipe = getattr(task.model.recipe, "node", {})
     checkpoint = Checkpoint("model", {"model": recipe}, task.model.spec, {}, {}, made_from)
-    if place is not None and (place / NAME).is_file():
-        checkpoint = _resumed(place, checkpoint, resume)
-    if evaluator is not None:
-        evaluator.looks = trainer.looks(checkpoint.training)
-    with Tracker(place, checkpoint.training.get("step")) as tracker:
+    with ExitStack() as stack:
+        if place is not None and here().leads:
+            place.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(place / LOCK, f"{place}: another training", "folder"))
+        if place is not None and (place / NAME).is_file():
+            checkpoint = _resumed(place, checkpoint, resume)
+        if evaluator is not None:
+            evaluator.looks = trainer.looks(checkpoint.training)
+        tracker = stack.enter_context(Tracker(place, checkpoint.training.get("step")))
         trainer.fit(task, data, watch, tracker, checkpoint, place, seed=seed, name="training")
     return task.model
 

@@ -81,6 +81,9 @@ HOSTILE = [
     "~data",
     "~teacher=null",
     "data.path=a,b",
+    "data.cluster=evil.example:6379",
+    "++data.layout.download=true",
+    "++data.layout={download: true}",
     "no override at all",
     7,
 ]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+import numpy as np
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -9,6 +13,9 @@ from distill.cli import main
 from distill.cli.quoting import readable
 from distill.cli.recorded import recorded_overrides
 from distill.cli.sweeps import job_folder, swept_keys
+from distill.stages.manifest import read_manifest
+
+from .test_bad_input import QUICK
 
 
 @pytest.mark.parametrize(
@@ -59,3 +66,21 @@ def test_jobs_run_at_once_where_joblib_launches_them(tmp_path, capfd):
     assert "| state | complete | complete |" in rows
     assert main([*words, *joblib, "seed=0,2"]) == 2
     assert "seed-0/teacher: holds a teacher already" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names elsewhere are Unicode")
+def test_a_table_whose_name_is_no_unicode_goes_through_a_run(tmp_path, capsys):
+    table = tmp_path / os.fsdecode(b"\xfe.csv")
+    with table.open("w", encoding="utf-8") as file:
+        np.savetxt(file, np.random.default_rng(0).normal(size=(40, 2)), delimiter=",")
+    data = ["data=points", f"data.path={table}"]
+    words = [f"run={tmp_path / 'run'}", *data, *(word for word in QUICK if "data" not in word)]
+    assert main(["teacher", *words]) == 0, capsys.readouterr().err
+    record = read_manifest(tmp_path / "run" / "teacher")
+    assert record is not None
+    assert record.config["data"]["path"] == str(table)
+    assert main(["teacher", *words, "resume=true"]) == 0, capsys.readouterr().err
+    # TensorBoard writes into no folder of such a name.
+    other = f"run={tmp_path / os.fsdecode(bytes([114, 255]))}"
+    assert main(["teacher", *words[1:], other]) == 2
+    assert "run: wanted a folder whose name is UTF-8" in capsys.readouterr().err

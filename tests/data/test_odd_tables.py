@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from distill.data import Points
+from distill.data.convert import as_data
 from distill.data.table import read_table
+
+TWO = np.random.default_rng(0).normal(size=(30, 2))
 
 
 @pytest.mark.parametrize("names", ["0,1", "2023,2024"])
@@ -98,3 +102,37 @@ def test_booleans_in_arrays_are_said_too(tmp_path, capsys):
     np.save(tmp_path / "a.npy", np.arange(40) % 3 == 0)
     Points(str(tmp_path / "a.npy"))
     assert "booleans only in column 0: " in capsys.readouterr().out
+
+
+def test_a_column_that_copies_another_is_said(tmp_path, capsys):
+    x, y = np.random.default_rng(0).normal(size=(2, 50))
+    table = np.stack([x, y, np.round(3 - 2 * x, 6)], 1)
+    np.savetxt(tmp_path / "a.csv", table, delimiter=",", header="x,y,z", comments="")
+    Points(str(tmp_path / "a.csv"))
+    assert "column z is column x scaled and shifted" in capsys.readouterr().out
+    Points(str(tmp_path / "a.csv"), condition=["z"])  # its density is the value's given it
+    assert "scaled and shifted" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("values", "features", "says"),
+    [
+        (TWO * 1e39, {}, "reach"),
+        (TWO + 1j, {}, "wanted real numbers"),
+        (np.full((30, 1), "a"), {}, "wanted real numbers"),
+        (TWO, {"a": TWO * 1e30}, "a reach"),
+        (TWO, {3: TWO}, "by name"),
+        (TWO, {"a": np.full(30, 2**40)}, "wanted labels"),
+        (torch.zeros(30, 2, device="meta"), {}, "a dense tensor"),
+        (torch.eye(30).to_sparse(), {}, "a dense tensor"),
+        ([[1.0, 2.0], [3.0]], {}, "rows of one length"),
+    ],
+)
+def test_arrays_that_are_no_numbers_are_refused_by_what_they_are(values, features, says):
+    with pytest.raises(ValueError, match=says):
+        as_data(values, features)
+
+
+def test_tensors_of_bfloat16_are_read_as_floats():
+    values = torch.randn(30, 2).bfloat16()
+    assert torch.equal(as_data(values).train_values, as_data(values.float()).train_values)

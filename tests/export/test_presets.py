@@ -11,16 +11,18 @@ from distill.export.graph import SamplingGraph, example_inputs
 from distill.export.verify import in_chunks
 from distill.models import Flow
 from tests.export.students import BACKENDS
-from tests.stages.test_student_presets import HOP, preset, presets
+from tests.stages.test_student_presets import HOP, OVER_BLOCKS, preset, presets
 
 PRESETS = presets()
+FITTING = ("++student.block=8",)  # frames here have 8 samples
 SMALL = ["++student.flows=[2,1]", "++student.cycle=2", "++student.channels=16"]
 CHUNKS = (1, 2, 3, 7, 50)
 
 
 def flow_of(case: str, *overrides: str) -> Flow:
     """Build a preset whose samples are of the size of sound."""
-    flow = preset([*PRESETS[case], *overrides])[0].float().eval().requires_grad_(False)
+    fitting = FITTING if case.removeprefix("student=") in OVER_BLOCKS else ()
+    flow = preset([*PRESETS[case], *fitting, *overrides])[0].float().eval().requires_grad_(False)
     for name, value in flow.named_parameters():
         if ".last." in name:
             value.mul_(0.1)

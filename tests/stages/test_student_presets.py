@@ -17,6 +17,7 @@ from distill.models import Flow
 CONF = Path(__file__).parents[2] / "conf"
 SITES, HOP = 24, 8
 SIZES = {"mel": 5, "f0": 2, "phase": 2}
+OVER_BLOCKS = ("blocks", "fast", "faster", "fastest")  # for whitened teachers
 ENVELOPE = {
     "fft": 32,
     "knots": [2.0, 5.0, 8.0, 11.0, 14.0],
@@ -35,6 +36,7 @@ def presets() -> dict[str, list[str]]:
         if any(mark in path.read_text() for mark in marks)
     )
     cases = {f"student={name}": [f"student={name}", "data=tones"] for name in students}
+    cases |= {f"student={name}": ["experiment=tones", f"student={name}"] for name in OVER_BLOCKS}
     cases |= {f"experiment={name}": [f"experiment={name}", "++data.path=x"] for name in sounds}
     return cases
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from distill.checks import check_number
+from distill.checks import check_number, check_seed
 from distill.data.audio.batches import FRAMED, AudioData
 from distill.data.audio.checks import check_features
 from distill.data.audio.clips import Clips
@@ -22,6 +21,7 @@ from distill.data.audio.preparation import Clip, Loaded, Preparation, Source
 from distill.data.audio.preparing import Shelf, prepared
 from distill.data.audio.scan import Scan
 from distill.data.audio.selection import Lists, with_mels, without_long
+from distill.data.audio.spread import crew, ending
 
 _SHOWN = 3
 
@@ -111,6 +111,7 @@ class AudioCorpus(AudioData):
     ) -> None:
         # Before all the work.
         self._cache, self._limit = cache, cache_limit
+        check_seed(seed, "data.seed")
         check_number("data.bucket", bucket, low=0, whole=True)
         check_number("data.memory", memory, low=0)
         check_number("data.workers", workers, low=0, whole=True)
@@ -216,8 +217,9 @@ def _each(
         return
     # Forked copies of a process with threads may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context) as pool:
-        yield from zip(sources, pool.map(attempt, sources, chunksize=16), strict=True)
+    with crew(workers, context) as pool:
+        made = pool.map(partial(ending, attempt), sources, chunksize=16)
+        yield from zip(sources, made, strict=True)
 
 
 def _attempt(prepare: Preparation, source: Source) -> Loaded | UnusableError:

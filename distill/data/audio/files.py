@@ -36,8 +36,8 @@ def read(path: Path) -> Recording:
     """Read a file.
 
     Errors:
-        UnusableError: It is empty, unreadable, truncated, constant, of 8 bits or fewer, holds
-            NaN, or floats of another scale.
+        UnusableError: It is empty, unreadable, truncated, constant, of 8 bits or fewer, longer than
+            memory, holds NaN, or floats of another scale.
     """
     try:
         if not path.stat().st_size:
@@ -45,7 +45,7 @@ def read(path: Path) -> Recording:
         # As bytes, since a name need not be UTF-8.
         with _Forward(os.fsencode(path) if os.name == "posix" else str(path)) as file:
             coding, rate, promised = file.subtype, file.samplerate, file.frames
-            samples = _samples(file)
+            samples = _samples(file, _most() // file.channels)
         cut = _truncated(path)
     except UnusableError:
         raise
@@ -84,14 +84,28 @@ class _Forward(soundfile.SoundFile):
         return False
 
 
-def _samples(file: soundfile.SoundFile) -> np.ndarray:
-    """Read to the end, whatever length the container promises."""
-    blocks = []
-    while True:
+def _samples(file: soundfile.SoundFile, most: int) -> np.ndarray:
+    """Read to the end, whatever length the container promises; a small file can hide any number."""
+    blocks, count = [], file.frames if file.frames < _UNKNOWN else 0
+    while count <= most:
         block = file.read(_BLOCK, dtype="float32", always_2d=True)
         blocks.append(block)
         if len(block) < _BLOCK:
             return np.concatenate(blocks)
+        count = max(count, _BLOCK * len(blocks))
+    raise UnusableError(
+        f"too long: more than {most:,} samples of {file.channels} channels, which would fill the "
+        "memory"
+    )
+
+
+def _most() -> int:
+    """Return how many samples half of the memory holds."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        memory = 2**34
+    return memory // 8
 
 
 def _truncated(path: Path) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.arrays import read_npy
+from distill.arrays import read_npy, read_pt
 from distill.contract import DataSpec
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
@@ -92,7 +92,7 @@ def read_content(path: Path) -> Any:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
                 return read_npy(file, path.stat().st_size)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return read_pt(path)
     except FileNotFoundError:
         raise
     except pickle.UnpicklingError:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from distill.checks import check_seed
 from distill.data.audio.clips import Clips
 from distill.data.audio.preparation import Clip
 
@@ -72,6 +73,7 @@ def split(
             f"leave clips to train on, got held_out={held_out}, validation={validation} of "
             f"{len(heard)} clips."
         )
+    check_seed(seed, "data.seed")
     order = np.random.default_rng([_SPLIT, seed]).permutation(len(heard))
     ends = np.cumsum(sizes)
     parts = {HELD_OUT: order[: ends[0]], VALIDATION: order[ends[0] : ends[1]]}

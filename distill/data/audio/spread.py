@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from typing import Any, TypeVar
+
+from distill.interruption import Interrupted, interruptible
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,14 +41,46 @@ def spread(
     elif workers <= 1 or len(parts) <= 1:
         yield from map(function, parts)
     else:
-        with ProcessPoolExecutor(min(workers, len(parts)), _context()) as pool:
-            futures = [pool.submit(function, part) for part in parts]
+        with crew(min(workers, len(parts)), _context()) as pool:
+            futures = [pool.submit(ending, function, part) for part in parts]
             try:
                 for future in as_completed(futures):
                     yield future.result()
             finally:
                 for future in futures:
                     future.cancel()
+
+
+@contextmanager
+def crew(count: int, context: Any) -> Iterator[ProcessPoolExecutor]:
+    """Lend a pool of processes, which end with an error or a signal: nobody waits for their parts.
+
+    Arguments:
+        count: Of processes.
+        context: How they start.
+    """
+    with ProcessPoolExecutor(count, context, _deaf) as pool:
+        try:
+            yield pool
+        except BaseException:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            raise
+
+
+def ending(function: Callable[[T], R], part: T) -> R:
+    """Call a function in a process of a `crew`: SIGTERM ends both, by its `finally` clauses."""
+    try:
+        with interruptible():
+            return function(part)
+    except Interrupted as request:
+        os._exit(request.code)  # before it takes another part
+
+
+def _deaf() -> None:
+    """Leave Ctrl-C, which a terminal sends to all, to the owner, who ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _context() -> Any:

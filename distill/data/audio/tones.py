@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.checks import check_seed
 from distill.data.audio.batches import AudioData
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
@@ -73,6 +74,7 @@ class Tones(AudioData):
         envelope: str = "auto",
         validation: float = 0.0,
     ) -> None:
+        check_seed(seed, "data.seed")
         unknown = [kind for kind in kinds if kind not in _MAKE]
         if count < 2 or seconds < 0.2 or not kinds or unknown or sample_rate < 4000:
             raise ValueError(

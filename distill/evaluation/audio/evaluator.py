@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from distill.checks import check_number
 from distill.data import Data
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
@@ -78,6 +79,9 @@ class AudioEvaluator(Evaluator):
                 "AudioEvaluator: wanted count and watch_count of at least 2 and seconds above 0, "
                 f"got {count}, {watch_count}, {seconds}, {watch_seconds}."
             )
+        check_number("evaluation.temperature", temperature, low=0)
+        for name, value in (("teacher_every", teacher_every), ("skip", skip), ("shown", shown)):
+            check_number(f"evaluation.{name}", value, low=0, whole=True)
         self.count, self.seconds = count, seconds
         self.watch_count, self.watch_seconds = watch_count, watch_seconds
         self.teacher_every = teacher_every

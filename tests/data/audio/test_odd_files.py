@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from distill.data.audio import AudioCorpus
+from distill.data.audio import AudioCorpus, files
 from distill.data.audio.files import UnusableError, read
 from distill.data.audio.layouts import AnyFolder
 from distill.data.audio.listing import audio_files
@@ -27,6 +27,21 @@ def test_a_streamed_flac_of_unknown_length_has_all_its_samples(tmp_path):
     whole, streamed = (read(tmp_path / name) for name in ("a.flac", "b.flac"))
     assert len(streamed.samples) == 33_075
     assert np.array_equal(whole.samples, streamed.samples)
+
+
+def test_a_small_file_of_more_samples_than_memory_is_refused_before_it_is_unpacked(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(files, "_most", lambda: 300_000)
+    soundfile.write(tmp_path / "a.flac", np.zeros((600_000, 2), np.int16), 22_050)
+    content = bytearray((tmp_path / "a.flac").read_bytes())
+    with pytest.raises(UnusableError, match="more than 150,000 samples of 2 channels"):
+        read(tmp_path / "a.flac")
+    content[21] &= 0xF0  # of unknown length
+    content[22:26] = bytes(4)
+    (tmp_path / "b.flac").write_bytes(content)
+    with pytest.raises(UnusableError, match="too long"):
+        read(tmp_path / "b.flac")
 
 
 def made(path: Path, kind: str) -> Path:

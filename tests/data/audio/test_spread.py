@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import torch
 
 from distill.data.audio import AudioCorpus, LogMel
 from distill.data.audio.spread import spread
+from distill.interruption import Interrupted
 
 
 def where(number: int) -> tuple[int, int]:
@@ -33,6 +36,38 @@ def test_processes_share_the_parts_and_pass_errors_on() -> None:
     assert {process for _, process in spread(where, range(2))} == {os.getpid()}
     with pytest.raises(ValueError, match="-1 is no number"):
         list(spread(where, [3, -1, 4, 5], workers=2))
+
+
+def linger(place: Path) -> None:
+    (place / f"{os.getpid()}.begun").touch()
+    try:
+        time.sleep(60)
+    finally:
+        (place / f"{os.getpid()}.flushed").touch()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes start slowly elsewhere")
+def test_a_signal_ends_all_processes_in_order_and_soon(tmp_path: Path) -> None:
+    if threading.active_count() > 1:
+        pytest.skip("other threads: processes start afresh, and slowly")
+
+    def end(*_: object) -> None:
+        if len(list(tmp_path.glob("*.begun"))) < 2:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+        else:
+            raise Interrupted(signal.SIGTERM)
+
+    former = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    began = time.monotonic()
+    try:
+        with pytest.raises(Interrupted):
+            list(spread(linger, [tmp_path] * 4, workers=2))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, former)
+    assert time.monotonic() - began < 20
+    assert len(list(tmp_path.glob("*.flushed"))) == 2
 
 
 def test_a_cluster_without_ray_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
