@@ -184,11 +184,8 @@ def _ray() -> Iterator[tuple[Any, Any, str]]:
             logging_level=logging.ERROR,
             _temp_dir=folder,  # short: the names of its sockets may have 107 characters
         )
-        try:
-            _end_by_sigterm()
-            yield ray, serve, folder
-        finally:
-            serve.shutdown()
+        _end_by_sigterm()
+        yield ray, serve, folder
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)

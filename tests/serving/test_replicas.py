@@ -233,7 +233,7 @@ def test_two_replicas_sing_as_one_and_outlive_each_other(two, mel):
     assert last.close_code == 1012
     process.wait(30)
     print(f"ended after {time.monotonic() - began:.1f} s")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 20
     time.sleep(1)
     assert not [p for p in all_of_it if b"ray::" in _command(p)]
 
