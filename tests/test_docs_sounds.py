@@ -30,8 +30,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copyfile(picture, figures / f"spectrograms{clip}.png")
         for kind in ("student", "reference", "unknown"):
             soundfile.write(audio / f"{kind}{clip}.wav", np.zeros(80), 8_000)
-    pages = root / "pages"
-    pages.mkdir()
+    pages, played = root / "pages", root / "site" / "_static" / "sounds"
+    for folder in (pages, played):
+        folder.mkdir(parents=True)
+    (played / "of_another_run.wav").touch()
     shutil.copyfile(ROOT / "docs" / "listen.md", pages / "listen.md")
     extensions = ["myst_parser", "building.sounds"]
     options = {"extensions": extensions, "root_doc": "listen", "run": str(root / "voice")}
@@ -43,7 +45,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_sound_of_the_page_is_there_and_a_run_is_played_in_order(site: Path) -> None:
     played = re.findall(r'<audio [^>]*src="([^"]+)"', (site / "listen.html").read_text())
-    assert not [path for path in played if not soundfile.info(site / path).frames]
+    there = {path.relative_to(site).as_posix() for path in site.rglob("*.wav")}
+    assert there == set(played)
+    assert all(soundfile.info(site / path).frames for path in played)
     clips = ("evaluate_2", "evaluate_10", "evaluate-other")
     wanted = [f"{clip}_{kind}" for clip in clips for kind in ("reference", "student")]
     assert [Path(path).stem for path in played] == ["tone", "griffin_lim", "closed_form", *wanted]

@@ -107,6 +107,8 @@ def write(folder: Path, run: str = "") -> Path:
 
 
 def _make(app: Any, config: Any) -> None:
+    # Sphinx leaves what it copied earlier: recordings of another run would stay in the site.
+    shutil.rmtree(Path(app.outdir) / "_static" / "sounds", ignore_errors=True)
     config.html_static_path.append(str(write(Path(app.srcdir) / "generated", config.run)))
 
 
