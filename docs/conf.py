@@ -15,6 +15,7 @@ author = "the distill authors"
 version = release = distill.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "building.formulas"]
+extensions += ["building.sounds"]
 exclude_patterns = ["building"]
 html_theme = "furo"
 html_title = "distill"

@@ -14,12 +14,11 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import torch
+from comparing import distill, heading, parser_of
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
@@ -101,11 +100,6 @@ def seconds_a_step(words: list[str], role: str) -> float:
     return statistics.median(took[WARM:])
 
 
-def distill(*words: str) -> None:
-    if subprocess.run([sys.executable, "-m", "distill", *words], check=False).returncode:
-        raise SystemExit(f"failed: distill {' '.join(words)}")
-
-
 def measured(name: str, arguments: argparse.Namespace) -> dict[str, float]:
     folder = arguments.out / name.strip("+ ").replace(" ", "_").replace(",", "")
     done = folder / "evaluate-validation" / "metrics.json"
@@ -135,20 +129,17 @@ def line(name: str, numbers: dict[str, float], who: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = parser_of(__doc__, ROWS, count=60)
     parser.add_argument("corpus", type=Path, help="the digits")
     parser.add_argument("out", type=Path, help="folder of the runs")
     parser.add_argument("--minutes", type=float, default=5.0, help="of each training")
-    parser.add_argument("--count", type=int, default=60, help="of clips to compare")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--classifier", type=Path, help="a trained one, to recognize copies")
-    parser.add_argument("--only", nargs="*", choices=list(ROWS), help="some of the rows")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     found = {name: measured(name, arguments) for name in arguments.only or ROWS}
     for who, own in (("teacher", "NLL"), ("student", "KL")):
-        print(f"\n| {who} | steps | {own} | {' | '.join(BOTH.values())} |")
-        print("|---" * (len(BOTH) + 3) + "|")
+        print("\n" + heading(who, "steps", own, *BOTH.values()))
         for name, numbers in found.items():
             print(line(name, numbers, who))
     theirs = next(iter(found.values()))

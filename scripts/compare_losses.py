@@ -10,12 +10,10 @@ Each goes to RUN/losses/NAME; what is finished is not trained again. Prints a Ma
 
 from __future__ import annotations
 
-import argparse
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
+
+from comparing import distill, heading, parser_of, take_over, words_of
 
 SETS = {
     "KL": ("gaussian_kl", ()),
@@ -37,23 +35,14 @@ COLUMNS = {
 }
 
 
-def distill(*arguments: str) -> None:
-    command = [sys.executable, "-m", "distill", *arguments]
-    if subprocess.run(command, check=False).returncode:
-        raise SystemExit(f"failed: distill {' '.join(arguments)}")
-
-
 def student(run: Path, name: str, steps: int, count: int) -> dict[str, float]:
     objective, without = SETS[name]
     folder = run / "losses" / name.replace(" ", "_")
     done = folder / "evaluate" / "metrics.json"
     if not done.is_file():
-        if not (folder / "teacher").exists():
-            shutil.copytree(run / "teacher", folder / "teacher")
-        if not (folder / "classifier").exists():
-            shutil.copytree(run / "classifier", folder / "classifier")
-        own = json.loads((run / "teacher" / "overrides.json").read_text())
-        kept = [o for o in own if not o.startswith(("run=", "teacher_trainer", "objective"))]
+        take_over("teacher", run, folder)
+        take_over("classifier", run, folder)
+        kept = words_of(run, "objective")
         changes = [f"~objective.terms.{term}" for term in without]
         settings = [f"objective={objective}", *changes, f"student_trainer.steps={steps}"]
         distill("student", *kept, f"run={folder}", *settings, "student_trainer.watch_every=0")
@@ -68,14 +57,11 @@ def row(name: str, numbers: dict[str, float], columns: dict[str, str]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = parser_of(__doc__, SETS, count=100)
     parser.add_argument("run", type=Path, help="a run with a teacher and a classifier")
     parser.add_argument("--steps", type=int, default=1500, help="of each student")
-    parser.add_argument("--count", type=int, default=100, help="of held-out clips")
-    parser.add_argument("--only", nargs="*", choices=list(SETS), help="some of the sets")
     arguments = parser.parse_args()
-    print(f"| loss | {' | '.join(COLUMNS.values())} |")
-    print("|---" * (len(COLUMNS) + 1) + "|")
+    print(heading("loss", *COLUMNS.values()))
     numbers: dict[str, float] = {}
     for name in arguments.only or SETS:
         numbers = student(arguments.run, name, arguments.steps, arguments.count)

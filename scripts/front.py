@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from ablation import distill, seconds_a_step
+from ablation import seconds_a_step
+from comparing import distill, heading, parser_of, take_over, words_of
 from matplotlib import pyplot as plt
 
 from distill.evaluation.audio.clips import held_out_clips
@@ -61,10 +61,8 @@ TIMED = 9
 def trained(run: Path, name: str, minutes: float) -> Path:
     folder = run / "front" / name.replace(" ", "").replace(",", "_").replace("=", "")
     if not (folder / "student" / "metrics.json").is_file():
-        if not (folder / "teacher").exists():
-            shutil.copytree(run / "teacher", folder / "teacher")
-        own = json.loads((run / "teacher" / "overrides.json").read_text())
-        words = [o for o in own if not o.startswith(("run=", "teacher_trainer", "threads", "eval"))]
+        take_over("teacher", run, folder)
+        words = words_of(run, "threads", "eval")
         steps = int(60 * minutes / seconds_a_step([*words, *SIZES[name]], "student"))
         print(f"{name}: {steps} steps", flush=True)
         settings = (f"student_trainer.steps={steps}", "student_trainer.watch_every=0")
@@ -129,18 +127,15 @@ def figure(found: dict[str, dict[str, float]], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = parser_of(__doc__, SIZES, count=60)
     parser.add_argument("run", type=Path, help="a run with a teacher")
     parser.add_argument("--minutes", type=float, default=5.0, help="of each training")
-    parser.add_argument("--count", type=int, default=60, help="of clips to compare")
-    parser.add_argument("--only", nargs="*", choices=list(SIZES), help="some of the sizes")
     parser.add_argument("--files", action="store_true", help="time ONNX files too")
     parser.add_argument("--figure", type=Path, help="where to draw distances against speed")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     found = {name: measured(arguments.run, name, arguments) for name in arguments.only or SIZES}
-    print(f"\n| | {' | '.join(COLUMNS.values())} |")
-    print("|---" * (len(COLUMNS) + 1) + "|")
+    print("\n" + heading("", *COLUMNS.values()))
     for name, numbers in found.items():
         cells = [f"{numbers[key]:.4g}" if key in numbers else "" for key in COLUMNS]
         print(f"| {name} | {' | '.join(cells)} |")

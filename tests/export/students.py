@@ -27,6 +27,7 @@ ENVELOPE = {
     "weight": [0.5] * 8,
     "bias": [-3.0] * 8,
 }
+SINES = {"encoder": HarmonicEncoder, "mode": "repeat", "harmonics": 2}
 
 
 def student(
@@ -66,15 +67,13 @@ def finding(block: int = 4, hop: int = HOP, **more: FeatureSpec) -> Flow:
     """A student that is whitened, reads pitch taps, and finds F0 and phase in the mel."""
     return student(
         {"mel": WIDE, "f0": MAYBE, "phase": MAYBE, **more},
-        encoder=HarmonicEncoder,
-        mode="repeat",
         look_ahead=1,
-        harmonics=2,
         voices=1,
         block=block,
         pitch_taps=3,
         order=12,
         hop=hop,
+        **SINES,
     )
 
 
@@ -85,24 +84,12 @@ CASES = {
     "transposed, logistic": lambda: student({"mel": MEL}, Logistic, rates=[2], look_ahead=2),
     "linear": lambda: student({"mel": MEL, "f0": F0}, mode="linear"),
     "repeat, no layers": lambda: student({"mel": MEL}, mode="repeat"),
-    "harmonics": lambda: student(
-        {"mel": MEL, "f0": F0, "phase": F0},
-        encoder=HarmonicEncoder,
-        mode="repeat",
-        look_ahead=1,
-        harmonics=2,
-    ),
+    "harmonics": lambda: student({"mel": MEL, "f0": F0, "phase": F0}, look_ahead=1, **SINES),
     "whitened, from the mel": finding,
     "whitened, speakers, blocks of 8": lambda: finding(block=8, hop=8, speaker=SPEAKER),
     "whitened, no pitch": lambda: student({"mel": WIDE}, Logistic, mode="linear", order=12),
     "a phase that is added up": lambda: student(
-        {"mel": MEL, "f0": F0, "phase": MAYBE},
-        encoder=HarmonicEncoder,
-        mode="repeat",
-        look_ahead=2,
-        layers=1,
-        channels=6,
-        harmonics=2,
+        {"mel": MEL, "f0": F0, "phase": MAYBE}, look_ahead=2, layers=1, channels=6, **SINES
     ),
     "label only": lambda: student({"speaker": SPEAKER}),
     "unconditional": lambda: student({}),

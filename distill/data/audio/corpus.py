@@ -21,7 +21,7 @@ from distill.data.audio.preparation import Clip, Loaded, Preparation, Source
 from distill.data.audio.preparing import Shelf, prepared
 from distill.data.audio.scan import Scan
 from distill.data.audio.selection import Lists, with_mels, without_long
-from distill.data.audio.spread import crew, ending
+from distill.data.audio.spread import ending, process_pool
 
 _SHOWN = 3
 
@@ -217,7 +217,7 @@ def _each(
         return
     # Forked copies of a process with threads may hang.
     context = multiprocessing.get_context("spawn")
-    with crew(workers, context) as pool:
+    with process_pool(workers, context) as pool:
         made = pool.map(partial(ending, attempt), sources, chunksize=16)
         yield from zip(sources, made, strict=True)
 

@@ -97,8 +97,8 @@ def prepared(
             columns, rows = _look(shelf, keys)
             missing = _missing(columns, rows)
             jobs = _jobs(shelf, sources, keys, missing)
-            crew = max(workers, 1) if cluster is None else _MANY
-            size = min(_AT_MOST, max(1, -(-len(jobs) // (_ROUNDS * crew))))
+            processes = max(workers, 1) if cluster is None else _MANY
+            size = min(_AT_MOST, max(1, -(-len(jobs) // (_ROUNDS * processes))))
             parts = [jobs[i : i + size] for i in range(0, len(jobs), size)]
             began, done = time.monotonic(), len(sources) - len(jobs)
             for count, reasons in spread(partial(work, shelf), parts, workers, cluster):

@@ -41,7 +41,7 @@ def spread(
     elif workers <= 1 or len(parts) <= 1:
         yield from map(function, parts)
     else:
-        with crew(min(workers, len(parts)), _context()) as pool:
+        with process_pool(min(workers, len(parts)), _context()) as pool:
             futures = [pool.submit(ending, function, part) for part in parts]
             try:
                 for future in as_completed(futures):
@@ -52,7 +52,7 @@ def spread(
 
 
 @contextmanager
-def crew(count: int, context: Any) -> Iterator[ProcessPoolExecutor]:
+def process_pool(count: int, context: Any) -> Iterator[ProcessPoolExecutor]:
     """Lend a pool of processes, which end with an error or a signal: nobody waits for their parts.
 
     Arguments:
@@ -69,7 +69,7 @@ def crew(count: int, context: Any) -> Iterator[ProcessPoolExecutor]:
 
 
 def ending(function: Callable[[T], R], part: T) -> R:
-    """Call a function in a process of a `crew`: SIGTERM ends both, by its `finally` clauses."""
+    """Call a function in a process of a pool: SIGTERM ends both, by its `finally` clauses."""
     try:
         with interruptible():
             return function(part)
