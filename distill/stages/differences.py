@@ -44,7 +44,9 @@ def difference(old: Any, new: Any, free: Sequence[str] = ()) -> str | None:
         if key in free or any(key.startswith(f"{part}.") for part in free):
             continue
         if not _equal(before.get(key), after.get(key)):
-            return f"{key}={_short(after.get(key))} in place of {_short(before.get(key))}"
+            # What is not said is a class's own default.
+            new, had = (_short(of.get(key, "(default)")) for of in (after, before))
+            return f"{key}={new} in place of {had}"
     return None
 
 
