@@ -58,7 +58,8 @@ class MADE(Conditioner):
         zero: Start with parameters of zero, so that a flow starts at its identity.
 
     Errors:
-        ValueError: No hidden layer, a width out of range, an unknown order or activation, a context of other channels.
+        ValueError: No hidden layer, a width out of range, an unknown order or activation, a context
+            of other channels.
 
     Source: Germain et al., MADE, 2015, arXiv 1502.03509.
 

@@ -12,7 +12,13 @@ import soundfile
 
 from distill.cli import main
 
-AUDIO = ["data=digits", "data.conditions=[mel,speaker]", "data.crop=1024", "threads=1"]
+AUDIO = [
+    "data=digits",
+    "data.conditions=[mel,speaker]",
+    "data.crop=1024",
+    "+data.held_out=0.3",
+    "threads=1",
+]
 AUDIO += ["evaluation=audio", "evaluation.watch_count=2", "evaluation.watch_seconds=0.1"]
 AUDIO += ["teacher_trainer.steps=1", "teacher_trainer.batch_size=2", "student=wavenet_iaf"]
 AUDIO += ["teacher=wavenet", "teacher.layers=1", "teacher.cycles=1", "+teacher.channels=4"]
