@@ -2,99 +2,107 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import soundfile
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from distill.errors import flat, one_line
-from distill.export import Exported
-from distill.files import is_full
-from distill.serving.examples import Example
-from distill.serving.http_error import HTTPError
+from distill.errors import flat
+from distill.serving.answers import answering, bug_answer, http_answer, unless_gone
 from distill.serving.limits import Limits
+from distill.serving.metering import MeteringMiddleware
 from distill.serving.middleware import LOOPBACK, SameOriginMiddleware
-from distill.serving.pool import SMALL, WorkerPool
+from distill.serving.pool import WorkerPool
+from distill.serving.receiving import receive
+from distill.serving.server_metrics import Gather, ServerMetrics, alone, exposition
 from distill.serving.sinks import pcm
+from distill.serving.spoken import SpokenResponse, wav
 from distill.serving.synthesizer import SynthesisSettings, Synthesizer
+from distill.serving.tokens import Token, TokenMiddleware
+from distill.serving.voices import Voice, Voices
 from distill.serving.websocket import serve_connection
 
-_LOG = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"
-
-T = TypeVar("T")
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def application(
-    exported: Exported,
+    voices: Mapping[str, Voice],
     limits: Limits | None = None,
-    examples: Sequence[Example] = (),
     hosts: tuple[str, ...] | None = LOOPBACK,
+    token: Token | None = None,
+    gather: Gather = alone,
 ) -> Starlette:
     """Return the server as an ASGI application.
 
-    - `POST /synthesize`: a body as in `read_body`; seed, temperature, speaker, label in the query;
-      answered by a 16-bit wav file.
+    - `POST /synthesize`: a body as in `read_body`; voice, seed, temperature, speaker, label in the
+      query; answered by a 16-bit wav file, with `stream=true` while it is made.
     - `POST /features`: the same body, answered by the frames: float32 rows.
     - `/stream`: a websocket, see `serve_connection`.
-    - `GET /about`: what is served, as JSON. `GET /`: the page.
+    - `GET /about`: what is served, as JSON; of one voice, that in the query. `GET /`: the page.
+    - `GET /health`: 200 where the next client would be served, else 503 and why.
+    - `GET /metrics`: what `ServerMetrics` counts, as Prometheus text.
 
     A request that can't be served is answered by `{"error": "one line"}`.
 
     Arguments:
-        exported: The sampler.
-        limits: Of body, duration, clients and time.
-        examples: Clips for the page.
+        voices: Who speaks, by name; the first where a client names none.
+        limits: Of body, duration, clients and time, of all voices together.
         hosts: Names that the server goes by; `None` for any.
+        token: What clients must send, see `TokenMiddleware`; `None` for nothing.
+        gather: Returns what is counted; of other servers too, where several answer as one.
 
     Errors:
         ValueError: A sampler that does not turn frames into sound.
     """
-    server = Server(exported, limits or Limits(), examples)
-    served = Starlette(
+    server = Server(voices, limits or Limits(), gather)
+    app = Starlette(
         routes=[
             Route("/", server.page),
             Mount("/page", StaticFiles(directory=PAGE)),
-            Route("/about", server.about),
+            Route("/about", answering(server.about)),
+            Route("/health", answering(server.health)),
+            Route("/metrics", server.exposition),
             Route("/examples/{number}/{kind}.wav", server.example),
-            Route("/synthesize", _answering(server.synthesize), methods=["POST"]),
-            Route("/features", _answering(server.features), methods=["POST"]),
+            Route("/synthesize", answering(server.synthesize), methods=["POST"]),
+            Route("/features", answering(server.features), methods=["POST"]),
             WebSocketRoute("/stream", server.stream),
         ],
-        middleware=[Middleware(SameOriginMiddleware, hosts=hosts)],
-        exception_handlers={HTTPException: _http, Exception: _bug},
+        middleware=[
+            Middleware(MeteringMiddleware, metrics=server.metrics),
+            Middleware(SameOriginMiddleware, hosts=hosts),
+            Middleware(TokenMiddleware, token=token),
+        ],
+        exception_handlers={HTTPException: http_answer, Exception: bug_answer},
         lifespan=server.lifespan,
     )
-    served.router.redirect_slashes = False  # no path has a second name
-    return served
+    app.router.redirect_slashes = False  # no path has a second name
+    app.state.server = server
+    return app
 
 
 class Server:
-    """The endpoints; nothing is kept between requests."""
+    """The endpoints; nothing is kept between requests but counts."""
 
-    def __init__(self, exported: Exported, limits: Limits, examples: Sequence[Example]) -> None:
-        self.limits, self.examples = limits, examples
-        self.pool = WorkerPool(limits, exported.metadata)
-        self.synthesizer = Synthesizer(exported, self.pool)
-        self.layout = self.synthesizer.layout
+    def __init__(self, voices: Mapping[str, Voice], limits: Limits, gather: Gather) -> None:
+        self.limits, self.gather = limits, gather
+        self.metrics = ServerMetrics()
+        self.pool = WorkerPool(limits, self.metrics)
+        self.voices = Voices(voices, self.pool)
+        clips = [(name, clip) for name, voice in voices.items() for clip in voice.examples]
+        self.examples = dict(enumerate(clips))
 
     @asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -108,178 +116,122 @@ class Server:
         """Answer `GET /`."""
         return FileResponse(PAGE / "index.html")
 
-    async def about(self, _: Request) -> Response:
+    async def about(self, request: Request) -> Response:
         """Answer `GET /about`."""
-        metadata, layout = self.synthesizer.exported.metadata, self.layout
-        labels = {
-            name: [str(known) for known in layout.spec.settings.get(f"{name}s", [])]
-            or [str(index) for index in range(layout.spec.features[name].size)]
-            for name in layout.label_names
-        }
+        voice = self.voices.named(request.query_params)
+        examples = [
+            {
+                "name": clip.name,
+                "sounds": {kind: f"/examples/{i}/{kind}.wav" for kind in clip.sounds},
+            }
+            for i, (name, clip) in self.examples.items()
+            if name == voice.name
+        ]
         return JSONResponse(
             {
-                "sample_rate": layout.rate,
-                "hop": layout.hop,
-                "latency_seconds": layout.seconds(metadata.latency),
-                "frame": [{"name": name, "size": size} for name, size in layout.sizes.items()],
-                "labels": labels,
-                "file": flat(self.synthesizer.exported.path.name),
-                "base": metadata.base,
-                "precision": metadata.precision,
-                "weights": metadata.weights,
-                "package": metadata.package,
-                "mel": layout.spec.settings.get("mel"),
+                "voice": voice.name,
+                "voices": self.voices.names,
+                **_about(voice),
                 "limits": asdict(self.limits),
-                "examples": [
-                    {
-                        "name": clip.name,
-                        "sounds": {kind: f"/examples/{i}/{kind}.wav" for kind in clip.sounds},
-                    }
-                    for i, clip in enumerate(self.examples)
-                ],
+                "examples": examples,
             }
         )
+
+    async def health(self, _: Request) -> Response:
+        """Answer `GET /health`."""
+        self.pool.check()
+        return JSONResponse({"status": "ok"})
+
+    async def exposition(self, _: Request) -> Response:
+        """Answer `GET /metrics`."""
+        families = await self.gather(self.metrics.registry)
+        return Response(exposition(families), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def example(self, request: Request) -> Response:
         """Answer with a clip."""
         text, kind = request.path_params["number"], request.path_params["kind"]
         number = int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else -1
-        if not 0 <= number < len(self.examples) or kind not in self.examples[number].sounds:
+        _, clip = self.examples.get(number, ("", None))
+        if clip is None or kind not in clip.sounds:
             raise HTTPException(404)
-        return FileResponse(self.examples[number].sounds[kind], media_type="audio/wav")
+        return FileResponse(clip.sounds[kind], media_type="audio/wav")
 
     async def features(self, request: Request) -> Response:
         """Answer `POST /features`."""
+        voice = self.voices.named(request.query_params)
         with self.pool.place(), self.pool.body() as body, self.pool.room() as hold:
-            await self._receive(request, body, hold)
-            rows = await self._unless_gone(request, self.pool.read(body))
+            await receive(request, body, hold, self.limits)
+            rows = await unless_gone(request, voice.read(body), self.limits.timeout)
         return Response(rows.astype("<f4").tobytes(), media_type="application/octet-stream")
 
     async def synthesize(self, request: Request) -> Response:
         """Answer `POST /synthesize`."""
-        settings = SynthesisSettings.read(dict(request.query_params), self.layout)
-        with self.pool.place(), self.pool.body() as body, self.pool.room() as hold:
-            await self._receive(request, body, hold)
-            samples, seconds = await self._unless_gone(request, self._speak(body, settings))
-        file = io.BytesIO()
-        soundfile.write(file, samples, self.layout.rate, "PCM_16", format="WAV")
-        factor = len(samples) / self.layout.rate / seconds
-        headers = {"X-Seed": str(settings.seed), "X-Real-Time-Factor": f"{factor:.3f}"}
-        return Response(file.getvalue(), media_type="audio/wav", headers=headers)
+        query = dict(request.query_params)
+        voice = self.voices.named(query)
+        settings, rate = SynthesisSettings.read(query, voice.layout), voice.layout.rate
+        headers = {"X-Seed": str(settings.seed)}
+        with ExitStack() as held:
+            held.enter_context(self.pool.place())
+            body = held.enter_context(self.pool.body())
+            hold = held.enter_context(self.pool.room())
+            await receive(request, body, hold, self.limits)
+            rows = await unless_gone(request, voice.read(body), self.limits.timeout)
+            began, parts = time.monotonic(), _speak(voice, rows, settings)
+            if settings.chunked:
+                first = await unless_gone(request, _next(parts), self.limits.timeout)
+                release, seconds = held.pop_all(), self.limits.timeout
+                return SpokenResponse(first, parts, rate, release, seconds, headers)
+            whole = await unless_gone(request, _all(parts), self.limits.timeout)
+            factor = sum(map(len, whole)) / rate / (time.monotonic() - began)
+        headers["X-Real-Time-Factor"] = f"{factor:.3f}"
+        return Response(wav(whole, rate), media_type="audio/wav", headers=headers)
 
     async def stream(self, socket: WebSocket) -> None:
         """Serve `/stream`."""
-        await serve_connection(socket, self.synthesizer, self.pool, self.limits)
-
-    async def _receive(self, request: Request, body: Path, hold: Callable[[int], None]) -> None:
-        """Write a body to the pool's disk within its limits.
-
-        Room is taken for all of it before it comes: of many at once, those that fit are served, and
-        the others are told so before they have sent much.
-        """
-        limits, length = self.limits, 0
-        promised = request.headers.get("content-length")
-        whole = limits.bytes if promised is None else _length(promised)
-        try:
-            if promised is not None:
-                self._check_size(whole)
-                hold(whole)
-            async with asyncio.timeout(limits.upload):
-                with body.open("wb") as file:
-                    async for part in request.stream():
-                        length += len(part)
-                        self._check_size(length)
-                        hold(max(whole, length) if length > SMALL else length)
-                        file.write(part)
-        except TimeoutError:
-            raise HTTPError(408, f"body: not there after {limits.upload:g} s.") from None
-
-    def _check_size(self, length: int) -> None:
-        if length > self.limits.bytes:
-            raise HTTPError(413, f"body: larger than the limit of {self.limits.megabytes:g} MB.")
-
-    async def _speak(self, body: Path, settings: SynthesisSettings) -> tuple[np.ndarray, float]:
-        """Return samples, and the seconds that they took."""
-        rows = await self.pool.read(body)
-        began = time.monotonic()
-        connection = await self.synthesizer.connect(settings)
-        parts = [pcm(piece) async for piece in connection.pieces(rows)]
-        parts.append(pcm(await connection.finish()))
-        return np.concatenate(parts), time.monotonic() - began
-
-    async def _unless_gone(self, request: Request, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for work, and drop it when the client hangs up or has waited too long."""
-        task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
-        try:
-            await asyncio.wait(
-                {task, gone}, timeout=self.limits.timeout, return_when=asyncio.FIRST_COMPLETED
-            )
-            if task.done():
-                return task.result()
-            if gone.done():
-                raise _GoneError
-            raise HTTPError(
-                504, f"it took longer than {self.limits.timeout:g} s; send a shorter sound."
-            )
-        finally:
-            for each in (task, gone):
-                each.cancel()
-            await asyncio.gather(task, gone, return_exceptions=True)
+        await serve_connection(socket, self.voices, self.pool, self.limits)
 
 
-class _GoneError(Exception):
-    """The client hung up."""
+async def _speak(
+    voice: Synthesizer, rows: np.ndarray, settings: SynthesisSettings
+) -> AsyncGenerator[np.ndarray, None]:
+    """Yield 16-bit samples, piece by piece."""
+    began, samples = time.monotonic(), 0
+    connection = await voice.connect(settings)
+    async for piece in connection.pieces(rows):
+        if len(piece):  # at first there may be none, while the look-ahead fills
+            samples += len(piece)
+            yield pcm(piece)
+    last = pcm(await connection.finish())
+    samples += len(last)
+    voice.finished(samples / voice.layout.rate / (time.monotonic() - began))
+    yield last
 
 
-def _answering(endpoint: Endpoint) -> Endpoint:
-    """Turn what an endpoint refuses into an answer."""
-
-    @wraps(endpoint)
-    async def answering(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except HTTPError as refusal:
-            return _error(refusal.status, refusal, refusal.retry_after)
-        except ValueError as error:
-            return _error(400, error)
-        except asyncio.CancelledError:
-            return _error(503, HTTPError(503, "the server ends; come again later."), 30)
-        except (ClientDisconnect, _GoneError):
-            return Response(status_code=499)  # to nobody
-        except Exception as error:
-            if is_full(error):
-                return _error(507, HTTPError(507, "the server's disk is full; come again later."))
-            _LOG.exception("%s %s", request.method, request.url.path)
-            return await _bug(request, error)
-
-    return answering
+async def _next(parts: AsyncGenerator[np.ndarray, None]) -> np.ndarray:
+    return await anext(parts)
 
 
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+async def _all(parts: AsyncGenerator[np.ndarray, None]) -> list[np.ndarray]:
+    return [part async for part in parts]
 
 
-def _length(promised: str) -> int:
-    if not (promised.isascii() and promised.isdecimal() and len(promised) < 20):
-        raise ValueError(f"content-length: wanted a number of bytes, got {promised[:20]!r}.")
-    return int(promised)
-
-
-def _error(status: int, error: Exception, retry_after: int | None = None) -> JSONResponse:
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return JSONResponse({"error": one_line(error)}, status, headers)
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    """Answer for paths and methods that are not there."""
-    assert isinstance(error, HTTPException)
-    path = request.url.path
-    said = path if len(path) <= 100 else f"{path[:100]}..."
-    line = RuntimeError(f"{request.method[:20]} {said}: {error.detail.lower()}.")
-    return JSONResponse({"error": one_line(line)}, error.status_code, error.headers)
-
-
-async def _bug(_: Request, error: Exception) -> Response:
-    line = RuntimeError(f"{type(error).__name__}: a bug in the server; its log has more.")
-    return _error(500, line)
+def _about(voice: Synthesizer) -> dict[str, Any]:
+    metadata, layout = voice.exported.metadata, voice.layout
+    labels = {
+        name: [str(known) for known in layout.spec.settings.get(f"{name}s", [])]
+        or [str(index) for index in range(layout.spec.features[name].size)]
+        for name in layout.label_names
+    }
+    return {
+        "sample_rate": layout.rate,
+        "hop": layout.hop,
+        "latency_seconds": layout.seconds(metadata.latency),
+        "frame": [{"name": name, "size": size} for name, size in layout.sizes.items()],
+        "labels": labels,
+        "file": flat(voice.exported.path.name),
+        "base": metadata.base,
+        "precision": metadata.precision,
+        "weights": metadata.weights,
+        "package": metadata.package,
+        "mel": layout.spec.settings.get("mel"),
+    }

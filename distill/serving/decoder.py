@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import tempfile
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -27,18 +28,22 @@ class Decoder:
     again takes no time. One thread reads at a time; any may `stop` it.
 
     Arguments:
-        metadata: Of the sampler whose frames are made, as JSON.
         folder: For temporary files; the owner empties it.
     """
 
-    def __init__(self, metadata: str, folder: Path) -> None:
-        self._metadata, self._folder = metadata, folder
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._process: Any = None
         self._line: Connection | None = None
         self._closed = False
 
-    def read(self, path: Path, seconds: float) -> np.ndarray:
+    def read(self, path: Path, seconds: float, metadata: str) -> np.ndarray:
         """Return the frames of a body, see `read_body`.
+
+        Arguments:
+            path: Where it lies.
+            seconds: Longest sound.
+            metadata: Of the sampler whose frames are made, as JSON.
 
         Errors:
             ValueError: What can't be used, a `HTTPError` with its status; it was stopped.
@@ -46,7 +51,8 @@ class Decoder:
         try:
             line = self._running()
             # Bytes, not objects: what a decoder was made to do must not reach further.
-            line.send_bytes(json.dumps({"path": str(path), "seconds": seconds}).encode())
+            asked = {"path": str(path), "seconds": seconds, "metadata": metadata}
+            line.send_bytes(json.dumps(asked).encode())
             said, content = json.loads(line.recv_bytes()), line.recv_bytes()
         except (OSError, EOFError, TypeError):
             self.stop()
@@ -79,9 +85,7 @@ class Decoder:
             if "forkserver" in methods:
                 context.set_forkserver_preload([__name__])
             self._line, theirs = context.Pipe()
-            process = context.Process(
-                target=answer, args=(theirs, self._metadata, str(self._folder)), daemon=True
-            )
+            process = context.Process(target=answer, args=(theirs, str(self._folder)), daemon=True)
             process.start()
             theirs.close()
             self._process = process
@@ -89,13 +93,12 @@ class Decoder:
         return self._line
 
 
-def answer(line: Connection, metadata: str, folder: str) -> None:
+def answer(line: Connection, folder: str) -> None:
     """Answer requests until their sender goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(5)
     tempfile.tempdir = folder
-    layout = FrameLayout(Metadata.from_json(metadata, "sampler").spec, whole=True)
     while True:
         try:
             request, content = json.loads(line.recv_bytes()), b""
@@ -103,6 +106,7 @@ def answer(line: Connection, metadata: str, folder: str) -> None:
             return
         said: dict[str, Any]
         try:
+            layout = _layout(request["metadata"])
             rows = np.ascontiguousarray(
                 read_body(Path(request["path"]), layout, request["seconds"])
             )
@@ -119,6 +123,11 @@ def answer(line: Connection, metadata: str, folder: str) -> None:
             said = {"status": 500, "error": bug}
         line.send_bytes(json.dumps(said).encode())
         line.send_bytes(content)
+
+
+@cache
+def _layout(metadata: str) -> FrameLayout:
+    return FrameLayout(Metadata.from_json(metadata, "sampler").spec, whole=True)
 
 
 def new_folder() -> Path:

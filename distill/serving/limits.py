@@ -25,6 +25,7 @@ class Limits:
             nothing yet make room, the oldest first.
         head: Seconds to say what is wanted, from the connection or the last answer on.
         pace: A stream may take this many times as long as its sound, and `upload` seconds more.
+        drain: Seconds that those who are served may still take once the server is told to end.
         timeout: Seconds to answer a request, waiting included.
         retry_after: Seconds after which whoever was sent away may come again.
 
@@ -43,6 +44,7 @@ class Limits:
     head: float = 10.0
     pace: float = 10.0
     upload: float = 30.0
+    drain: float = 1.0
     timeout: float = 120.0
     retry_after: int = 2
 

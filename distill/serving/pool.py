@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from distill.serving.decoder import Decoder, new_folder
 from distill.serving.executor import DaemonExecutor
 from distill.serving.http_error import HTTPError
 from distill.serving.limits import Limits
+from distill.serving.server_metrics import ServerMetrics
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,31 +41,51 @@ class WorkerPool:
 
     Arguments:
         limits: How many clients, threads and bytes.
-        metadata: Of the sampler.
+        metrics: Where refusals, and chunks that wait, are counted.
+
+    Attributes:
+        inside: Clients that have a place.
+        held: Bytes of bodies under way.
+        ending: Whether nobody gets a place any more.
     """
 
-    def __init__(self, limits: Limits, metadata: Metadata) -> None:
+    def __init__(self, limits: Limits, metrics: ServerMetrics) -> None:
         self.limits = limits
+        self.metrics = metrics
         self.inside = 0
         self.held = 0
+        self.ending = False
+        self._waiting: set[object] = set()
+        metrics.queue.set_function(lambda: len(self._waiting))
         self.folder = new_folder()
         self._numbers = count()
-        self._layout = FrameLayout(metadata.spec, whole=True)
         self._workers = ThreadPoolExecutor(limits.workers, "distill-worker")
         self._arrays = ThreadPoolExecutor(1, "distill-arrays")
-        self._decoders = [
-            (DaemonExecutor(), Decoder(metadata.to_json(), self.folder)) for _ in ("small", "large")
-        ]
+        self._decoders = [(DaemonExecutor(), Decoder(self.folder)) for _ in ("small", "large")]
+
+    def check(self) -> None:
+        """Raise if a client would get no place.
+
+        Errors:
+            HTTPError: All are taken, or the server ends.
+        """
+        if self.ending:
+            raise HTTPError(503, "the server ends; come again later.", 30)
+        if self.inside >= self.limits.clients:
+            raise self.full(f"all {self.limits.clients} places are taken")
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold a place for a client.
 
         Errors:
-            HTTPError: All are taken.
+            HTTPError: See `check`.
         """
-        if self.inside >= self.limits.clients:
-            raise self.full(f"all {self.limits.clients} places are taken")
+        try:
+            self.check()
+        except HTTPError:
+            self.metrics.refused.labels("ending" if self.ending else "places").inc()
+            raise
         self.inside += 1
         try:
             yield
@@ -92,6 +114,7 @@ class WorkerPool:
             nonlocal mine
             more = 0 if size <= SMALL else max(0, size - mine)
             if self.held + more > self.limits.held_bytes:
+                self.metrics.refused.labels("room").inc()
                 raise self.full(
                     f"the bodies under way have {self.limits.held_megabytes:g} MB together"
                 )
@@ -110,19 +133,32 @@ class WorkerPool:
 
     async def work(self, chunk: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Compute a chunk in a worker, in turn."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._workers, lambda: chunk(*args, **kwargs))
+        came, mine = time.monotonic(), object()
 
-    async def read(self, path: Path) -> np.ndarray:
-        """Return the frames of a body; whoever is cancelled takes the reading process along."""
-        small = path.stat().st_size <= SMALL
+        def begin() -> T:
+            self._waiting.discard(mine)
+            self.metrics.waits.observe(time.monotonic() - came)
+            return chunk(*args, **kwargs)
+
+        self._waiting.add(mine)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._workers, begin)
+        finally:
+            self._waiting.discard(mine)  # where it was cancelled before its turn
+
+    async def read(self, path: Path, metadata: Metadata) -> np.ndarray:
+        """Return the frames of a body; whoever is cancelled takes the reading process along.
+
+        Arguments:
+            path: Where it lies.
+            metadata: Of the sampler whose frames are made.
+        """
+        small, seconds = path.stat().st_size <= SMALL, self.limits.seconds
         if small and not is_audio(path):
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
-                self._arrays, read_body, path, self._layout, self.limits.seconds
-            )
+            loop, layout = asyncio.get_running_loop(), FrameLayout(metadata.spec, whole=True)
+            return await loop.run_in_executor(self._arrays, read_body, path, layout, seconds)
         executor, decoder = self._decoders[not small]
-        job = executor.submit(decoder.read, path, self.limits.seconds)
+        job = executor.submit(decoder.read, path, seconds, metadata.to_json())
         try:
             return await asyncio.wrap_future(job)
         except asyncio.CancelledError:

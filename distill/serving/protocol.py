@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +13,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from distill.serving.limits import Limits
 
 
-def bounded_protocol(limits: Limits) -> type[H11Protocol]:
+def bounded_protocol(
+    limits: Limits, refused: Callable[[], None] = lambda: None
+) -> type[H11Protocol]:
     """Return a protocol for uvicorn that bounds connections by number and time.
 
     A client has so long to say what it wants, and to take what it is sent. When there are too many
@@ -24,6 +27,7 @@ def bounded_protocol(limits: Limits) -> type[H11Protocol]:
 
     Arguments:
         limits: `connections`, `head`, `upload` and `retry_after` of it.
+        refused: Called for every connection that gets 503.
     """
     silent: dict[BoundedProtocol, None] = {}
 
@@ -111,6 +115,7 @@ def bounded_protocol(limits: Limits) -> type[H11Protocol]:
                 self._taker = None
 
         def _refuse(self) -> None:
+            refused()
             wait = limits.retry_after
             line = f"all {limits.connections} connections are taken; come again in {wait} s."
             body = json.dumps({"error": line}).encode()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ class SynthesisSettings:
         labels: Index `(1,)` of each label of the model.
         format: Of streamed samples: `int16` or `float32`, little-endian.
         without: Optional features that streamed frames do not hold.
+        chunked: Whether an answer is sent while it is made.
     """
 
     seed: int
@@ -36,6 +39,7 @@ class SynthesisSettings:
     labels: dict[str, Tensor]
     format: str
     without: tuple[str, ...] = ()
+    chunked: bool = False
 
     @classmethod
     def read(
@@ -46,13 +50,14 @@ class SynthesisSettings:
         Arguments:
             given: By name.
             layout: Of the model's frames and labels.
-            streamed: Whether the samples' format, and what frames hold, may be chosen.
+            streamed: Whether they are a stream's: the samples' format, and what frames hold, may
+                be chosen, but not whether an answer is chunked.
 
         Errors:
             ValueError: An unknown one, or a value out of range.
         """
-        known = ["seed", "temperature", *layout.label_names]
-        known += ["format", *(["without"] if layout.optional else [])] if streamed else []
+        known = ["voice", "seed", "temperature", *layout.label_names]
+        known += ["format", *(["without"] if layout.optional else [])] if streamed else ["stream"]
         for name in given:
             if name not in known:
                 raise ValueError(
@@ -65,6 +70,8 @@ class SynthesisSettings:
         if not (isinstance(without, list) and all(name in layout.optional for name in without)):
             may = ", ".join(layout.optional)
             raise ValueError(f"without: wanted a list of any of {may}, got {without!r}.")
+        if (chunked := given.get("stream", "false")) not in ("true", "false"):
+            raise ValueError(f"stream: wanted true or false, got {chunked!r}.")
         seed = given.get("seed")
         return cls(
             secrets.randbelow(2**32) if seed is None else _seed(seed),
@@ -72,6 +79,7 @@ class SynthesisSettings:
             layout.labels({name: given.get(name) for name in layout.label_names}),
             form,
             tuple(without),
+            chunked == "true",
         )
 
 
@@ -84,10 +92,12 @@ class Synthesizer:
     Arguments:
         exported: The sampler.
         pool: Whose threads compute.
+        name: Of the voice.
     """
 
-    def __init__(self, exported: Exported, pool: WorkerPool) -> None:
+    def __init__(self, exported: Exported, pool: WorkerPool, name: str) -> None:
         self.exported = exported
+        self.name = name
         self.layout = FrameLayout(exported.metadata.spec)
         self._pool = pool
         self._frames = max(1, round(PIECE * self.layout.rate / self.layout.hop))
@@ -100,7 +110,24 @@ class Synthesizer:
             seed=settings.seed,
             features=settings.labels,
         )
-        return Connection(stream, self._pool, self._frames, self.exported.metadata.dtype)
+        return Connection(
+            stream, self._pool, self._frames, self.exported.metadata.dtype, self._count
+        )
+
+    async def read(self, path: Path) -> np.ndarray:
+        """Return the frames of a body, see `read_body`."""
+        return await self._pool.read(path, self.exported.metadata)
+
+    def finished(self, factor: float) -> None:
+        """Count a request or stream that was served to its end.
+
+        Arguments:
+            factor: Seconds of sound per second.
+        """
+        self._pool.metrics.factor.labels(self.name).observe(factor)
+
+    def _count(self, seconds: float, samples: int) -> None:
+        self._pool.metrics.spoke(self.name, seconds, samples, self.layout.rate)
 
 
 class Connection:
@@ -111,16 +138,25 @@ class Connection:
         pool: Whose threads compute.
         piece: Most frames at a time.
         dtype: Of the sampler.
+        count: Told the seconds and the samples of every chunk.
     """
 
-    def __init__(self, stream: Any, pool: WorkerPool, piece: int, dtype: str) -> None:
+    def __init__(
+        self,
+        stream: Any,
+        pool: WorkerPool,
+        piece: int,
+        dtype: str,
+        count: Callable[[float, int], None],
+    ) -> None:
         self._stream, self._pool, self._piece, self._dtype = stream, pool, piece, dtype
+        self._count = count
 
     async def pieces(self, rows: np.ndarray) -> AsyncIterator[np.ndarray]:
         """Yield the samples `(n,)` that are ready, after every piece of checked rows."""
         for start in range(0, len(rows), self._piece):
             part = rows[start : start + self._piece].astype(self._dtype)
-            yield np.asarray(await self._pool.work(self._stream.push, part))
+            yield await self._pool.work(self._counted, self._stream.push, part)
 
     async def push(self, rows: np.ndarray) -> np.ndarray:
         """Return all samples that are ready after checked rows."""
@@ -128,7 +164,13 @@ class Connection:
 
     async def finish(self) -> np.ndarray:
         """Return the samples that are still due."""
-        return np.asarray(await self._pool.work(self._stream.finish))
+        return await self._pool.work(self._counted, self._stream.finish)
+
+    def _counted(self, call: Callable[..., Any], *args: Any) -> np.ndarray:
+        began = time.monotonic()
+        samples = np.asarray(call(*args))
+        self._count(time.monotonic() - began, len(samples))
+        return samples
 
 
 def _seed(value: Any) -> int:

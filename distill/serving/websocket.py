@@ -19,6 +19,8 @@ from distill.serving.metrics import StreamMetrics
 from distill.serving.pool import WorkerPool
 from distill.serving.sinks import pcm
 from distill.serving.synthesizer import Connection, SynthesisSettings, Synthesizer
+from distill.serving.tokens import PROTOCOL
+from distill.serving.voices import Voices
 
 _LOG = logging.getLogger(__name__)
 _CODES = {408: 1008, 413: 1009, 503: 1013}
@@ -26,12 +28,13 @@ _CODES = {408: 1008, 413: 1009, 503: 1013}
 
 
 async def serve_connection(
-    socket: WebSocket, synthesizer: Synthesizer, pool: WorkerPool, limits: Limits
+    socket: WebSocket, voices: Voices, pool: WorkerPool, limits: Limits
 ) -> None:
     """Serve one client.
 
     1. The client sends a JSON object of settings (`{}` will do), and gets `{"type": "ready", ...}`.
-       `{"without": ["f0", "phase"]}` says that frames come without these, which the model finds.
+       `{"without": ["f0", "phase"]}` says that frames come without these, which the model finds,
+       `{"voice": "anna"}` who speaks.
     2. Each message of frames (little-endian float32, the features of a frame side by side) is
        answered by one message of samples: those that are ready, at first none while the look-ahead
        fills.
@@ -41,14 +44,15 @@ async def serve_connection(
 
     Arguments:
         socket: Not yet accepted.
-        synthesizer: What speaks.
+        voices: Who speaks.
         pool: Where the client takes a place.
         limits: Of messages, duration and patience.
     """
-    await socket.accept()
+    offered = socket.scope.get("subprotocols", [])
+    await socket.accept(PROTOCOL if PROTOCOL in offered else None)  # never the one with a token
     try:
-        with pool.place():
-            await _serve(socket, synthesizer, limits)
+        with pool.place(), pool.metrics.streams.track_inprogress():
+            await _serve(socket, voices, limits)
     except (WebSocketDisconnect, ConnectionError):
         return
     except ValueError as error:
@@ -60,9 +64,11 @@ async def serve_connection(
         await _say_goodbye(socket, 1011, line, limits)
 
 
-async def _serve(socket: WebSocket, synthesizer: Synthesizer, limits: Limits) -> None:
+async def _serve(socket: WebSocket, voices: Voices, limits: Limits) -> None:
+    wanted = _object(await _next(socket, limits))
+    synthesizer = voices.named(wanted)
     layout = synthesizer.layout
-    settings = SynthesisSettings.read(_object(await _next(socket, limits)), layout, streamed=True)
+    settings = SynthesisSettings.read(wanted, layout, streamed=True)
     layout = layout.holding(set(layout.optional) - set(settings.without))
     connection = await synthesizer.connect(settings)
     metrics = StreamMetrics(layout.rate)
@@ -92,11 +98,12 @@ async def _serve(socket: WebSocket, synthesizer: Synthesizer, limits: Limits) ->
         await _answer(socket, await connection.push(rows), settings, metrics, began, limits)
     if not frames:
         raise ValueError("stream: it ended without a frame.")
-    await _finish(socket, connection, settings, metrics, began, limits)
+    await _finish(socket, synthesizer, connection, settings, metrics, began, limits)
 
 
 async def _finish(
     socket: WebSocket,
+    synthesizer: Synthesizer,
     connection: Connection,
     settings: SynthesisSettings,
     metrics: StreamMetrics,
@@ -105,6 +112,7 @@ async def _finish(
 ) -> None:
     await _answer(socket, await connection.finish(), settings, metrics, began, limits)
     numbers = {k: v for k, v in metrics.numbers().items() if k != "underruns"}  # theirs to count
+    synthesizer.finished(numbers["real_time_factor"])
     await _send(socket, {"type": "stats", "seed": settings.seed, **numbers}, limits)
     await socket.close()
 
@@ -128,6 +136,7 @@ def _ready(
 ) -> dict[str, Any]:
     return {
         "type": "ready",
+        "voice": synthesizer.name,
         "sample_rate": layout.rate,
         "hop": layout.hop,
         "latency_seconds": layout.seconds(synthesizer.exported.metadata.latency),

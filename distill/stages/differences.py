@@ -93,10 +93,13 @@ def data_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | Non
         return f"{rows[1]} rows in place of {rows[0]}"
     if old.get("values") != new.get("values"):
         return "its values are others"
-    specs = [of.get("spec") or {} for of in (old, new)]
+    was, now = (of.get("spec") or {} for of in (old, new))
     # What is fitted to the values tells less than how loud or wide they are.
-    scales = ({key: spec.get(key) for key in ("loc", "scale")} for spec in specs)
-    return difference(*scales) or difference(*specs)
+    for key in ("loc", "scale"):
+        found = difference({key: was.get(key)}, {key: now.get(key)})
+        if found:
+            return found
+    return difference(was, now)
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from distill.export import Exported, load
 from distill.models.checkpoint import NAME, read_checkpoint
 from distill.serving.examples import Example, find_examples
-from distill.stages.folders import root_of, saved_model, weights_of
+from distill.serving.voices import Voice, check_names
+from distill.stages.folders import root_of, saved_in, weights_of
 from distill.stages.links import leads_out
 from distill.stages.manifest import read_manifest
 
@@ -23,12 +26,18 @@ def exported_of(config: DictConfig) -> Exported:
         ValueError: What is there is no exported sampler, or is of another student than the run's.
     """
     if config.file is not None:
-        path = Path(config.file).expanduser()
-        exported = load(path)
-        if path.parent.name == "export":
-            note_stale(path.parent.parent, exported)
-        return exported
-    root = root_of(config)
+        return _loaded(Path(config.file).expanduser())
+    return _exported_in(root_of(config))
+
+
+def _loaded(path: Path) -> Exported:
+    exported = load(path)
+    if path.parent.name == "export":
+        note_stale(path.parent.parent, exported)
+    return exported
+
+
+def _exported_in(root: Path) -> Exported:
     path = root / "export" / "student.onnx"
     if not path.is_file():
         raise FileNotFoundError(
@@ -37,8 +46,49 @@ def exported_of(config: DictConfig) -> Exported:
         )
     exported = load(path)
     if (root / "student" / NAME).is_file():
-        check_current(exported, weights_of(saved_model(config, "student")), root)
+        check_current(exported, weights_of(saved_in(root, "student")), root)
     return exported
+
+
+def voices_of(config: DictConfig) -> dict[str, Voice]:
+    """Load every file and run that `voices` names, or the one of `file` or `run`, with their clips.
+
+    Errors:
+        FileNotFoundError: There is no such file, or folder of clips.
+        ValueError: Names that do not do; a voice beside `file`; what `exported_of` refuses.
+    """
+    if config.voices is None:
+        exported = exported_of(config)
+        place = root_of(config) if config.file is None else exported.path
+        return {_name(place): Voice(exported, tuple(_clips(config.examples, place)))}
+    if config.file is not None:
+        raise ValueError("voices: names every voice; leave out file=, or give it a name there.")
+    places = _places(config.voices)
+    check_names(places)
+    return {
+        name: Voice(
+            _exported_in(place) if place.is_dir() else _loaded(place),
+            tuple(_clips(config.examples, place)),
+        )
+        for name, place in places.items()
+    }
+
+
+def _places(voices: Any) -> dict[str, Path]:
+    if not isinstance(voices, DictConfig):
+        raise ValueError(
+            f"voices: wanted files or runs by name, as in voices={{anna: a.onnx}}, got {voices!r}."
+        )
+    named = {str(name): place for name, place in voices.items()}
+    for name, place in named.items():
+        if not isinstance(place, str) or not place.strip():
+            raise ValueError(f"voices.{name}: wanted a file or a run's folder, got {place!r}.")
+    return {name: Path(place).expanduser() for name, place in named.items()}
+
+
+def _name(place: Path) -> str:
+    """Return what a voice is called that has no name: by its run, or by its file."""
+    return re.sub(r"[^\w.-]+", "-", place.resolve().name.partition(".")[0]) or "student"
 
 
 def check_current(exported: Exported, weights: str, root: Path) -> None:
@@ -89,17 +139,20 @@ def examples_of(config: DictConfig) -> list[Example]:
         FileNotFoundError: There is no such folder.
         ValueError: It holds none; one in the run is a link to something else.
     """
-    if config.examples is False:
+    return _clips(config.examples, root_of(config))
+
+
+def _clips(examples: Any, place: Path) -> list[Example]:
+    if examples is False:
         return []
-    if config.examples is not None:
-        return find_examples(config.examples)
-    root = root_of(config)
-    left = root / "evaluate" / "audio"
-    if config.get("file") is not None or not left.is_dir():
+    if examples is not None:
+        return find_examples(examples)
+    left = place / "evaluate" / "audio"
+    if not left.is_dir():
         return []
     found = find_examples(left)
     for path in (path for example in found for path in example.sounds.values()):
-        if leads_out(path, root):  # it could be any file of the user's
+        if leads_out(path, place):  # it could be any file of the user's
             raise ValueError(
                 f"{path}: is a link out of the run, and would be shown to whoever opens the page. "
                 "Name a folder with examples=, or set examples=false."

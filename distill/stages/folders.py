@@ -95,10 +95,15 @@ def saved_model(config: DictConfig, role: str) -> Checkpoint:
     Errors:
         FileNotFoundError: That stage has not run, with the command that runs it.
     """
-    folder = root_of(config) / role
+    return saved_in(root_of(config), role)
+
+
+def saved_in(root: Path, role: str) -> Checkpoint:
+    """Do what `saved_model` does, for a run's folder."""
+    folder = root / role
     if not (folder / NAME).is_file():
         raise FileNotFoundError(
-            f"{folder}: no {role} there. Run `distill {role} run={root_of(config)}` with the same "
+            f"{folder}: no {role} there. Run `distill {role} run={root}` with the same "
             "experiment first, or name another run."
         )
     saved = read_checkpoint(folder)

@@ -15,7 +15,8 @@ from distill.training.precision import has_bfloat16_units
 
 _VERSIONS = ("torch", "hydra-core", "numpy", "onnx", "onnxruntime", "librosa")
 PARTS = {
-    "serve": (("starlette", "uvicorn", "websockets"), "distill serve"),
+    "serve": (("prometheus_client", "starlette", "uvicorn", "websockets"), "distill serve"),
+    "cluster": (("ray", "fastapi"), "distill serve replicas= and data.cluster"),
     "sound": (("sounddevice",), "distill stream output=device"),
     "audio-metrics": (("pesq", "pystoi"), "PESQ and STOI in distill evaluate"),
     "bench": (("nflows", "vocos", "zuko"), "benchmark.peers and scripts/compare_flows.py"),

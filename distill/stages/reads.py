@@ -41,7 +41,10 @@ READS: dict[str, tuple[str, ...]] = {
     "stream": (
         *("file", "input", "output", "chunk", "pace", "speaker", "label", "without", "temperature"),
     ),
-    "serve": ("file", "host", "port", "public", "examples", "limits"),
+    "serve": (
+        *("file", "voices", "host", "port", "public", "token_file", "replicas", "examples"),
+        "limits",
+    ),
     "doctor": (),
 }
 """Keys beside the common ones."""

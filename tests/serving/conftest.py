@@ -29,7 +29,6 @@ from distill.contract import DataSpec, FeatureSpec
 from distill.data.audio.mel import LogMel
 from distill.export import ONNX, Exported, load
 from distill.export.graph import SamplingGraph
-from distill.frames import FrameLayout
 from distill.models import Flow, wavenet_iaf
 from distill.networks import FrameEncoder
 from distill.serving import pool as pool_module
@@ -37,6 +36,7 @@ from distill.serving.app import application
 from distill.serving.decoder import Decoder
 from distill.serving.limits import Limits
 from distill.serving.run import config
+from distill.serving.voices import Voice
 
 RATE, HOP, BANDS = 8000, 64, 20
 CLIENT = httpx.Client(verify=False, trust_env=False, timeout=30, limits=httpx.Limits())
@@ -85,15 +85,17 @@ def serving(exported: Exported, tmp_path_factory: pytest.TempPathFactory) -> Ser
     """Return a context that serves with given limits and yields the address."""
     folder = tmp_path_factory.mktemp("decoder")
     soundfile.write(folder / "a.wav", 0.1 * np.sin(np.arange(RATE)), RATE)
-    decoder = Decoder(exported.metadata.to_json(), folder)
-    decoder.read(folder / "a.wav", 9.0)  # what readers import is there before a test counts seconds
+    decoder = Decoder(folder)
+    # What readers import is there before a test counts seconds.
+    decoder.read(folder / "a.wav", 9.0, exported.metadata.to_json())
     decoder.close()
 
     @contextlib.contextmanager
     def serving(limits: Limits | None = None, **options: Any) -> Iterator[str]:
         limits, sampler = limits or Limits(), options.pop("sampler", exported)
-        app = application(sampler, limits, **options)
-        server = uvicorn.Server(config(app, limits, FrameLayout(sampler.metadata.spec)))
+        one = {"student": Voice(sampler, tuple(options.pop("examples", ())))}
+        app = application(options.pop("voices", one), limits, **options)
+        server = uvicorn.Server(config(app, limits))
         with socket.socket() as listening:
             listening.bind(("127.0.0.1", 0))
             thread = threading.Thread(target=server.run, args=([listening],))

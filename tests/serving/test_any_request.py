@@ -24,6 +24,7 @@ from distill.serving import pool as pool_module
 from distill.serving.app import application
 from distill.serving.examples import Example
 from distill.serving.limits import Limits
+from distill.serving.voices import Voice
 
 from .conftest import BANDS, HOP, RATE, spec, tiny
 
@@ -32,6 +33,7 @@ LIMITS = Limits(megabytes=0.05, seconds=1.0, stream_seconds=1.0, message_seconds
 ODD = ("", "0", "-1", "1.5", "nan", "1e999", "true", "null", "9" * 5000, "١", "\x00", "\n", "é[")
 PATHS = (
     *("/", "/about", "/about/", "/page", "/page/", "/page/style.css", "/synthesize", "/features"),
+    *("/health", "/health/", "/metrics", "/metrics/x"),
     *("/stream", "/examples/0/reference.wav", "/examples/1/reference.wav", "/examples/0/mine.wav"),
     *(
         "/page/%2e%2e/app.py",
@@ -93,7 +95,9 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(ODD), inner),
     max_leaves=4,
 )
-NAMES = st.sampled_from(("mel", "f0", "seed", "temperature", "speaker", "format", "without", "x"))
+NAMES = st.sampled_from(
+    ("mel", "f0", "voice", "seed", "temperature", "speaker", "format", "without", "stream", "x")
+)
 SETTINGS = st.dictionaries(NAMES, ANYTHING, max_size=3)
 JSON = st.dictionaries(
     NAMES | st.sampled_from(("sample_rate", "\ud800")), ANYTHING | st.just([ROW, ROW]), max_size=3
@@ -142,7 +146,7 @@ def served(tmp_path_factory) -> Iterator[list[tuple[TestClient, Path]]]:
         for sampler in samplers:
             folder = tmp_path_factory.mktemp("bodies")
             patch.setattr(pool_module, "new_folder", lambda folder=folder: folder)
-            app = application(sampler, LIMITS, clips, HOSTS)
+            app = application({"student": Voice(sampler, tuple(clips))}, LIMITS, HOSTS)
             found.append((TestClient(app, raise_server_exceptions=False), folder))
         for client, _ in found:
             client.__enter__()

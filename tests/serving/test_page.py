@@ -14,9 +14,11 @@ from selenium.webdriver.common.by import By
 
 from distill.serving.app import PAGE
 from distill.serving.examples import find_examples
+from distill.serving.tokens import Token
+from distill.serving.voices import Voice
 
 from .browsing import PAINTED, browser, browsing, text, wait
-from .conftest import BANDS, RATE
+from .conftest import BANDS, CLIENT, HOP, RATE
 
 DRAWN = 'return [...document.querySelectorAll(".wave")].pop().toDataURL()'
 
@@ -100,6 +102,30 @@ def test_a_file_of_ones_own_is_streamed_and_a_bad_one_explained(page, tmp_path: 
     page.find_element(By.ID, "start").click()
     wait(page, "!document.getElementById('error').hidden")
     assert "from 0 to 10" in text(page, "error")
+
+
+@browser
+def test_a_token_is_asked_for_and_a_voice_can_be_chosen(serving, exported, tmp_path: Path):
+    secret = "long-enough-for-a-token"
+    voices = {"anna": Voice(exported), "ben": Voice(exported)}
+    np.save(tmp_path / "mel.npy", np.zeros((50, BANDS), np.float32))
+    with (
+        serving(voices=voices, token=Token(secret)) as address,
+        browsing(tmp_path / "profile") as driver,
+    ):
+        driver.get(f"http://{address}/")
+        wait(driver, "!document.getElementById('enter').hidden")
+        assert "token" in text(driver, "error")
+        driver.find_element(By.ID, "token").send_keys(secret)
+        driver.find_element(By.CSS_SELECTOR, "#enter button").click()
+        wait(driver, "document.getElementById('enter').hidden")
+        wait(driver, "document.getElementById('voice').options.length == 2")
+        driver.find_element(By.CSS_SELECTOR, "#voice option[value=ben]").click()
+        wait(driver, "document.getElementById('voice').value == 'ben'")
+        driver.find_element(By.ID, "file").send_keys(str(tmp_path / "mel.npy"))
+        stream(driver)
+        got = CLIENT.get(f"http://{address}/metrics", headers={"Authorization": f"Bearer {secret}"})
+    assert f'distill_samples_total{{voice="ben"}} {50 * HOP}.0' in got.text
 
 
 @browser

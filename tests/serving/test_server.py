@@ -22,6 +22,7 @@ from distill.serving.limits import Limits
 from distill.serving.pool import WorkerPool
 from distill.serving.run import serve
 from distill.serving.sinks import pcm
+from distill.serving.voices import Voice
 
 from .conftest import BANDS, CLIENT, HOP, RATE, exchange
 
@@ -311,7 +312,7 @@ def test_our_own_mistakes_are_answered_too(serving, exported, mel):
 
 def test_other_addresses_than_loopback_want_to_be_asked_for(exported):
     with pytest.raises(ValueError, match="public=true"):
-        serve(exported, host="0.0.0.0")
+        serve({"student": Voice(exported)}, host="0.0.0.0")
 
 
 def test_a_port_that_is_taken_is_named(exported):
@@ -320,9 +321,9 @@ def test_a_port_that_is_taken_is_named(exported):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"{port}.*port="):
-            serve(exported, port=port)
+            serve({"student": Voice(exported)}, port=port)
     with pytest.raises(ValueError, match="65535"):
-        serve(exported, port=70_000)
+        serve({"student": Voice(exported)}, port=70_000)
 
 
 @pytest.mark.parametrize("name", ["clients", "seconds", "timeout"])

@@ -19,6 +19,7 @@ const state = {
   rows: null, // frames of what is chosen, side by side
   measured: null, // { values, budget }
   running: null, // AbortController
+  token: sessionStorage.getItem("token"), // where the server wants one; gone with the tab
   choice: 0, // grows with every choice, so that a late answer to an old one is dropped
 };
 
@@ -35,11 +36,13 @@ function clear() {
 async function ask(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    const headers = state.token === null ? {} : { Authorization: `Bearer ${state.token}` };
+    response = await fetch(path, { ...options, headers });
   } catch {
     throw new Error("The server can't be reached. Is it still running?");
   }
   if (response.ok) return response;
+  if (response.status === 401) $("enter").hidden = false;
   const said = await response.json().catch(() => ({}));
   throw new Error(said.error ?? `${path}: the server answered ${response.status}.`);
 }
@@ -68,7 +71,8 @@ function reset() {
 }
 
 async function features(content) {
-  const response = await ask("/features", { method: "POST", body: content });
+  const path = `/features?voice=${state.about.voice}`;
+  const response = await ask(path, { method: "POST", body: content });
   return new Float32Array(await response.arrayBuffer());
 }
 
@@ -107,7 +111,8 @@ async function takeFile(file) {
 }
 
 function settings() {
-  const chosen = { temperature: Number($("temperature").value), format: "int16" };
+  const { voice } = state.about;
+  const chosen = { voice, temperature: Number($("temperature").value), format: "int16" };
   if ($("seed").value !== "") chosen.seed = Number($("seed").value);
   for (const select of $("labels").querySelectorAll("select")) chosen[select.name] = select.value;
   return chosen;
@@ -159,7 +164,7 @@ async function run() {
   try {
     const figures = await stream({
       rows: state.rows, width, chunk, seconds, realtime, settings: settings(), heard,
-      signal: state.running.signal,
+      signal: state.running.signal, token: state.token,
     });
     player.finish();
     $("status").textContent =
@@ -188,13 +193,23 @@ function option(value, text) {
   return made;
 }
 
-async function begin() {
-  state.about = await (await ask("/about")).json();
+/** Show what a voice wants and has; without a name, of the server's first. */
+async function begin(query = "") {
+  const choice = reset();
+  const about = await (await ask(`/about${query}`)).json();
+  if (choice !== state.choice) return;
+  state.about = about;
+  $("enter").hidden = true;
+  $("file").value = "";
   cards.rate = state.about.sample_rate;
   const { file, sample_rate: rate, hop, latency_seconds: ahead, examples, labels } = state.about;
   $("about").textContent =
     `${file}: ${rate} Hz, frames of ${((1000 * hop) / rate).toFixed(1)} ms, ` +
     `${(1000 * ahead).toFixed(1)} ms of look-ahead`;
+  $("voice").replaceChildren(...about.voices.map((name) => option(name, name)));
+  $("voice").value = about.voice;
+  $("voice-field").hidden = about.voices.length < 2;
+  $("labels").replaceChildren();
   for (const [name, known] of Object.entries(labels)) {
     const field = document.createElement("label");
     field.textContent = name;
@@ -204,7 +219,7 @@ async function begin() {
     field.append(select);
     $("labels").append(field);
   }
-  $("example").append(...examples.map(({ name }, i) => option(String(i), name)));
+  $("example").replaceChildren(...examples.map(({ name }, i) => option(String(i), name)));
   $("example-field").hidden = !examples.length;
   if (examples.length) await takeExample();
 }
@@ -217,6 +232,13 @@ $("stop").addEventListener("click", () => state.running?.abort());
 $("example").addEventListener("change", () => {
   $("file").value = "";
   takeExample().catch(fail);
+});
+$("voice").addEventListener("change", () => begin(`?voice=${$("voice").value}`).catch(fail));
+$("enter").addEventListener("submit", (event) => {
+  event.preventDefault();
+  state.token = $("token").value;
+  sessionStorage.setItem("token", state.token);
+  begin().catch(fail);
 });
 $("file").addEventListener("change", () => {
   const [file] = $("file").files;

@@ -52,12 +52,14 @@ function answer(message) {
  * Send frames chunk by chunk; each is answered before the next is sent.
  *
  * `heard(samples, milliseconds)` is called for every answer. The promise gives the server's own
- * figures, or fails with one line; `signal` aborts it.
+ * figures, or fails with one line; `signal` aborts it. A token, where the server wants one, goes as
+ * a subprotocol: a websocket of a browser has no headers, and addresses are kept by logs.
  */
-export function stream({ rows, width, chunk, seconds, realtime, settings, heard, signal }) {
+export function stream({ rows, width, chunk, seconds, realtime, settings, heard, signal, token }) {
   return new Promise((resolve, reject) => {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    const socket = new WebSocket(`${scheme}//${location.host}/stream`);
+    const offers = token === null ? [] : ["distill", `distill.token.${token}`];
+    const socket = new WebSocket(`${scheme}//${location.host}/stream`, offers);
     socket.binaryType = "arraybuffer";
     let at = 0;
     let began = 0;
