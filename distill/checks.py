@@ -64,6 +64,18 @@ def check_number(
     raise ValueError(f"{text}, got {value!r}.{f' {remedy}' if remedy else ''}")
 
 
+def check_widths(hidden: Iterable[Any]) -> None:
+    """Raise unless the widths of hidden layers are ones that a network can have.
+
+    Example:
+        >>> check_widths([8, -4])
+        Traceback (most recent call last):
+        ValueError: hidden: wanted a whole number from 1 to 100000, got -4.
+    """
+    for width in hidden:
+        check_number("hidden", width, low=1, high=100_000, whole=True)
+
+
 def check_seed(seed: Any, name: str = "seed") -> None:
     """Raise unless torch and NumPy take a seed: a whole number from 0 to 2^63 - 1.
 

@@ -106,11 +106,11 @@ class ArrayData(Data):
             yield self._rows(self._held[first : first + size])
 
     def identity(self) -> dict[str, Any]:
-        """Return kind, spec, and a hash of values, features and split."""
+        """Return kind, spec, the number of rows, and a hash of values, features and split."""
         total = hashlib.sha256()
         for array in (self._train, self._held, self._values, *self._features.values()):
             total.update(np.ascontiguousarray(array).tobytes())
-        return super().identity() | {"values": total.hexdigest()}
+        return super().identity() | {"rows": len(self._values), "values": total.hexdigest()}
 
     def _rows(self, rows: np.ndarray) -> Batch:
         index = torch.from_numpy(rows)

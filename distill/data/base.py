@@ -100,8 +100,8 @@ class Data:
     def identity(self) -> dict[str, Any]:
         """Return plain values that tell this data, and its split, from other data.
 
-        `kind` and `spec`; where values have names those of `train` and `held_out`, else a hash of
-        `values`. A resumed training and later stages compare it.
+        `kind` and `spec`; where values have names those of `train` and `held_out`, else the number
+        of `rows` and a hash of `values`. A resumed training and later stages compare it.
         """
         return {"kind": type(self).__name__, "spec": self.spec.to_dict()}
 

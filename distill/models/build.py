@@ -20,6 +20,7 @@ from distill.bijectors import (
     Transform,
 )
 from distill.bijectors.coupling import split_sites
+from distill.checks import check_number
 from distill.contract import DataSpec
 from distill.distributions import Base, MixtureOfGaussians
 from distill.models.autoregressive import AutoregressiveDensity
@@ -255,8 +256,7 @@ def _between(between: str | Sequence[int], sites: int) -> list[Bijector]:
 
 
 def _check_layers(layers: int) -> None:
-    if layers < 1:
-        raise ValueError(f"This flow wanted at least one layer, got layers={layers}.")
+    check_number("layers", layers, low=1, high=1000, whole=True)
 
 
 def _norm(norm: str, sites: int, backwards: bool) -> list[Bijector]:

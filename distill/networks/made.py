@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from distill.checks import check_sites
+from distill.checks import check_sites, check_widths
 from distill.contract import Context
 from distill.functional import in_full_precision
 from distill.networks.conditioner import Conditioner
@@ -58,7 +58,8 @@ class MADE(Conditioner):
         zero: Start with parameters of zero, so that a flow starts at its identity.
 
     Errors:
-        ValueError: No hidden layer, an unknown order or activation, a context of other channels.
+        ValueError: No hidden layer, a width out of range, an unknown order or activation, a context
+            of other channels.
 
     Source: Germain et al., MADE, 2015, arXiv 1502.03509.
 
@@ -88,6 +89,7 @@ class MADE(Conditioner):
                 "MADE: wanted at least one hidden layer and an activation among "
                 f"{', '.join(_ACTIVATIONS)}; got hidden={list(hidden)}, activation={activation}."
             )
+        check_widths(hidden)
         self.sites = sites
         self.parameters_per_site = parameters_per_site
         self.context_channels = context_channels

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from distill.checks import check_widths
 from distill.functional import in_full_precision
 
 
@@ -17,6 +18,9 @@ class MLP(nn.Module):
         outputs: Number of outputs.
         hidden: Widths of the hidden layers.
 
+    Errors:
+        ValueError: A width out of range.
+
     Example:
         >>> import torch
         >>> MLP(3, 4, hidden=[8])(torch.randn(2, 3)).tolist()[0]
@@ -25,6 +29,7 @@ class MLP(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int] = (128, 128)) -> None:
         super().__init__()
+        check_widths(hidden)
         layers: list[nn.Module] = []
         for width in hidden:
             layers += [nn.Linear(inputs, width), nn.ReLU()]

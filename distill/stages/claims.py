@@ -48,14 +48,14 @@ def claim(
             f"{folder}: holds a {role} already{_state(folder, saved)}. Continue it with "
             "resume=true, replace it with overwrite=true, or name another folder with run=."
         )
-    check_resumable(folder, saved, mine, role)
-    check_data(folder, saved.made_from, made_from)
-    old, new = (made.get("teacher") for made in (saved.made_from, made_from))
-    if old and new and old != new:
+    # First: what is stale is made again in any case, and may have been begun with other settings.
+    if is_stale(saved, made_from.get("teacher")):
         raise StaleError(
             f"{folder}: was distilled from another teacher than {folder.parent / 'teacher'} holds "
             "now. Distill it again with overwrite=true, or name another run."
         )
+    check_resumable(folder, saved, mine, role)
+    check_data(folder, saved.made_from, made_from)
     old, new = (made.get("classifier") for made in (saved.made_from, made_from))
     if old and old != new:
         raise StaleError(
@@ -63,6 +63,12 @@ def claim(
             "Train it again with overwrite=true, or name another run."
         )
     return saved
+
+
+def is_stale(saved: Checkpoint, teacher: str | None) -> bool:
+    """Whether a model was distilled from another teacher than the one of this hash."""
+    old = saved.made_from.get("teacher")
+    return bool(old and teacher and old != teacher)
 
 
 def check_data(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ HELD = ("data.cache", "data.memory", "data.workers", "data.cluster", "data.cache
 """Keys that say how data is prepared and held."""
 FREE = ("data.path", *HELD, "data.layout.download")
 """Keys that don't shape results: where data lies and how it is held. Its content is compared."""
+_PARTS = ("train", "held_out", "validation", "unheard")
 _FREE_OF_TRAINER = ("accumulate", "log_every", "save_every", "keep", "keep_best", "prefetch")
 
 
@@ -44,7 +45,9 @@ def difference(old: Any, new: Any, free: Sequence[str] = ()) -> str | None:
         if key in free or any(key.startswith(f"{part}.") for part in free):
             continue
         if not _equal(before.get(key), after.get(key)):
-            return f"{key}={_short(after.get(key))} in place of {_short(before.get(key))}"
+            # What is not said is a class's own default.
+            new, had = (_short(of.get(key, "(default)")) for of in (after, before))
+            return f"{key}={new} in place of {had}"
     return None
 
 
@@ -78,20 +81,30 @@ def data_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | Non
         return None
     if old.get("kind") != new.get("kind"):
         return f"it is {new.get('kind')}, and was {old.get('kind')}"
-    before, after = (set(d.get("train") or ()) | set(d.get("held_out") or ()) for d in (old, new))
+    before, after = _names(old), _names(new)
     for word, names in (("new", after - before), ("gone", before - after)):
         if names:
             return f"{len(names)} {word}, first {_short(min(names))}"
-    moved = set(new.get("train") or ()) & set(old.get("held_out") or ())
+    moved = set(new.get("train") or ()) & (before - set(old.get("train") or ()))
     if moved:
         return f"{len(moved)} held-out ones would be trained on, first {_short(min(moved))}"
+    rows = old.get("rows"), new.get("rows")
+    if None not in rows and rows[0] != rows[1]:
+        return f"{rows[1]} rows in place of {rows[0]}"
     if old.get("values") != new.get("values"):
         return "its values are others"
-    return difference(old.get("spec"), new.get("spec"))
+    was, now = (of.get("spec") or {} for of in (old, new))
+    # What is fitted to the values tells less than how loud or wide they are.
+    for key in ("loc", "scale"):
+        found = difference({key: was.get(key)}, {key: now.get(key)})
+        if found:
+            return found
+    return difference(was, now)
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
-    """Return a hash of a data set's identity."""
+    """Return a hash of a data set's identity; the number of rows follows from the rest."""
+    identity = {key: value for key, value in identity.items() if key != "rows"}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
@@ -108,6 +121,12 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     for key, inner in value.items():
         flat |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
     return flat
+
+
+def _names(identity: Mapping[str, Any]) -> set[str]:
+    """Return the names of all values, whichever part they are in."""
+    parts = (identity.get(part) or () for part in _PARTS)
+    return {name for part in parts for name in part}
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -68,5 +68,5 @@ def _changed(
         return "it has no record of what it was made from"
     for name in sorted(made_from.keys() | record.made_from.keys()):
         if record.made_from.get(name) != made_from.get(name):
-            return f"its {name} has changed"
+            return f"its {name} {'have' if name.endswith('s') else 'has'} changed"
     return difference(record.config, mine, _IGNORED)

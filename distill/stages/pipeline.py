@@ -10,11 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 from distill.files import write_json
 from distill.models.checkpoint import NAME, read_checkpoint
 from distill.serving.runtime import check_npm
-from distill.stages.claims import StaleError, check_resumable
+from distill.stages.claims import StaleError, check_resumable, is_stale
 from distill.stages.differences import config_of
-from distill.stages.folders import check_ways, root_of
+from distill.stages.folders import check_ways, root_of, weights_of
 from distill.stages.links import check_inside
 from distill.stages.reads import PIPELINE
+from distill.stages.work import numbers_of
 
 _TRAINED = ("teacher", "student")
 
@@ -46,9 +47,19 @@ def run(config: DictConfig) -> dict[str, float]:
             print(f"{name}: what it was made from has changed, so it is made again", flush=True)
             anew = OmegaConf.merge(config, {"resume": False, "overwrite": True})
             numbers = stage.run(anew)
+        finally:
+            _forget(root, name)
         everything |= {f"{name}/{key}": value for key, value in numbers.items()}
     write_json(root / "metrics.json", everything)
     return everything
+
+
+def _forget(root: Path, name: str) -> None:
+    """Remove the numbers of the whole as soon as those of a stage are others."""
+    numbers = {f"{name}/{key}": value for key, value in numbers_of(root / name).items()}
+    whole = numbers_of(root)
+    if {key: whole[key] for key in whole if key.startswith(f"{name}/")} != numbers:
+        (root / "metrics.json").unlink(missing_ok=True)
 
 
 def _check(config: DictConfig, root: Path) -> None:
@@ -63,5 +74,14 @@ def _check(config: DictConfig, root: Path) -> None:
                 f"{folder}: holds a {name} already. Go on with resume=true, replace everything "
                 "with overwrite=true, or name another folder with run=."
             )
-        if config.resume and trained:
-            check_resumable(folder, read_checkpoint(folder), config_of(config, name), name)
+        if not (config.resume and trained):
+            continue
+        saved = read_checkpoint(folder)
+        if not is_stale(saved, _teacher_in(root)):
+            check_resumable(folder, saved, config_of(config, name), name)
+
+
+def _teacher_in(root: Path) -> str | None:
+    """Return the hash of a run's teacher, perhaps half trained, `None` without one."""
+    folder = root / "teacher"
+    return weights_of(read_checkpoint(folder)) if (folder / NAME).is_file() else None

@@ -55,13 +55,13 @@ def train(
     trainer = build(config[f"{role}_trainer"])
     evaluator = build(config.evaluation)
     device = device_of(config)
-    model = new_model(config, role, data.spec).to(device)
-    task = make_task(model).to(device)
     folder, mine = root_of(config) / role, config_of(config, role)
     made_from: dict[str, Any] = {"data": data.identity()}
     if teacher is not None:
         made_from |= {"teacher": weights_of(teacher), **judges_of(mine.get("objective"))}
         check_data(root_of(config) / "teacher", teacher.made_from, made_from)
+    model = new_model(config, role, data.spec).to(device)
+    task = make_task(model).to(device)
     with ExitStack() as stack:
 
         def claimed() -> tuple[Checkpoint | None, bool]:

@@ -204,6 +204,7 @@ class Trainer:
             checkpoint.training = {**state.to_dict(), "precision": precision.name}
             if folder is not None:
                 checkpoint.save(folder)
+                (folder / "metrics.json").unlink(missing_ok=True)  # of the former weights
                 keep_last(folder, state.step, self.keep)
 
         def look(request: StopRequest, suffix: str = "") -> None:

@@ -151,7 +151,7 @@ def test_a_chain_traces_every_layer():
 
 
 def test_an_empty_chain_is_refused():
-    with pytest.raises(ValueError, match="at least one layer"):
+    with pytest.raises(ValueError, match="layers: wanted a whole number from 1"):
         Chain([])
 
 

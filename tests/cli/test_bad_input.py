@@ -80,6 +80,7 @@ POINTS = ["teacher", "run=PLACE/new", "data=points", *QUICK[:1]]
 AUDIO = ["prepare", "run=PLACE/new", "data=audio", "+data.cache=null"]
 SAMPLE = ["sample", "run=PLACE/run"]
 OF_RUN = "run=PLACE/run"
+HIDDEN_RANGE = "hidden: wanted a whole number from 1 to 100000"
 
 CASES = {
     # stage, words: what the line says
@@ -111,8 +112,20 @@ CASES = {
     "no checkpoints": ([*TEACHER, "teacher_trainer.keep=0"], "trainer.keep"),
     "the best unseen": ([*TEACHER, "teacher_trainer.keep_best=true"], "watch_every > 0"),
     "an unknown schedule": ([*TEACHER, "teacher_trainer.schedule=linear"], "trainer.schedule"),
-    "a layer of -4": ([*TEACHER, "teacher.hidden=[-4]"], "teacher"),
-    "layers beyond memory": ([*TEACHER, "teacher.hidden=[1000000000000]"], ""),
+    "a layer of -4": ([*TEACHER, "teacher.hidden=[-4]"], f"{HIDDEN_RANGE}, got -4"),
+    "a layer of none": ([*TEACHER, "teacher.hidden=[0]"], f"{HIDDEN_RANGE}, got 0"),
+    "a coupling layer of none": (
+        [*TEACHER, "teacher=real_nvp", "teacher.hidden=[0]"],
+        f"{HIDDEN_RANGE}, got 0",
+    ),
+    "layers beyond memory": (
+        [*TEACHER, "teacher.hidden=[1000000000000]"],
+        f"{HIDDEN_RANGE}, got 1000000000000",
+    ),
+    "layers without end": (
+        [*TEACHER, "teacher.layers=1000000000"],
+        "layers: wanted a whole number from 1 to 1000, got 1000000000",
+    ),
     "a base of a word": ([*TEACHER, "teacher.base=normal"], "teacher.base: wanted a mapping that"),
     "a mel of 3": ([*AUDIO, "data.path=PLACE/silent", "data.mel=3"], "data.mel: wanted a mapping"),
     "a front of 3": (

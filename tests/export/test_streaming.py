@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -114,6 +115,8 @@ def test_metadata_describes_the_state_and_the_config(flow, exported):
     assert metadata.spec == flow.spec
     assert metadata.latency == getattr(flow.encoder, "latency", 0)
     assert metadata.reach == getattr(flow.encoder, "reach", 0)
+    beside = json.loads(exported.path.with_name(f"{exported.path.name}.json").read_text())
+    assert (beside["latency"], beside["reach"]) == (metadata.latency, metadata.reach)
     assert metadata.config == {"layers": 3}
     assert len(metadata.config_hash) == 64
     names = [state.name for state in metadata.state]

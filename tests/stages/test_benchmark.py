@@ -93,6 +93,19 @@ def test_a_benchmark_leaves_tables_curves_and_a_record(made):
     assert json.loads((folder / "manifest.json").read_text())["state"] == "complete"
 
 
+def test_a_second_benchmark_is_refused_and_an_overwritten_one_has_no_old_curves(run, capsys):
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert main(["benchmark", f"run={run}", *WORDS]) == 2
+    assert "holds a finished benchmark" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    curves = set(run.rglob("events.out.tfevents.*"))
+    assert curves
+    assert main(["benchmark", f"run={run}", *WORDS, "overwrite=true"]) == 0
+    now = set(run.rglob("events.out.tfevents.*"))
+    assert now
+    assert curves.isdisjoint(now)
+
+
 def test_numbers_of_other_weights_do_not_stand_beside_the_speeds(run, capsys):
     manifest = json.loads((run / "evaluate" / "manifest.json").read_text())
     manifest["made_from"]["student"] = "0" * 64

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import distill
@@ -138,6 +139,8 @@ def test_evaluate_takes_the_data_of_the_run(run: Path) -> None:
     assert main(["evaluate", f"run={run}", "overwrite=true"]) == 0
     config = (run / "evaluate" / "metrics.json").read_text()
     assert "student/kl_reverse/standard_error" in config
+    read = OmegaConf.load(run / "evaluate" / "config.yaml")
+    assert set(read) == {"name", "run", "seed", "part", "data", "evaluation"}
 
 
 @pytest.mark.parametrize(

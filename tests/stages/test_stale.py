@@ -14,7 +14,7 @@ from distill.cli import main
 from distill.contract import DataSpec
 from distill.models import iaf
 from distill.models.checkpoint import Checkpoint
-from distill.stages import export
+from distill.stages import export, export_file
 from distill.stages.export_file import note_stale
 from distill.stages.folders import weights_of
 from distill.stages.manifest import Manifest, read_manifest
@@ -77,6 +77,18 @@ def test_a_student_trained_further_is_told_apart_from_its_export(run, capsys):
     assert said.count("\n") == 1
     assert "of another student than" in said
     assert "student.onnx" in said
+
+
+def test_a_stream_refuses_an_export_of_another_student(run, monkeypatch, capsys):
+    path = run / "export" / "student.onnx"
+    old = SimpleNamespace(path=path, metadata=SimpleNamespace(weights="0" * 64))
+    monkeypatch.setattr(export_file, "load", lambda _: old)
+    output = run / "out.wav"
+    assert main(["stream", f"run={run}", "input=-", f"output={output}"]) == 2
+    error = capsys.readouterr().err
+    assert f"{path}: is of another student than" in error
+    assert error.count("\n") == 1
+    assert not output.exists()
 
 
 def test_a_run_that_was_moved_goes_on_and_is_measured_as_its_own(tmp_path, capsys):

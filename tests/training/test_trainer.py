@@ -295,6 +295,21 @@ def test_the_average_forgets_its_start_and_follows_buffers() -> None:
         EMA(layer, decay=1.0)
 
 
+def test_running_statistics_are_averaged_as_the_weights_are() -> None:
+    layer = nn.BatchNorm1d(1)
+    ema = EMA(layer, decay=0.5)
+    values = (4.0, -2.0, 8.0)
+    expected, decays = 0.0, (1 / 10, 2 / 11, 3 / 12)
+    for value, decay in zip(values, decays, strict=True):
+        layer.running_mean.fill_(value)
+        layer.num_batches_tracked += 1
+        ema.update()
+        expected = decay * expected + (1 - decay) * value
+    assert ema.model.running_mean.item() == pytest.approx(expected)
+    assert abs(expected - values[-1]) > 1  # a copy would be the last
+    assert ema.model.num_batches_tracked.item() == 3
+
+
 def test_a_checkpoint_cut_short_is_refused(tmp_path: Path, data: ArrayData) -> None:
     fit(tmp_path, data, Trainer(steps=2, batch_size=8))
     file = tmp_path / "checkpoint.pt"

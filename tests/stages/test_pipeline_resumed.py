@@ -1,0 +1,188 @@
+"""A pipeline that goes on: what is whole is kept, and nothing else is called so."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from distill.benchmark import batches, streams
+from distill.cli import main
+from distill.export import Backend
+from distill.export.metadata import digest
+from distill.export.verify import Limit, Verification
+from distill.models import Flow
+from distill.stages import benchmark as stage
+from distill.stages import benchmarked, export
+from distill.stages.manifest import read_manifest
+from distill.stages.reads import PIPELINE
+from distill.training import read_checkpoint
+from distill.training.trainer import Trainer
+from tests.benchmark.conftest import small_calibrator
+
+QUICK = ["data=banana", "data.count=80", "threads=1", "~exports.pt2"]
+QUICK += ["evaluation.pictures=false", "evaluation.count=60", "evaluation.watch_count=20"]
+QUICK += ["benchmark.student=[eager]", "benchmark.teacher=[plain]", "benchmark.batch_sizes=[1]"]
+QUICK += ["benchmark.repeats=2"]
+for _role in ("teacher", "student"):
+    QUICK += [f"{_role}.layers=1", f"{_role}.hidden=[4]"]
+    QUICK += [f"{_role}_trainer.steps=2", f"{_role}_trainer.batch_size=8"]
+QUICK += ["teacher_trainer.steps=4"]
+
+
+def accept(
+    backend: Backend, model: Flow, folder: Path, config: object
+) -> tuple[Path, Verification]:
+    """Write the hash of the weights in place of a graph."""
+    path = folder / f"student{backend.suffix}"
+    path.write_text(digest(model.state_dict()))
+    return path, Verification("fake", Limit(), (1,), (), (), *[0.0] * 6, None, *[0.0] * 3)
+
+
+def load(path: Path) -> SimpleNamespace:
+    return SimpleNamespace(
+        path=path, metadata=SimpleNamespace(weights=path.read_text(), precision="full")
+    )
+
+
+@contextmanager
+def quickly() -> Iterator[None]:
+    """Let the machine be measured for a moment only, and no graph be traced."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "accept", accept)
+        patch.setattr(benchmarked, "load", load)
+        for room, name in ((batches, "benchmark"), (streams, "benchmark_streams")):
+            patch.setattr(stage, name, partial(getattr(room, name), calibrator=small_calibrator))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _quick():
+    with quickly():
+        yield
+
+
+@pytest.fixture(name="finished", scope="module")
+def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "banana"
+    with quickly():
+        assert main(["pipeline", f"run={folder}", *QUICK]) == 0
+    return folder
+
+
+@pytest.fixture(name="run")
+def _run(finished: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished, tmp_path / "banana")
+
+
+def content(run: Path) -> dict[Path, bytes]:
+    return {p: p.read_bytes() for p in run.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
+def made_from(run: Path, name: str) -> dict[str, str]:
+    record = read_manifest(run / name)
+    assert record is not None
+    assert record.state == "complete"
+    return record.made_from
+
+
+def weights(run: Path, role: str) -> str:
+    record = read_manifest(run / role)
+    assert record is not None
+    return record.made["weights"]
+
+
+def check_consistent(run: Path) -> None:
+    """Everything in the run is of the teacher and the student that it holds."""
+    teacher, student = weights(run, "teacher"), weights(run, "student")
+    assert made_from(run, "student")["teacher"] == teacher
+    for name in ("evaluate", "benchmark"):
+        assert made_from(run, name)["teacher"] == teacher, name
+        assert made_from(run, name)["student"] == student, name
+    assert made_from(run, "export")["student"] == student
+    everything = json.loads((run / "metrics.json").read_text())
+    for name in PIPELINE:
+        numbers = json.loads((run / name / "metrics.json").read_text())
+        assert {k: everything[f"{name}/{k}"] for k in numbers} == numbers, name
+
+
+def test_a_pipeline_replaced_and_interrupted_calls_nothing_of_the_old_finished(
+    run, capsys, monkeypatch
+):
+    old = {role: weights(run, role) for role in ("teacher", "student")}
+    rate = Trainer.rate
+
+    def interrupted(self: Trainer, step: int) -> float:
+        if step == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return rate(self, step)
+
+    longer = ["pipeline", f"run={run}", *QUICK, "teacher_trainer.steps=6", "seed=1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "rate", interrupted)
+        assert main([*longer, "overwrite=true"]) == 143
+    assert read_manifest(run / "teacher").state == "stopped"
+    # Numbers of the old teacher don't stand beside the new one.
+    assert not (run / "teacher" / "metrics.json").exists()
+    assert not (run / "metrics.json").exists()
+    capsys.readouterr()
+    assert main([*longer, "resume=true"]) == 0
+    out = capsys.readouterr().out
+    assert "teacher: goes on from step 4" in out
+    assert "kept" not in out
+    assert read_checkpoint(run / "teacher").training["step"] == 6
+    assert {role: weights(run, role) for role in old}.items().isdisjoint(old.items())
+    check_consistent(run)
+
+
+def test_what_was_made_of_a_teacher_trained_anew_is_made_again(run, capsys):
+    old = weights(run, "student")
+    anew = ["teacher_trainer.learning_rate=0.05"]
+    assert main(["teacher", f"run={run}", *QUICK, *anew, "overwrite=true"]) == 0
+    capsys.readouterr()
+    assert main(["pipeline", f"run={run}", *QUICK, *anew, "resume=true"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("finished, kept") == 1
+    assert "teacher: finished, kept" in out
+    assert "student: what it was made from has changed, so it is made again" in out
+    assert "evaluate: done again, since its student has changed" in out
+    assert "benchmark: done again, since its exports have changed" in out
+    assert "of this student, kept" not in out
+    assert weights(run, "student") != old
+    check_consistent(run)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["student.layers=7"], "student.layers=7 in place of 1"),
+        (["seed=9"], "seed=9 in place of 0"),
+        (["student.layers=7", "seed=9"], "seed=9 in place of 0"),
+        (["objective=forward_kl"], "objective._target_=distill.objectives.ForwardKL in place of"),
+    ],
+)
+def test_a_finished_pipeline_refuses_other_settings(run, words, says, capsys):
+    before = content(run)
+    assert main(["pipeline", f"run={run}", *QUICK, "resume=true", *words]) == 2
+    out, error = capsys.readouterr()
+    assert says in error
+    assert error.count("\n") == 1
+    assert "kept" not in out
+    assert content(run) == before
+
+
+def test_a_finished_pipeline_measures_again_what_is_asked_for_in_another_way(run, capsys):
+    more = ["evaluation.count=70", "benchmark.batch_sizes=[2]"]
+    assert main(["pipeline", f"run={run}", *QUICK, "resume=true", *more]) == 0
+    out = capsys.readouterr().out
+    assert out.count("finished, kept") == 2
+    assert "evaluate: done again, since evaluation.count=70 in place of 60" in out
+    assert "benchmark: done again, since benchmark.batch_sizes=[2] in place of [1]" in out
+    check_consistent(run)
