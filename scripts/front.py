@@ -40,8 +40,8 @@ SIZES: dict[str, tuple[str, ...]] = {
     "3 x 8, r = 16, 48 channels": ("student=fast", "student.channels=48"),
     "2 x 6, r = 8": ("student=faster", "student.block=8"),
     "2 x 6, r = 16 (faster)": ("student=faster",),
-    "2 x 6, r = 32 (fastest)": ("student=fastest",),
-    "1 x 6, r = 16": ("student=faster", "student.flows=[6]"),
+    "2 x 6, r = 32": ("student=faster", "student.block=32"),
+    "1 x 6, r = 16 (fastest)": ("student=fastest",),
 }
 COLUMNS = {
     "steps": "steps",
