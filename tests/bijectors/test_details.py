@@ -151,7 +151,7 @@ def test_a_chain_traces_every_layer():
 
 
 def test_an_empty_chain_is_refused():
-    with pytest.raises(ValueError, match="layers: wanted a whole number from 1"):
+    with pytest.raises(ValueError, match="Chain: wanted at least one layer"):
         Chain([])
 
 

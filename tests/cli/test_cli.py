@@ -249,7 +249,7 @@ def test_help_of_a_stage_tells_what_it_does_and_takes(capsys, stage):
 def test_every_stage_has_a_config_that_composes(capsys, stage):
     assert main([stage, "--cfg", "job"]) == 0
     config = OmegaConf.create(capsys.readouterr().out)
-    assert config.seed == 0
+    assert config.get("seed", 0) == 0  # some stages draw nothing
     assert config.device == "auto"
 
 
