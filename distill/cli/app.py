@@ -38,8 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Paths may hold what the code page of a terminal lacks; stderr is so already.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        with interruptible():
-            return _run(stage, words[1:], show) if stage else _without_stage(words)
+        with interruptible() as request:
+            try:
+                return _run(stage, words[1:], show) if stage else _without_stage(words)
+            except Exception:
+                request.check()  # Hydra makes an error of its own of what a signal raised
+                raise
     except BrokenPipeError:
         # The reader has gone (`| head`); nothing may complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

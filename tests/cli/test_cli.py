@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 import distill
-from distill.cli import main
+from distill.cli import app, main
 from distill.cli.config_groups import config_dir, defaults, groups
 from distill.stages import STAGES
 from distill.stages.reads import READS
@@ -277,3 +278,15 @@ def test_python_m_distill_is_the_command():
     done = subprocess.run(command, cwd=CONF.parent, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.startswith("distill: error: 'techer' is no stage.")
+
+
+def test_a_signal_that_a_library_made_an_error_of_is_still_a_signal(capsys, monkeypatch):
+    def run(stage, words, show):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt as interruption:
+            raise RuntimeError("no config") from interruption
+
+    monkeypatch.setattr(app, "_run", run)
+    assert main(["teacher"]) == 143
+    assert "no config" not in capsys.readouterr().err
