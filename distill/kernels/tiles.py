@@ -104,40 +104,37 @@ _ONE_8, _ONE_2, _ONE_1 = _tile(1, 8), _tile(1, 2), _tile(1, 1)
 
 @jit
 def strip(
-    a: int, lda: int, b: int, ldb: int, c: int, ldc: int, rows: int, inputs: int, add: bool
+    a: int,
+    lda: int,
+    b: int,
+    ldb: int,
+    c: int,
+    ldc: int,
+    rows: int,
+    inputs: int,
+    add: bool,
+    two: bool = True,
 ) -> None:
-    """Compute two vectors of columns for all rows: addresses, and distances of rows in entries."""
+    """Compute two vectors of columns, or one, for all rows.
+
+    Arguments are addresses, and distances of rows in entries.
+    """
     r = 0
     while r < rows:
-        x, y = a + 4 * r * lda, c + 4 * r * ldc
-        if rows - r >= ROWS:
+        x, y, left = a + 4 * r * lda, c + 4 * r * ldc, rows - r
+        if left >= ROWS and two:
             _FULL_2(x, lda, b, ldb, y, ldc, inputs, add)
-            r += ROWS
-        elif rows - r >= 4:
-            _FOUR_2(x, lda, b, ldb, y, ldc, inputs, add)
-            r += 4
-        else:
-            _ONE_2(x, lda, b, ldb, y, ldc, inputs, add)
-            r += 1
-
-
-@jit
-def half_strip(
-    a: int, lda: int, b: int, ldb: int, c: int, ldc: int, rows: int, inputs: int, add: bool
-) -> None:
-    """Do the same for one vector of columns."""
-    r = 0
-    while r < rows:
-        x, y = a + 4 * r * lda, c + 4 * r * ldc
-        if rows - r >= ROWS:
+        elif left >= ROWS:
             _FULL_1(x, lda, b, ldb, y, ldc, inputs, add)
-            r += ROWS
-        elif rows - r >= 4:
+        elif left >= 4 and two:
+            _FOUR_2(x, lda, b, ldb, y, ldc, inputs, add)
+        elif left >= 4:
             _FOUR_1(x, lda, b, ldb, y, ldc, inputs, add)
-            r += 4
+        elif two:
+            _ONE_2(x, lda, b, ldb, y, ldc, inputs, add)
         else:
             _ONE_1(x, lda, b, ldb, y, ldc, inputs, add)
-            r += 1
+        r += ROWS if left >= ROWS else (4 if left >= 4 else 1)
 
 
 @jit
@@ -145,12 +142,9 @@ def _in_tiles(a: np.ndarray, b: np.ndarray, c: np.ndarray, add: bool) -> None:
     rows, inputs, columns = a.shape[0], a.shape[1], b.shape[1]
     lda, ldb, ldc = a.strides[0] // 4, b.strides[0] // 4, c.strides[0] // 4
     pa, pb, pc = a.ctypes.data, b.ctypes.data, c.ctypes.data
-    j = 0
-    while columns - j >= 2 * WIDTH:
-        strip(pa, lda, pb + 4 * j, ldb, pc + 4 * j, ldc, rows, inputs, add)
-        j += 2 * WIDTH
-    if j < columns:
-        half_strip(pa, lda, pb + 4 * j, ldb, pc + 4 * j, ldc, rows, inputs, add)
+    for j in range(0, columns, 2 * WIDTH):
+        own, to, two = pb + 4 * j, pc + 4 * j, columns - j >= 2 * WIDTH
+        strip(pa, lda, own, ldb, to, ldc, rows, inputs, add, two)
 
 
 @jit
