@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from distill.checks import check_number
 from distill.networks.context_reader import ContextBlocks
+
+_LONGEST_CYCLE = 24
 
 RunState = tuple[Tensor, ...]
 """The last input sites `(B, H)`, then each layer's last (k - 1) d inputs `(B, (k - 1) d, C)`."""
@@ -34,12 +37,20 @@ class StepState:
 
 
 def check_sizes(layers: int, cycles: int, kernel: int, channels: int, block: int) -> None:
-    """Raise unless a stack of layers can be built."""
-    if layers < 1 or cycles < 1 or layers % cycles or kernel < 2 or channels < 1 or block < 1:
+    """Raise unless a stack of layers can be built, and what it looks back on be held."""
+    sizes = {"layers": layers, "cycles": cycles, "kernel": kernel, "channels": channels}
+    for name, value in sizes.items():
+        most = 1_000 if name in ("layers", "cycles") else 100_000
+        check_number(
+            f"WaveNet.{name}", value, low=2 if name == "kernel" else 1, high=most, whole=True
+        )
+    check_number(
+        "WaveNet.block", block, low=1, high=256, whole=True
+    )  # its triangle has r^2 / 2 numbers
+    if layers % cycles or layers // cycles > _LONGEST_CYCLE:
         raise ValueError(
-            "WaveNet: wanted layers >= 1 in equal cycles, kernel >= 2, channels >= 1 and "
-            f"block >= 1; got layers={layers}, cycles={cycles}, kernel={kernel}, "
-            f"channels={channels}, block={block}."
+            f"WaveNet: wanted layers in equal cycles of {_LONGEST_CYCLE} at most, whose dilations "
+            f"double, got layers={layers} and cycles={cycles}."
         )
 
 

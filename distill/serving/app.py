@@ -32,7 +32,8 @@ from distill.serving.sinks import pcm
 from distill.serving.spoken import SpokenResponse, wav
 from distill.serving.synthesizer import SynthesisSettings, Synthesizer
 from distill.serving.tokens import Token, TokenMiddleware
-from distill.serving.voices import Voice, Voices
+from distill.serving.voice import Voice
+from distill.serving.voices import Voices
 from distill.serving.websocket import serve_connection
 
 PAGE = Path(__file__).parent / "page"

@@ -29,7 +29,7 @@ from distill.serving.limits import Limits
 from distill.serving.middleware import LOOPBACK
 from distill.serving.run import bind, check_public
 from distill.serving.tokens import Token
-from distill.serving.voices import Voice
+from distill.serving.voice import Voice
 
 _OBJECTS = 80_000_000
 """Bytes of Ray's store of objects; requests do not go through it."""

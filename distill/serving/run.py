@@ -20,7 +20,7 @@ from distill.serving.middleware import LOOPBACK
 from distill.serving.pool import WorkerPool
 from distill.serving.protocol import bounded_protocol
 from distill.serving.tokens import Token
-from distill.serving.voices import Voice
+from distill.serving.voice import Voice
 
 
 def serve(

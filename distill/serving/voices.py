@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from distill.errors import suggest
-from distill.export import Exported
-from distill.serving.examples import Example
 from distill.serving.http_error import HTTPError
 from distill.serving.pool import WorkerPool
 from distill.serving.synthesizer import Synthesizer
-
-_NAME = re.compile(r"[\w.-]+")
-
-
-@dataclass(frozen=True)
-class Voice:
-    """What a voice speaks with.
-
-    Arguments:
-        exported: The sampler.
-        examples: Clips for the page.
-    """
-
-    exported: Exported
-    examples: tuple[Example, ...] = ()
+from distill.serving.voice import Voice, check_names
 
 
 class Voices:
@@ -76,19 +58,3 @@ class Voices:
         return self._all[
             max(layouts, key=lambda n: layouts[n].width * layouts[n].rate / layouts[n].hop)
         ]
-
-
-def check_names(names: Mapping[str, Any]) -> None:
-    """Raise unless there are names, and each fits into an address as it is.
-
-    Errors:
-        ValueError: There is none, or one with other than letters, digits, `_`, `.` and `-`.
-    """
-    if not names:
-        raise ValueError("voices: wanted one or more, as in voices={anna: a.onnx}, got none.")
-    for name in names:
-        if not _NAME.fullmatch(name):
-            raise ValueError(
-                f"voices: wanted names of letters, digits, _, . and -, got {name!r}. Call it "
-                "something else."
-            )

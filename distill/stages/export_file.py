@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from distill.export import Exported, load
 from distill.models.checkpoint import NAME, read_checkpoint
 from distill.serving.examples import Example, find_examples
-from distill.serving.voices import Voice, check_names
+from distill.serving.voice import Voice, check_names
 from distill.stages.folders import root_of, saved_in, weights_of
 from distill.stages.links import leads_out
 from distill.stages.manifest import read_manifest
@@ -118,9 +118,7 @@ def note_stale(root: Path, *given: Exported) -> None:
     record = read_manifest(root / "export")
     made = [entry for entry in record.made.values() if isinstance(entry, dict)] if record else []
     found = {exported.path.name: exported.metadata.weights for exported in given} or {
-        str(entry.get("file")): str(entry.get("weights"))
-        for entry in made
-        if isinstance(entry, dict)
+        str(entry.get("file")): str(entry.get("weights")) for entry in made
     }
     stale = sorted(name for name, weights in found.items() if weights != now)
     if stale:

@@ -141,10 +141,13 @@ def test_last_scale_zero_starts_at_zero_parameters():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"layers": 10, "cycles": 3}, "layers=10, cycles=3"),
-        ({"layers": 0}, "layers=0"),
-        ({"kernel": 1}, "kernel=1"),
-        ({"block": 0}, "block=0"),
+        ({"layers": 10, "cycles": 3}, "layers=10 and cycles=3"),
+        ({"layers": 0}, "WaveNet.layers: wanted a whole number from 1 to 1000, got 0"),
+        ({"layers": 10**9}, "WaveNet.layers: .* got 1000000000"),
+        ({"layers": 25}, "equal cycles of 24 at most"),
+        ({"kernel": 1}, "WaveNet.kernel: wanted a whole number from 2 .*, got 1"),
+        ({"channels": -4}, "WaveNet.channels: wanted a whole number from 1 .*, got -4"),
+        ({"block": 0}, "WaveNet.block: wanted a whole number from 1 to 256, got 0"),
         ({"source_channels": 2}, "context_channels > 0 beside a source"),
         ({"pitch_taps": 2, "longest_lag": 50}, "odd number of pitch_taps .* got pitch_taps=2"),
         ({"pitch_taps": -1, "longest_lag": 50}, "got pitch_taps=-1"),

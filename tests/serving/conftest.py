@@ -36,7 +36,7 @@ from distill.serving.app import application
 from distill.serving.decoder import Decoder
 from distill.serving.limits import Limits
 from distill.serving.run import config
-from distill.serving.voices import Voice
+from distill.serving.voice import Voice
 
 RATE, HOP, BANDS = 8000, 64, 20
 CLIENT = httpx.Client(verify=False, trust_env=False, timeout=30, limits=httpx.Limits())

@@ -24,7 +24,7 @@ from distill.serving import pool as pool_module
 from distill.serving.app import application
 from distill.serving.examples import Example
 from distill.serving.limits import Limits
-from distill.serving.voices import Voice
+from distill.serving.voice import Voice
 
 from .conftest import BANDS, HOP, RATE, spec, tiny
 

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from distill.serving.app import application
 from distill.serving.limits import Limits
 from distill.serving.run import DrainingServer, bind, config
-from distill.serving.voices import Voice
+from distill.serving.voice import Voice
 
 from .conftest import CLIENT, HOP, RATE, connect, exchange, opened
 from .test_endurance import answer_on, line_to

@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from distill.serving.app import PAGE
 from distill.serving.examples import find_examples
 from distill.serving.tokens import Token
-from distill.serving.voices import Voice
+from distill.serving.voice import Voice
 
 from .browsing import PAINTED, browser, browsing, text, wait
 from .conftest import BANDS, CLIENT, HOP, RATE

@@ -26,7 +26,7 @@ from distill.serving import replicas as replicas_module
 from distill.serving.board import Board, merged
 from distill.serving.replicas import serve_replicas
 from distill.serving.server_metrics import ServerMetrics, exposition
-from distill.serving.voices import Voice
+from distill.serving.voice import Voice
 
 from .conftest import CLIENT, connect, exchange, opened
 from .test_crowd import members, memory

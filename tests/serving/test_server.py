@@ -22,7 +22,7 @@ from distill.serving.limits import Limits
 from distill.serving.pool import WorkerPool
 from distill.serving.run import serve
 from distill.serving.sinks import pcm
-from distill.serving.voices import Voice
+from distill.serving.voice import Voice
 
 from .conftest import BANDS, CLIENT, HOP, RATE, exchange
 

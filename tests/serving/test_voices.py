@@ -16,7 +16,7 @@ from distill.export.graph import SamplingGraph
 from distill.serving.examples import find_examples
 from distill.serving.limits import Limits
 from distill.serving.sinks import pcm
-from distill.serving.voices import Voice
+from distill.serving.voice import Voice
 from distill.stages.export_file import voices_of
 
 from .conftest import CLIENT, HOP, RATE, connect, exchange, spec, tiny
