@@ -12,7 +12,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from distill.files import is_full
@@ -128,6 +128,12 @@ def _in_words(error: BaseException) -> str | None:
             )
         case MissingMandatoryValue():
             return f"{error.full_key}: no value. Give one with {error.full_key}=VALUE."
+        case InterpolationKeyError():
+            return (
+                f"{error.full_key}: is taken from another key, which is not there "
+                f"({str(error).splitlines()[0]}). Choose a part that has it, or set {error.full_key}= "
+                "yourself."
+            )
         case HydraException() | OmegaConfBaseException():
             return _first_lines(error)
         case YAMLError():

@@ -122,6 +122,10 @@ CASES = {
         [*TEACHER, "teacher.hidden=[1000000000000]"],
         f"{HIDDEN_RANGE}, got 1000000000000",
     ),
+    "a student of blocks for a teacher without whitening": (
+        ["student", "run=PLACE/new", "data=tones", "teacher=wavenet", "student=fast"],
+        "student.outer: is taken from another key, which is not there",
+    ),
     "a WaveNet without end": (
         ["teacher", "run=PLACE/new", "data=tones", "teacher=wavenet", "teacher.layers=1000000000"],
         "layers: wanted a whole number from 1 to 1000, got 1000000000",
