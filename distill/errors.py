@@ -129,10 +129,10 @@ def _in_words(error: BaseException) -> str | None:
         case MissingMandatoryValue():
             return f"{error.full_key}: no value. Give one with {error.full_key}=VALUE."
         case InterpolationKeyError():
+            key, what = error.full_key, str(error).splitlines()[0]
             return (
-                f"{error.full_key}: is taken from another key, which is not there "
-                f"({str(error).splitlines()[0]}). Choose a part that has it, or set {error.full_key}= "
-                "yourself."
+                f"{key}: is taken from another key, which is not there ({what}). Choose a part "
+                f"that has it, or set {key}= yourself."
             )
         case HydraException() | OmegaConfBaseException():
             return _first_lines(error)

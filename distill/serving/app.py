@@ -32,6 +32,7 @@ from distill.serving.sinks import pcm
 from distill.serving.spoken import SpokenResponse, wav
 from distill.serving.synthesizer import SynthesisSettings, Synthesizer
 from distill.serving.tokens import Token, TokenMiddleware
+from distill.serving.unread import UnreadBodyMiddleware
 from distill.serving.voice import Voice
 from distill.serving.voices import Voices
 from distill.serving.websocket import serve_connection
@@ -82,6 +83,7 @@ def application(
             WebSocketRoute("/stream", server.stream),
         ],
         middleware=[
+            Middleware(UnreadBodyMiddleware),
             Middleware(MeteringMiddleware, metrics=server.metrics),
             Middleware(SameOriginMiddleware, hosts=hosts),
             Middleware(TokenMiddleware, token=token),

@@ -95,6 +95,14 @@ def test_a_full_disk_of_the_server_is_told_and_the_next_request_is_served(
     assert len(wave_of(post(address, npy(mel)))) == 30 * HOP
 
 
+def test_an_answer_before_the_whole_body_says_that_the_line_ends(address, mel):
+    early = post(address, npy(mel), temperature=-1)
+    assert early.status_code == 400
+    assert early.headers["connection"] == "close"
+    assert "connection" not in post(address, npy(mel)).headers
+    assert "connection" not in CLIENT.get(f"http://{address}/about").headers
+
+
 def test_a_seed_is_drawn_and_told_where_none_is_given(address, mel):
     first, second = (post(address, npy(mel)) for _ in range(2))
     assert first.headers["x-seed"] != second.headers["x-seed"]
