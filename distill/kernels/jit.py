@@ -6,6 +6,10 @@ from typing import Any
 
 from numba import njit
 
+from distill.kernels.numba_cache import guard_cache
+
+guard_cache()
+
 # Sums may be reordered, so that they vectorize; NaN and infinity keep their meaning.
 SUMS = {"reassoc", "contract", "nsz"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from distill.contract import DataSpec
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch_refinement import refine
+from distill.kernels.numba_cache import first_alone
 from distill.networks.pitch_contour import pitch_contour
 
 _BESIDE = 0.1  # s
@@ -95,16 +97,17 @@ class Pitch:
         left = size // 2 if mel.align == "start" else (size - mel.hop) // 2
         right = (frames - 1) * mel.hop + size - left - len(x)
         padded = np.pad(x.detach().double().cpu().numpy(), (left, right))
-        hertz, voiced, _ = librosa.pyin(
-            padded,
-            fmin=self.low,
-            fmax=self.high,
-            sr=rate,
-            frame_length=size,
-            hop_length=mel.hop,
-            resolution=self.resolution,
-            center=False,
-        )
+        with first_alone("pyin", Path(librosa.__file__).parent):
+            hertz, voiced, _ = librosa.pyin(
+                padded,
+                fmin=self.low,
+                fmax=self.high,
+                sr=rate,
+                frame_length=size,
+                hop_length=mel.hop,
+                resolution=self.resolution,
+                center=False,
+            )
         return torch.from_numpy(np.where(voiced, hertz, 0.0)).float()
 
     def refined(self, hertz: Tensor, x: Tensor, rate: int, mel: LogMel) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from distill.data.audio.mel import LogMel
+from distill.kernels.numba_cache import first_alone
 
 
 def griffin_lim(features: Tensor, sites: int, rate: int, mel: LogMel, steps: int = 60) -> Tensor:
@@ -31,15 +34,16 @@ def griffin_lim(features: Tensor, sites: int, rate: int, mel: LogMel, steps: int
     bins = librosa.util.nnls(filters, bands) ** (1 / mel.power)
     # The frames lie in the middle of a sound that is longer by the window's reach on both sides.
     left = mel.fft // 2 if mel.align == "start" else (mel.fft - mel.hop) // 2
-    sound = librosa.griffinlim(
-        bins,
-        n_iter=steps,
-        hop_length=mel.hop,
-        win_length=mel.window,
-        n_fft=mel.fft,
-        center=False,
-        random_state=0,
-    )
+    with first_alone("griffinlim", Path(librosa.__file__).parent):
+        sound = librosa.griffinlim(
+            bins,
+            n_iter=steps,
+            hop_length=mel.hop,
+            win_length=mel.window,
+            n_fft=mel.fft,
+            center=False,
+            random_state=0,
+        )
     x = np.nan_to_num(sound[left : left + sites])
     if mel.preemphasis:
         from scipy.signal import lfilter
