@@ -105,11 +105,24 @@ class Prediction:
         coefficients: $a_1, \dots, a_p$ of each frame, `(B, F, p)`, float64.
         log_gain: $\log g$, `(B, F)`, float64.
         hop: Sites per frame.
+        autocorrelation: $r_0, \dots, r_p$ that both were found from, `(B, F, p + 1)`, float64. An
+            exported graph ends there, and its loader solves for them.
     """
 
     coefficients: Tensor
     log_gain: Tensor
     hop: int
+    autocorrelation: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Prediction:
+        """Return the prediction with every tensor changed alike."""
+        r = self.autocorrelation
+        return Prediction(
+            change(self.coefficients),
+            change(self.log_gain),
+            self.hop,
+            None if r is None else change(r),
+        )
 
 
 @dataclass(frozen=True)
@@ -147,9 +160,7 @@ class Context:
             None if value is None else change(value) for value in (self.rows, self.source, self.lag)
         )
         said = self.prediction
-        if said is not None:
-            said = Prediction(change(said.coefficients), change(said.log_gain), said.hop)
-        return Context(rows, self.hop, source, lag, said)
+        return Context(rows, self.hop, source, lag, None if said is None else said.each(change))
 
     def part(self, begin: int, end: int) -> Context:
         """Return the context of the sites from `begin` to before `end`, of whole rows.
@@ -170,12 +181,8 @@ class Context:
         }
         if self.rows is not None and self.rows.dim() == 3:
             parts["rows"] = cut(self.rows, self.hop)
-        if (found := self.prediction) is not None:
-            coefficients, log_gain = (
-                cut(found.coefficients, found.hop),
-                cut(found.log_gain, found.hop),
-            )
-            parts["prediction"] = Prediction(coefficients, log_gain, found.hop)
+        if (said := self.prediction) is not None:
+            parts["prediction"] = said.each(lambda values: cut(values, said.hop))
         return replace(self, **parts)
 
     def need(self, name: str, owner: object, remedy: str) -> Any:

@@ -20,12 +20,12 @@ feeds = {s["name"]: np.zeros((1, *s["shape"]), s["dtype"]) for s in about["state
 feeds["noise"] = draw(size=(1, (mel.shape[1] - ahead) * spec["hop"])).astype(about["dtype"])
 feeds["state.frames"], mel = mel[:, : max(1, ahead)], mel[:, ahead:]
 feeds |= zip(spec["features"], np.split(mel, ends[:-1], 2), strict=True)
-names = ["excitation", "coefficients", "gain"] if order else ["x"]
-x, *filters = session.run(names, {node.name: feeds[node.name] for node in session.get_inputs()})
+x, *_, (r,) = session.run(None, {node.name: feeds[node.name] for node in session.get_inputs()})
 if order:
-    a, gain, y, hop = filters[0][0], filters[1][0], np.zeros(order + x.size), spec["hop"]
+    a = np.linalg.solve(r[:, abs(np.subtract.outer(*[range(order)] * 2))], r[:, 1:, None])[..., 0]
+    gain, y = np.sqrt(r[:, 0] - (a * r[:, 1:]).sum(1)), np.zeros(order + x.size)
     for t, e in enumerate(x[0]):
-        y[t + order] = gain[t // hop] * e + a[t // hop] @ y[t : t + order][::-1]
+        y[t + order] = gain[t // spec["hop"]] * e + a[t // spec["hop"]] @ y[t : t + order][::-1]
     x = y[None, order:]
 with wave.open(sys.argv[3], "wb") as file:
     file.setparams((1, 2, spec["sample_rate"], 0, "NONE", "NONE"))

@@ -16,16 +16,17 @@ from distill.export.metadata import BASES, Metadata
 from distill.export.stream import Rows, Stream
 from distill.kernels.synthesis import synthesize
 from distill.models.random import generator_for
+from distill.networks.levinson import levinson
 
 Run = Callable[[Tensor, dict[str, Tensor], State], tuple[Tensor, Tensor, State]]
 """A backend's function of checked, contiguous inputs: `x, log_prob, new_state`."""
 
 
 class Filtered:
-    """A graph's function and, behind it, the filter whose coefficients the graph gives.
+    """A graph's function and, behind it, the filter whose autocorrelation the graph gives.
 
     Arguments:
-        run: `excitation, log_prob, (*states, coefficients, gain)` of checked inputs.
+        run: `excitation, log_prob, (*states, autocorrelation)` of checked inputs.
     """
 
     def __init__(self, run: Run) -> None:
@@ -35,10 +36,12 @@ class Filtered:
         self, noise: Tensor, features: dict[str, Tensor], state: State
     ) -> tuple[Tensor, Tensor, State]:
         """Return samples, log-prob and the state, whose last tensor holds the last samples."""
-        e, log_prob, after = self.run(noise, features, state[:-1])
-        coefficients, gain = after[-2:]
-        x, past = synthesize(e.numpy(), coefficients.numpy(), gain.numpy(), state[-1].numpy())
-        return torch.from_numpy(x), log_prob, (*after[:-2], torch.from_numpy(past))
+        e, log_prob, (*after, r) = self.run(noise, features, state[:-1])
+        a, variance = levinson(r)
+        gain = variance.sqrt()
+        x, past = synthesize(e.numpy(), a.numpy(), gain.numpy(), state[-1].numpy())
+        held = gain.log().to(log_prob.dtype).repeat_interleave(e.shape[1] // r.shape[1], 1)
+        return torch.from_numpy(x), log_prob - held, (*after, torch.from_numpy(past))
 
 
 class Exported:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +18,7 @@ from distill.export.inputs import first_state, lead_in
 from distill.export.metadata import FILTER, Metadata, StateSpec, describe, dtype_of
 from distill.models import Flow
 from distill.models.flow import ChunkedEncoder
+from distill.networks import Envelope
 
 EXAMPLE_BATCH = 2  # 0 and 1 would be taken for constants of the graph
 EXAMPLE_FRAMES = 8
@@ -65,8 +68,9 @@ class SamplingGraph(nn.Module):
     ) -> tuple[Tensor, Tensor, State]:
         """Draw a chunk, and score what is drawn.
 
-        Where the model ends in a filter, the first output is what goes into it, and behind the
-        states stand its coefficients and gains.
+        Where the model ends in a filter, the first output is what goes into it, scored by itself,
+        and behind the states stands the autocorrelation of each frame, whose predictor filters.
+        Levinson's recursion, hundreds of tiny operations in a row, is left to the loader.
         """
         model: Flow = self.model
         lead, state = self._started(noise, features, state)
@@ -75,14 +79,20 @@ class SamplingGraph(nn.Module):
             return draw.x, draw.log_prob, (*lead, *after)
         core = model.core
         split = len(state) - core.bijector.state_size
-        context, before = core.encode(state[:split], features)
+        with _unsolved(self.model):
+            context, before = core.encode(state[:split], features)
         assert context is not None
         assert context.prediction is not None
+        r = context.prediction.autocorrelation
+        if r is None:
+            raise ValueError(
+                "export: wanted a prediction with the autocorrelation that it was found from, as "
+                f"Envelope gives it; {type(core.encoder).__name__} gives none. Pass it on as "
+                "Prediction(..., autocorrelation=r)."
+            )
         e, log_det, own = core.bijector.run(state[split:], noise, context)
-        coefficients, log_gain = context.prediction.coefficients, context.prediction.log_gain
-        held = log_gain.to(e.dtype).repeat_interleave(context.prediction.hop, 1)
-        log_prob = core.base.log_prob(noise) - log_det - held
-        return e, log_prob, (*lead, *before, *own, coefficients.contiguous(), log_gain.exp())
+        log_prob = core.base.log_prob(noise) - log_det
+        return e, log_prob, (*lead, *before, *own, r.contiguous())
 
     def _started(
         self, noise: Tensor, features: dict[str, Tensor], state: State
@@ -141,6 +151,19 @@ class SamplingGraph(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Return noise and features of the right shapes and random values."""
         return example_inputs(self.metadata, batch, seed, frames, dtype_of(self.model))
+
+
+@contextmanager
+def _unsolved(model: nn.Module) -> Iterator[None]:
+    """Let envelopes end in their autocorrelation."""
+    envelopes = [module for module in model.modules() if isinstance(module, Envelope)]
+    for envelope in envelopes:
+        envelope.solves = False
+    try:
+        yield
+    finally:
+        for envelope in envelopes:
+            envelope.solves = True
 
 
 def example_inputs(

@@ -20,7 +20,7 @@ from distill.models import Flow
 METADATA = "distill"
 FILTER = "state.filter"
 """The key under which an ONNX file carries it."""
-FORMAT = "distill.sampler.3"
+FORMAT = "distill.sampler.4"
 BASES = {"normal": Normal, "logistic": Logistic}
 PRECISIONS = ("full", "bfloat16", "int8")
 
@@ -61,8 +61,9 @@ class Metadata:
         latency: Frames of look-ahead: samples of frame f need the frames up to f + latency.
         reach: Frames before f that its samples depend on by the encoder.
         state: The tensors between chunks; none where values have a fixed number of sites.
-        filter_order: p, where the graph gives the excitation e of a filter, with its coefficients a
-            and gain g for each frame, and the loader computes
+        filter_order: p, where the graph gives the excitation e of a filter, and each frame's
+            autocorrelation r. The loader solves `r[|k - 1|] a[1] + ... + r[|k - p|] a[p] = r[k]`,
+            takes `g^2 = r[0] - a[1] r[1] - ... - a[p] r[p]`, and computes
             `x[t] = g e[t] + a[1] x[t - 1] + ... + a[p] x[t - p]`; 0 where the graph gives x.
         precision: `full`, or what its matrix products are reduced to: `bfloat16`, `int8`.
         config: What the model is built from, where it was known.
@@ -142,7 +143,7 @@ class Metadata:
         after = [state.after for state in self.graph_state]
         if not self.filter_order:
             return ["x", "log_prob", *after]
-        return ["excitation", "log_prob", *after, "coefficients", "gain"]
+        return ["excitation", "log_prob", *after, "autocorrelation"]
 
     @property
     def optional(self) -> tuple[str, ...]:

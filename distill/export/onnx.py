@@ -30,8 +30,8 @@ class ONNX(Backend):
     """Write and read ONNX files.
 
     Inputs are named `noise`, after the features, and `state.*`; outputs `x`, `log_prob` and
-    `next.*`, the state of the next chunk, or, before a filter, `excitation`, `log_prob`, `next.*`,
-    `coefficients` and `gain`. Their axes are called `batch`, `frames` and `samples`; a node's name
+    `next.*`, the state of the next chunk, or, before a filter, `excitation`, `log_prob`, `next.*`
+    and `autocorrelation`. Their axes are called `batch`, `frames` and `samples`; a node's name
     starts with the module that it comes from. The metadata lies in the model's `metadata_props`
     under `distill`, as JSON: see `Metadata`.
 

@@ -37,8 +37,7 @@ def signature(metadata: Metadata) -> dict[str, dict[str, End]]:
         end: End = (state.dtype, ("batch", *state.shape))
         inputs[state.name] = outputs[state.after] = end
     if metadata.filter_order:
-        outputs["coefficients"] = ("float64", ("batch", "frames", metadata.filter_order))
-        outputs["gain"] = ("float64", ("batch", "frames"))
+        outputs["autocorrelation"] = ("float64", ("batch", "frames", metadata.filter_order + 1))
     return {"inputs": inputs, "outputs": outputs}
 
 
@@ -105,8 +104,12 @@ def _filter(metadata: Metadata) -> dict[str, Any] | None:
         return None
     return {
         "order": metadata.filter_order,
-        "equation": "x[t] = gain[f] * excitation[t] + sum over k = 1..order of "
-        "coefficients[f, k - 1] * x[t - k], with f = t // hop",
+        "solve": "for each frame, with r its autocorrelation, the coefficients a by sum over "
+        "j = 1..order of r[|k - j|] * a[j] = r[k], k = 1..order (Levinson's recursion)",
+        "gain": "the root of r[0] - sum over k = 1..order of a[k] * r[k]",
+        "equation": "x[t] = gain * excitation[t] + sum over k = 1..order of a[k] * x[t - k], "
+        "with a and gain of frame t // hop",
+        "log_prob": "the graph's is that of the excitation; that of x is log(gain) less",
         "dtype": "float64",
         "state": FILTER,
         "state_holds": "the last order samples x, oldest first; zeros at the beginning",

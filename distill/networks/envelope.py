@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,10 @@ class Envelope(nn.Module):
         spec: Of audio data with a mel.
         order: p, the number of coefficients; below twice the number of knots.
 
+    Attributes:
+        solves: Set it to `False` to leave step 4 to whoever reads the autocorrelation, as loaders
+            of exported graphs do; coefficients and gain are NaN then.
+
     Errors:
         ValueError: A spec without an envelope; a mel with too few bands for the order, or that
             covers less than half of the frequencies; frames of another shape.
@@ -48,6 +53,7 @@ class Envelope(nn.Module):
         (torch.Size([1, 5, 2]), tensor(True))
     """
 
+    solves: bool = True
     weight: Tensor
     bias: Tensor
     interpolation: Tensor
@@ -90,8 +96,11 @@ class Envelope(nn.Module):
                 f"Envelope: wanted a mel (batch, frames, {self.weight.shape[0]}), got "
                 f"{tuple(mel.shape)}. Pass the mel that the model was trained with."
             )
-        a, error = levinson(self.autocorrelation(mel))
-        return Prediction(a, 0.5 * error.log(), self.hop)
+        r = self.autocorrelation(mel)
+        if not self.solves:
+            return Prediction(r[..., 1:] * math.nan, r[..., 0] * math.nan, self.hop, r)
+        a, error = levinson(r)
+        return Prediction(a, 0.5 * error.log(), self.hop, r)
 
     def autocorrelation(self, mel: Tensor) -> Tensor:
         r"""Return $r_0, \dots, r_p$ of each frame, `(B, F, p + 1)`, the added noise included."""

@@ -63,9 +63,9 @@ class WaveNetLayer(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Do the same for a chunk, after the last `reach` inputs `past`; return the new past."""
         padded, sites = torch.cat([past, h], 1), h.shape[1]
-        taps = [padded[:, j * self.dilation :][:, :sites] for j in range(self.kernel)]
-        result = self._finish(h, self.taps(torch.cat(taps, -1)), context, hop)
-        return *result, padded[:, sites:].contiguous()
+        taps = [padded.narrow(1, j * self.dilation, sites) for j in range(self.kernel - 1)]
+        result = self._finish(h, self.taps(torch.cat([*taps, h], -1)), context, hop)
+        return *result, padded.narrow(1, sites, self.reach).contiguous()
 
     def step(
         self, h: Tensor, context: Tensor | None, ring: Tensor, position: int

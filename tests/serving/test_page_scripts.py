@@ -15,6 +15,7 @@ import torch
 from distill.data.audio.mel import LogMel
 from distill.export import Noise
 from distill.kernels.synthesis import synthesize
+from distill.networks.levinson import levinson
 from distill.serving import runtime
 from distill.serving.runtime import fetch_runtime
 from distill.serving.static_page import OWN, write_page, write_scripts
@@ -105,6 +106,20 @@ def test_the_filter_of_the_scripts_keeps_its_state_as_python_does(scripts):
     given = {"e": list(e), "a": list(a.ravel()), "gain": list(gain)}
     wanted = synthesize(e[None], a[None], gain[None])[0][0]
     np.testing.assert_allclose(computed(scripts, code, given), wanted, rtol=1e-12)
+
+
+@node
+def test_the_predictors_of_the_scripts_are_those_of_python(scripts):
+    signals = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 200)).cumsum(1))
+    r = torch.stack([(signals[:, k:] * signals[:, : 200 - k]).sum(1) for k in range(8)], 1)
+    code = """
+      import { predictors } from "./synthesis.js";
+      const { coefficients, gain } = predictors(Float64Array.from(given), 7);
+      say([...coefficients, ...gain]);
+    """
+    a, variance = levinson(r)
+    wanted = torch.cat([a.flatten(), variance.sqrt()])
+    np.testing.assert_allclose(computed(scripts, code, r.flatten().tolist()), wanted, rtol=1e-9)
 
 
 @node

@@ -17,6 +17,32 @@ export function widths({ features, optional }) {
   return found;
 }
 
+/** Return coefficients and gain of each frame from its autocorrelation, by Levinson's recursion. */
+export function predictors(autocorrelation, order) {
+  const frames = autocorrelation.length / (order + 1);
+  const coefficients = new Float64Array(frames * order);
+  const gain = new Float64Array(frames);
+  for (let f = 0; f < frames; f++) {
+    const r = autocorrelation.subarray(f * (order + 1), (f + 1) * (order + 1));
+    const a = coefficients.subarray(f * order, (f + 1) * order);
+    let left = r[0];
+    for (let i = 0; i < order; i++) {
+      let rest = r[i + 1];
+      for (let j = 0; j < i; j++) rest -= a[j] * r[i - j];
+      const k = rest / left;
+      for (let j = 0; 2 * j < i; j++) {
+        const [low, high] = [a[j], a[i - 1 - j]];
+        a[j] = low - k * high;
+        a[i - 1 - j] = high - k * low;
+      }
+      a[i] = k;
+      left *= 1 - k * k;
+    }
+    gain[f] = Math.sqrt(left);
+  }
+  return { coefficients, gain };
+}
+
 /** All-pole filter x[t] = g e[t] + a[1] x[t - 1] + ... + a[p] x[t - p], in double precision. */
 export class AllPole {
   constructor(order) {
@@ -115,9 +141,9 @@ export class Stream {
       if (after in found) this.state[name] = found[after];
     }
     if (this.filter === null) return checked(Float32Array.from(found.x.data));
-    const { excitation, coefficients, gain } = found;
+    const { coefficients, gain } = predictors(found.autocorrelation.data, this.filter.order);
     return checked(
-      Float32Array.from(this.filter.run(excitation.data, coefficients.data, gain.data, hop)),
+      Float32Array.from(this.filter.run(found.excitation.data, coefficients, gain, hop)),
     );
   }
 
