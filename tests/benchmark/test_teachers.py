@@ -15,18 +15,9 @@ from distill.contract import DataSpec
 from distill.distributions import MixtureOfLogistics
 from distill.models import iaf, maf, wavenet
 from distill.networks import Conditioner
+from tests.randomized import randomized
 
 SIGNAL = DataSpec(None, sample_rate=16, hop=4)
-
-
-def stirred(model):
-    """Random weights everywhere, so that a sampler that forgets a part is seen."""
-    for parameter in model.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    for module in model.modules():
-        if hasattr(module, "mask_"):
-            module.mask_()
-    return model.double().eval()
 
 
 TEACHERS = {
@@ -41,7 +32,7 @@ TEACHERS = {
 
 @pytest.mark.parametrize("name", TEACHERS)
 def test_plain_and_incremental_sampling_are_the_same_function(name):
-    teacher = stirred(TEACHERS[name]())
+    teacher = randomized(TEACHERS[name]().double().eval())
     sites = teacher.spec.sites or 12
     with sampled_by(teacher, generate_by_passes, incremental=False):
         plain = teacher.sample(3, sites=sites, seed=0)
@@ -54,7 +45,7 @@ def test_plain_and_incremental_sampling_are_the_same_function(name):
 
 
 def test_the_compiled_loop_draws_what_the_steps_draw():
-    teacher = stirred(TEACHERS["WaveNet"]()).float()
+    teacher = randomized(TEACHERS["WaveNet"]()).eval()
     inputs = Inputs.of(SIGNAL, sites=12)
     drawn = []
     for name in ("compiled", "incremental"):
@@ -65,7 +56,7 @@ def test_the_compiled_loop_draws_what_the_steps_draw():
 
 @pytest.mark.parametrize("name", ["MAF", "WaveNet"])
 def test_rounds_are_counted_and_compared_with_the_sequential_sampler(name):
-    teacher = stirred(TEACHERS[name]())
+    teacher = randomized(TEACHERS[name]().double().eval())
     inputs = Inputs.of(teacher.spec, sites=8)
     found = SAMPLERS["jacobi"].columns(teacher, inputs, 3)
     assert found.keys() == {"rounds", "off"}

@@ -9,6 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from distill.bijectors import RationalQuadraticSpline
 from distill.contract import Context
 from tests.bijectors.test_contract import CASES, SITES
+from tests.randomized import randomized
 
 
 @pytest.mark.parametrize("direction", ["forward", "inverse"])
@@ -16,13 +17,7 @@ from tests.bijectors.test_contract import CASES, SITES
 def test_both_outputs_have_right_derivatives_of_both_orders(name, direction):
     case = CASES[name]
     torch.manual_seed(0)
-    layer = case.build().double().eval()
-    with torch.no_grad():
-        for value in layer.parameters():
-            value.add_(0.2 * torch.randn_like(value))
-    for part in layer.modules():
-        if hasattr(part, "mask_"):
-            part.mask_()
+    layer = randomized(case.build().double().eval(), 0.2)
     x = torch.randn(2, SITES, dtype=torch.float64, requires_grad=True)
     context = None
     if case.context:

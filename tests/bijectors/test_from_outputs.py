@@ -11,6 +11,7 @@ from distill.bijectors import BatchNorm, Chain, Coupling, Flip, RationalQuadrati
 from distill.contract import DataSpec, FeatureSpec
 from distill.models import coupling_flow, iaf, maf, nice
 from distill.networks import MLP
+from tests.randomized import randomized
 
 PLAIN = DataSpec(sites=4)
 GIVEN = DataSpec(sites=4, features={"condition": FeatureSpec("vector", 2)})
@@ -31,14 +32,7 @@ FLOWS = {
 
 def flow_of(name, again):
     torch.manual_seed(0)
-    flow = FLOWS[name](again).double()
-    with torch.no_grad():
-        for weight in flow.parameters():
-            weight.add_(0.3 * torch.randn_like(weight))
-    for part in flow.modules():
-        if hasattr(part, "mask_"):
-            part.mask_()
-    return flow
+    return randomized(FLOWS[name](again).double(), 0.3)
 
 
 def gradients(flow, of_draws, frozen):

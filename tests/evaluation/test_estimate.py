@@ -26,6 +26,7 @@ from distill.evaluation import (
 from distill.evaluation.placing import evaluating, held_out_features
 from distill.models import AutoregressiveDensity, Density, Flow, iaf, maf
 from distill.networks import MADE
+from tests.randomized import randomized
 
 
 @pytest.fixture(autouse=True)
@@ -40,16 +41,6 @@ def _normal(loc: float, scale: float, sites: int = 3) -> Flow:
     return Flow(Standardize([loc] * sites, [scale] * sites), DataSpec(sites=sites))
 
 
-def _stirred(model: Density) -> Density:
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    for module in model.modules():
-        if hasattr(module, "mask_"):
-            module.mask_()
-    return model
-
-
 def _normal_kl(a: tuple[float, float], b: tuple[float, float]) -> float:
     return math.log(b[1] / a[1]) + (a[1] ** 2 + (a[0] - b[0]) ** 2) / (2 * b[1] ** 2) - 0.5
 
@@ -58,10 +49,10 @@ def _models() -> dict[str, Density]:
     spec = DataSpec(sites=3, loc=(1.0, 0.0, 2.0), scale=(1.0, 2.0, 0.5))
     head = MixtureOfGaussians(2)
     return {
-        "iaf": _stirred(iaf(spec, layers=2, hidden=[8])),
-        "maf": _stirred(maf(spec, layers=2, hidden=[8])),
-        "maf with norm": _stirred(maf(spec, layers=2, hidden=[8], norm="batch")),
-        "autoregressive": _stirred(
+        "iaf": randomized(iaf(spec, layers=2, hidden=[8])),
+        "maf": randomized(maf(spec, layers=2, hidden=[8])),
+        "maf with norm": randomized(maf(spec, layers=2, hidden=[8], norm="batch")),
+        "autoregressive": randomized(
             AutoregressiveDensity(MADE(3, [8], head.parameters_per_site), head, spec)
         ),
     }
@@ -158,8 +149,8 @@ def test_features_are_taken_from_held_out_values_in_turn() -> None:
     assert features is not None
     expected = 3 * torch.cat([data.held_out_values] * 3)[:25, :1]
     assert torch.allclose(features["c"], expected)
-    student = _stirred(iaf(data.spec, layers=2, hidden=[8]))
-    teacher = _stirred(maf(data.spec, layers=2, hidden=[8]))
+    student = randomized(iaf(data.spec, layers=2, hidden=[8]))
+    teacher = randomized(maf(data.spec, layers=2, hidden=[8]))
     scores = score_draws(student, teacher, 25, 0, features, size=7)
     again = teacher.log_prob(scores.x, features).sum(-1)
     assert torch.allclose(scores.teacher, again, atol=1e-10)

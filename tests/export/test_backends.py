@@ -12,6 +12,7 @@ from distill.contract import DataSpec, FeatureSpec
 from distill.distributions import Logistic
 from distill.export import ONNX, PT2, Backend, Exported, ExportMismatch, accept, load, verify
 from distill.models import Flow, coupling_flow, iaf, maf
+from tests.randomized import randomized
 
 FEATURES = {"color": FeatureSpec("vector", 3), "digit": FeatureSpec("label", 5)}
 BACKENDS = {"pt2": PT2, "onnx": ONNX}
@@ -39,14 +40,7 @@ FLOWS = {
 @cache
 def model(case: str) -> Flow:
     torch.manual_seed(0)
-    flow = FLOWS[case]()
-    with torch.no_grad():
-        for parameter in flow.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-        for module in flow.modules():
-            if hasattr(module, "mask_"):
-                module.mask_()
-    return flow.eval()
+    return randomized(FLOWS[case]()).eval()
 
 
 @pytest.fixture(scope="module", params=BACKENDS)

@@ -18,6 +18,7 @@ from distill.models import Density, iaf, maf, wavenet, whitening
 from distill.networks import MADE, HarmonicEncoder, WaveNet
 from tests.networks.wavenets import CASES as WAVENETS
 from tests.networks.wavenets import part_of
+from tests.randomized import randomized
 
 SITES = 24
 VECTORS = DataSpec(sites=SITES, features={"color": FeatureSpec("vector", 2)})
@@ -43,18 +44,7 @@ FEATURES = {"color": torch.randn(3, 2, dtype=torch.float64)}
 @pytest.fixture(params=MODELS, scope="module")
 def model(request: pytest.FixtureRequest) -> Density:
     torch.manual_seed(0)
-    return _moved(MODELS[request.param](), 0.1)
-
-
-def _moved(model: Density, by: float) -> Density:
-    """Return a model in float64 that is not at its start."""
-    with torch.no_grad():
-        for value in model.parameters():
-            value.add_(by * torch.randn_like(value))
-    for layer in model.modules():
-        if hasattr(layer, "mask_"):
-            layer.mask_()  # type: ignore[operator]
-    return model.double().eval()
+    return randomized(MODELS[request.param]().double().eval())
 
 
 def _features(model: Density) -> Features:
@@ -92,7 +82,7 @@ def test_a_tolerance_saves_rounds_at_an_error_of_about_the_estimate(model):
 
 def test_a_maf_needs_far_fewer_rounds_than_sites():
     torch.manual_seed(0)
-    model = _moved(maf(DataSpec(sites=100), 2, [32]), 0.05)
+    model = randomized(maf(DataSpec(sites=100), 2, [32]).double().eval(), 0.05)
     rounds = model.sample_in_rounds(2, seed=0, jacobi=Jacobi(1e-6))
     assert rounds.steps == 200
     assert 4 < rounds.taken < 60
@@ -111,7 +101,7 @@ def test_a_whitened_teacher_with_pitch_taps_is_sampled_in_windows(block):
         pitch_taps=3,
         outer=partial(whitening, order=8),
     )
-    model, batch = _moved(teacher, 0.05), data.train_batch(0, 2, 0)
+    model, batch = randomized(teacher.double().eval(), 0.05), data.train_batch(0, 2, 0)
     features = {name: value.double() for name, value in batch.features.items()}
     exact = model.sample(2, features, sites=512, seed=3)
     rounds = model.sample_in_rounds(2, features, sites=512, seed=3, jacobi=Jacobi(1e-9, 100))
@@ -149,7 +139,7 @@ def test_an_iaf_takes_no_rounds():
 
 def test_its_inverse_can_be_taken_by_rounds():
     torch.manual_seed(0)
-    student = _moved(iaf(DataSpec(sites=9), 2, [8], norm="batch"), 0.1)
+    student = randomized(iaf(DataSpec(sites=9), 2, [8], norm="batch").double().eval())
     x = student.sample(5, seed=0)
     with torch.no_grad():
         u = student.bijector.inverse(x)[0]
@@ -160,7 +150,7 @@ def test_its_inverse_can_be_taken_by_rounds():
 
 def test_rounds_that_are_not_enough_are_said():
     torch.manual_seed(0)
-    model = _moved(maf(DataSpec(sites=30), 2, [16]), 0.3)
+    model = randomized(maf(DataSpec(sites=30), 2, [16]).double().eval(), 0.3)
     jacobi = Jacobi(tolerance=1e-9, window=10, rounds=2)
     rounds = model.sample_in_rounds(2, seed=0, jacobi=jacobi)
     assert not rounds.converged
@@ -174,12 +164,8 @@ def test_values_that_overflow_on_the_way_are_found_all_the_same():
     # With scales that have no bound, guesses far off give infinite ones, and in a masked network
     # 0 times infinity would reach the sites before.
     torch.manual_seed(0)
-    layer = Autoregressive(MADE(SITES, [16]), Affine(bound=None)).double()
+    layer = randomized(Autoregressive(MADE(SITES, [16]), Affine(bound=None)).double(), 0.3)
     with torch.no_grad():
-        for value in layer.parameters():
-            value.add_(0.3 * torch.randn_like(value))
-        for part in layer.conditioner.layers:
-            part.mask_()
         u = torch.randn(4, SITES, dtype=torch.float64)
         x = layer(u)[0]
         guess = torch.full_like(x, 1e6)
@@ -197,7 +183,7 @@ def test_values_that_overflow_on_the_way_are_found_all_the_same():
 @pytest.mark.parametrize("window", [None, 4])
 def test_a_value_that_is_not_finite_is_said(window):
     torch.manual_seed(0)
-    model = _moved(wavenet(SIGNALS, **SMALL), 0.1)
+    model = randomized(wavenet(SIGNALS, **SMALL).double().eval())
     with torch.no_grad():
         model.conditioner.last.bias[0] = torch.nan
     where = "window 1 of 3" if window else "window 1 of 1"
@@ -241,7 +227,7 @@ def test_a_wavenet_runs_each_window_alone(monkeypatch):
 
     monkeypatch.setattr(WaveNet, "run_blocks", counted)
     torch.manual_seed(0)
-    model = _moved(wavenet(SIGNALS, **SMALL), 0.1)
+    model = randomized(wavenet(SIGNALS, **SMALL).double().eval())
     model.sample(1, sites=20, seed=0, jacobi=Jacobi(0.0, window=5))
     assert set(lengths) == {5}
     assert len(lengths) <= 24

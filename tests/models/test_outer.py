@@ -22,6 +22,7 @@ from distill.models import (
 )
 from distill.networks import MADE
 from distill.training.ema import EMA
+from tests.randomized import randomized
 from tests.whitened import SIGNAL, SOUND
 from tests.whitened import WHITE as OUTER_OF_SOUND
 
@@ -49,16 +50,6 @@ TEACHERS = {
 MODELS = FLOWS | TEACHERS
 
 
-def randomized(model):
-    with torch.no_grad():
-        for parameter in model.double().eval().parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    for part in model.modules():
-        if hasattr(part, "mask_"):
-            part.mask_()
-    return model
-
-
 def features_of(model):
     mel = torch.linspace(-1, 1, 36, dtype=torch.float64).reshape(4, 3, 3)
     made = {"digit": torch.tensor([0, 3, 1, 2]), "mel": mel}
@@ -79,12 +70,12 @@ def _build_model(request):
 
 @pytest.fixture(name="model")
 def _model(build_model):
-    return randomized(build_model())
+    return randomized(build_model().double().eval())
 
 
 @pytest.fixture(params=FLOWS, name="flow")
 def _flow(request) -> Flow:
-    return randomized(FLOWS[request.param]())
+    return randomized(FLOWS[request.param]().double().eval())
 
 
 def test_log_prob_is_that_of_the_core_plus_the_log_det(model):
@@ -160,7 +151,7 @@ def test_without_an_outer_bijector_a_model_is_its_own_core():
 
 def test_saved_weights_give_the_same_density_and_the_same_core(build_model, model):
     x, features = data_of(model), features_of(model)
-    other = randomized(build_model())
+    other = randomized(build_model().double().eval())
     assert not torch.equal(other.log_prob(x, features), model.log_prob(x, features))
     other.load_state_dict(model.state_dict())
     assert torch.equal(other.log_prob(x, features), model.log_prob(x, features))
@@ -171,12 +162,7 @@ def test_saved_weights_give_the_same_density_and_the_same_core(build_model, mode
 def test_averages_of_weights_have_a_core_and_a_whole_of_their_own(model):
     x, features = data_of(model), features_of(model)
     average = EMA(model, decay=0.0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-        for part in model.modules():
-            if hasattr(part, "mask_"):
-                part.mask_()
+    randomized(model, 0.05)
     assert average.model.core.whole is average.model
     assert not torch.equal(average.model.log_prob(x, features), model.log_prob(x, features))
     average.update()
@@ -219,7 +205,7 @@ def test_a_config_names_the_outer_bijector_by_its_factory():
 
 
 def test_layers_are_traced_through_the_outer_bijector():
-    flow = randomized(iaf(SPEC, 2, [8], **OUTER))
+    flow = randomized(iaf(SPEC, 2, [8], **OUTER).double().eval())
     trace = flow.trace(flow.noise(4, seed=0))
     assert torch.equal(trace[-1], flow.sample(4, seed=0))
     assert torch.equal(trace[-2], flow.core.sample(4, seed=0))
@@ -235,7 +221,7 @@ def test_an_outer_bijector_that_mixes_sites_is_no_longer_locatable():
 
 
 def test_the_conditional_of_a_signal_is_refused_with_the_way_out():
-    teacher = randomized(wavenet(SIGNAL, layers=2, **SMALL))
+    teacher = randomized(wavenet(SIGNAL, layers=2, **SMALL).double().eval())
     x = data_of(teacher)
     with pytest.raises(ValueError, match=r"before the outer Standardize\. Ask `model.core`"):
         teacher.conditional(x)
@@ -245,7 +231,7 @@ def test_the_conditional_of_a_signal_is_refused_with_the_way_out():
 
 
 def test_a_noisy_past_is_one_of_the_core():
-    teacher = randomized(wavenet(SIGNAL, layers=2, **SMALL))
+    teacher = randomized(wavenet(SIGNAL, layers=2, **SMALL).double().eval())
     x = data_of(teacher)
     e, log_det = teacher.inward(x, None)
     torch.manual_seed(4)

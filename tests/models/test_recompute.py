@@ -15,6 +15,7 @@ from distill.models import iaf, maf, standardization, wavenet, wavenet_iaf
 from distill.networks import MADE, WaveNet
 from distill.networks.wavenet_layer import WaveNetLayer
 from distill.objectives import Distillation, Likelihood, ReverseKL
+from tests.randomized import randomized
 
 POINTS = DataSpec(sites=3)
 SOUND = DataSpec(None, scale=(0.1,), features={"mel": FeatureSpec("frames", 3)}, hop=4)
@@ -48,15 +49,7 @@ PAIRS = {
 
 def pair(name: str, again: bool):
     torch.manual_seed(0)
-    models = PAIRS[name](again)
-    for model in models:
-        with torch.no_grad():
-            for weight in model.double().parameters():
-                weight.add_(0.1 * torch.randn_like(weight))
-        for part in model.modules():
-            if hasattr(part, "mask_"):
-                part.mask_()
-    return models
+    return tuple(randomized(model.double()) for model in PAIRS[name](again))
 
 
 def batch_of(spec: DataSpec) -> Batch:

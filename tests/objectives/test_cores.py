@@ -19,20 +19,11 @@ from distill.objectives import (
     Objective,
     ReverseKL,
 )
+from tests.randomized import randomized
 from tests.whitened import SIGNAL, SOUND, WHITE
 
 SPEC = DataSpec(3, (5.0, -6.0, 7.0), (0.1, 1.0, 10.0), {"digit": FeatureSpec("label", 4)})
 OUTER = {"outer": standardization}
-
-
-def randomized(model):
-    with torch.no_grad():
-        for parameter in model.double().parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    for part in model.modules():
-        if hasattr(part, "mask_"):
-            part.mask_()
-    return model
 
 
 PAIRS = {
@@ -52,7 +43,7 @@ PAIRS = {
 @pytest.fixture(params=PAIRS, name="pair")
 def _pair(request) -> tuple[Flow, Density]:
     student, teacher = PAIRS[request.param]()
-    return randomized(student), randomized(teacher)
+    return randomized(student.double()), randomized(teacher.double())
 
 
 def batch_of(model, count: int = 8) -> Batch:
@@ -207,8 +198,8 @@ def test_a_teacher_in_another_precision_still_has_the_same_outer_bijector():
 
 
 def test_conditionals_are_compared_by_cores():
-    student = randomized(wavenet_iaf(SIGNAL, [2], channels=4, last_scale=1.0, **OUTER))
-    teacher = randomized(wavenet(SIGNAL, layers=2, channels=4, **OUTER))
+    student = randomized(wavenet_iaf(SIGNAL, [2], channels=4, last_scale=1.0, **OUTER).double())
+    teacher = randomized(wavenet(SIGNAL, layers=2, channels=4, **OUTER).double())
     loss = Distillation(student, teacher, GaussianKL(pull=0.0))(batch_of(student), 0.0)
     assert loss.value > 0
     with pytest.raises(ValueError, match=r"before its outer bijector.*Take GaussianKL out of On"):

@@ -27,6 +27,7 @@ from distill.objectives import (
     ReverseKL,
     WeightedSum,
 )
+from tests.randomized import randomized
 
 SPEC = DataSpec(sites=3, features={"c": FeatureSpec("vector", 1)})
 SOUND = DataSpec(sites=None, scale=(0.5,), sample_rate=8_000)
@@ -67,12 +68,7 @@ def test_the_loss_has_right_derivatives_of_both_orders(name):
     objective, (make_student, make_teacher), sites = CASES[name]
     torch.manual_seed(0)
     student, teacher = make_student().double(), freeze(make_teacher().double())
-    with torch.no_grad():
-        for value in student.parameters():
-            value.add_(0.1 * torch.randn_like(value))
-    for layer in student.modules():
-        if hasattr(layer, "mask_"):
-            layer.mask_()
+    randomized(student)
     # A bias near the data becomes an input of the loss, so that each objective depends on one.
     owner = [m for m in student.modules() if getattr(m, "bias", None) is not None][-1]
     start = owner._parameters.pop("bias").detach()
