@@ -80,4 +80,4 @@ def benchmark(
             *peer_contestants(peers, teacher, inputs),
         ]
         found, roofs = race(entries, batch_sizes, rounds, seconds, dtype, calibrator)
-    return SpeedTable(inputs.sites, environment(device, dtype), roofs, found)
+    return SpeedTable(environment(device, dtype), roofs, found, sites=inputs.sites)

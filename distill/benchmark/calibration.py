@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from distill.benchmark.formatting import si
 from distill.benchmark.timing import Timing, Turn, take_turns
 
 _SIDE = {"cpu": 1024, "cuda": 4096}
@@ -45,6 +46,15 @@ class Calibration:
     def copy_rate(self) -> float:
         """Bytes per second of the fastest copy."""
         return self.copy_bytes / self.copy.minimum
+
+    def in_words(self) -> str:
+        """Return the roofs as a table states them.
+
+        Example:
+            >>> Calibration(Timing((0.01,)), 2e9, Timing((0.02,)), 5e8).in_words()
+            'GEMM 200 GFLOP/s, copy 25 GB/s'
+        """
+        return f"GEMM {si(self.peak, 'FLOP/s')}, copy {si(self.copy_rate, 'B/s')}"
 
 
 class Calibrator:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from distill.benchmark.calibration import Calibration
+from distill.benchmark.comparison import Comparison
 from distill.benchmark.row import Row
-from distill.benchmark.stream_table import StreamRow, StreamTable
+from distill.benchmark.stream_row import StreamRow
+from distill.benchmark.stream_table import StreamTable
 from distill.benchmark.table import SpeedTable
 from distill.files import write_json
 
@@ -69,7 +71,7 @@ def read_record(path: str | Path) -> Record:
         chunks = [StreamRow.from_dict(row) for row in stream["rows"]]
         return Record(
             dict(values["settings"]),
-            SpeedTable(values["sites"], dict(facts), _roofs(speed), rows),
+            SpeedTable(dict(facts), _roofs(speed), rows, sites=values["sites"]),
             StreamTable(dict(facts), _roofs(stream), chunks),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -80,7 +82,7 @@ def read_record(path: str | Path) -> Record:
         ) from error
 
 
-def _plain(table: SpeedTable | StreamTable) -> dict[str, Any]:
+def _plain(table: Comparison[Any]) -> dict[str, Any]:
     return {
         "calibrations": {name: asdict(roof) for name, roof in table.calibrations.items()},
         "rows": [row.to_dict() for row in table.rows],

@@ -16,7 +16,8 @@ from distill.benchmark.calibration import Calibrator, MakeCalibrator
 from distill.benchmark.counting import Work, count
 from distill.benchmark.environment import environment
 from distill.benchmark.race import reason
-from distill.benchmark.stream_table import StreamRow, StreamTable
+from distill.benchmark.stream_row import StreamRow
+from distill.benchmark.stream_table import StreamTable
 from distill.benchmark.timing import Turn, take_turns
 from distill.evaluation.placing import place_of
 from distill.export import Exported, Noise, Stream, format_of, load

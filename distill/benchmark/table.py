@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from distill.benchmark.calibration import Calibration
-from distill.benchmark.environment import in_one_line
+from distill.benchmark.comparison import Comparison
 from distill.benchmark.formatting import markdown, percent, plain, si
 from distill.benchmark.row import Row, shares
 from distill.evaluation import Report
@@ -15,27 +14,14 @@ _WORDS = ("model", "backend", "device")
 
 
 @dataclass
-class SpeedTable:
-    """All rows of a comparison.
+class SpeedTable(Comparison[Row]):
+    """All rows of a comparison of whole values.
 
     Arguments:
         sites: T of one value.
-        environment: What it was measured on.
-        calibrations: Each device's roofs, measured in the same run.
-        rows: The rows.
-        quality: Numbers of an evaluation of the same weights, by the name of rows.
     """
 
-    sites: int | None
-    environment: dict[str, str]
-    calibrations: dict[str, Calibration] = field(default_factory=dict)
-    rows: list[Row] = field(default_factory=list)
-    quality: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    def runs(self) -> dict[str, list[Row]]:
-        """Return the rows by model and backend."""
-        names = dict.fromkeys(row.name for row in self.rows)
-        return {name: [row for row in self.rows if row.name == name] for name in names}
+    sites: int | None = None
 
     @property
     def baselines(self) -> list[str]:
@@ -85,15 +71,14 @@ class SpeedTable:
 
     def facts(self) -> dict[str, str]:
         """Return the environment and each device's roofs, in words."""
-        roofs = {f"roofs of {name}": in_words(roof) for name, roof in self.calibrations.items()}
+        roofs = {f"roofs of {name}": roof.in_words() for name, roof in self.calibrations.items()}
         return self.environment | roofs
 
     def to_markdown(self) -> str:
         """Return what was measured on, and a table of all rows."""
         ratios = {(r.name, r.batch, baseline): x for r, baseline, x in self.speedups()}
         rows = [self._cells(row, ratios) for row in self.rows]
-        roofs = "".join(f"; {name}: {in_words(roof)}" for name, roof in self.calibrations.items())
-        head = f"{self.sites} sites a sample; {in_one_line(self.environment)}{roofs}."
+        head = f"{self.sites} sites a sample; {self.measured_on()}."
         return f"{head}\n\n{markdown(rows, _WORDS)}"
 
     def _cells(self, row: Row, ratios: Mapping[tuple[str, int, str], float]) -> dict[str, str]:
@@ -128,14 +113,3 @@ class SpeedTable:
         cells |= {name: plain(value, 3) for name, value in row.extra.items()}
         cells |= {name: plain(v, 3) for name, v in self.quality.get(row.name, {}).items()}
         return cells | {"note": row.note}
-
-
-def in_words(roof: Calibration) -> str:
-    """Return a device's roofs as a table states them.
-
-    Example:
-        >>> from distill.benchmark.timing import Timing
-        >>> in_words(Calibration(Timing((0.01,)), 2e9, Timing((0.02,)), 5e8))
-        'GEMM 200 GFLOP/s, copy 25 GB/s'
-    """
-    return f"GEMM {si(roof.peak, 'FLOP/s')}, copy {si(roof.copy_rate, 'B/s')}"

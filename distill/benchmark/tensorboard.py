@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from torch.utils.tensorboard import SummaryWriter
 
 from distill.benchmark.row import Row
-from distill.benchmark.stream_table import StreamRow, StreamTable
+from distill.benchmark.stream_row import StreamRow
+from distill.benchmark.stream_table import StreamTable
 from distill.benchmark.table import SpeedTable
 
 R = TypeVar("R")

@@ -6,7 +6,8 @@ from distill.benchmark.calibration import Calibration
 from distill.benchmark.counting import Work
 from distill.benchmark.record import Record
 from distill.benchmark.row import Row
-from distill.benchmark.stream_table import StreamRow, StreamTable
+from distill.benchmark.stream_row import StreamRow
+from distill.benchmark.stream_table import StreamTable
 from distill.benchmark.table import SpeedTable
 from distill.benchmark.timing import Timing
 
@@ -19,7 +20,7 @@ def roof(gemm: float = 0.1, copy: float = 0.2) -> Calibration:
 
 
 def a_speed_table() -> SpeedTable:
-    table = SpeedTable(3, dict(FACTS), {"cpu": roof()})
+    table = SpeedTable(dict(FACTS), {"cpu": roof()}, sites=3)
     for backend, seconds in {"plain": 8.0, "incremental": 2.0}.items():
         computed = Timing((seconds,), computed=True)
         table.rows.append(Row("teacher", backend, 4, sites=3, timing=computed))

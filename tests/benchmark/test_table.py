@@ -136,4 +136,7 @@ def test_quality_stands_beside_full_precision_only():
 
 
 def test_a_table_of_nothing_is_drawn_all_the_same():
-    assert SpeedTable(2, {}).report().figures["speed"].axes[0].get_ylabel() == "samples per second"
+    assert (
+        SpeedTable({}, sites=2).report().figures["speed"].axes[0].get_ylabel()
+        == "samples per second"
+    )
