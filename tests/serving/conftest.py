@@ -7,6 +7,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -130,6 +132,27 @@ def slow_reader(monkeypatch):
         return line
 
     monkeypatch.setattr(pool_module.Decoder, "_running", running)
+
+
+@pytest.fixture
+def server(student: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, Path]]:
+    """Serve in a process of its own, with the limits that everybody has."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "distill", "serve", f"file={student}", "port=0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(temporary)},
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        assert process.stdout is not None
+        yield process, process.stdout.readline().split("/")[2], temporary
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
 
 
 @pytest.fixture

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -144,27 +142,6 @@ def test_a_body_that_does_not_fit_is_refused_before_it_is_sent_and_small_ones_pa
             line.settimeout(0.5)
             with pytest.raises(TimeoutError):  # there is room for it now
                 line.recv(1)
-
-
-@pytest.fixture
-def server(student: Path, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, Path]]:
-    """Serve in a process of its own, with the limits that everybody has."""
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "distill", "serve", f"file={student}", "port=0"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"TMPDIR": str(temporary)},
-        cwd=Path(__file__).parents[2],
-    )
-    try:
-        assert process.stdout is not None
-        yield process, process.stdout.readline().split("/")[2], temporary
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
 
 
 @pytest.mark.slow

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -185,31 +182,16 @@ def test_malformed_and_foreign_requests_get_4xx_and_never_500(address, path, hea
     assert response.headers["cross-origin-resource-policy"] == "same-origin"
 
 
-def test_sigterm_ends_the_server_within_five_seconds_and_leaves_nothing(student, tmp_path):
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "distill", "serve", f"file={student}", "port=0"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"TMPDIR": str(temporary)},
-        cwd=Path(__file__).parents[2],
-    )
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().split("/")[2]
-        assert len(list(temporary.glob("distill-serve-*"))) == 1
-        lines = [hung_up(address, sound(20)), hung_up(address, bytes(10_000), part=0.5)]
-        time.sleep(0.5)
-        assert list(temporary.rglob("body*"))
-        began = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
-        assert time.monotonic() - began < 5
-        assert not list(temporary.iterdir())
-        for line in lines:
-            line.close()
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+def test_sigterm_ends_the_server_within_five_seconds_and_leaves_nothing(server):
+    process, address, temporary = server
+    assert len(list(temporary.glob("distill-serve-*"))) == 1
+    lines = [hung_up(address, sound(20)), hung_up(address, bytes(10_000), part=0.5)]
+    time.sleep(0.5)
+    assert list(temporary.rglob("body*"))
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=20)
+    assert time.monotonic() - began < 5
+    assert not list(temporary.iterdir())
+    for line in lines:
+        line.close()

@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -75,17 +76,27 @@ def finished(process: BaseProcess) -> float:
     return time.monotonic() - began
 
 
-def disturbed_at(
-    process: BaseProcess, folder: Path, moments: random.Random, seconds: float
-) -> None:
-    """Wait until some moment of a training: half of the time one after its first step is begun."""
+def disturbed(
+    process: BaseProcess,
+    disturb: Callable[[], None],
+    folder: Path,
+    moments: random.Random,
+    seconds: float,
+) -> bool:
+    """Disturb a training at some moment, half of the time after its first step is begun.
+
+    Returns whether it had ended by itself.
+    """
     curves = set(folder.glob("events*"))
     if moments.random() < 0.5:
         process.join(moments.uniform(0, seconds))
-        return
-    while process.is_alive() and set(folder.glob("events*")) <= curves:
-        time.sleep(0.01)
-    process.join(moments.uniform(0, seconds / 3))
+    else:
+        while process.is_alive() and set(folder.glob("events*")) <= curves:
+            time.sleep(0.01)
+        process.join(moments.uniform(0, seconds / 3))
+    disturb()
+    process.join()
+    return process.exitcode == 0
 
 
 def results(folder: Path) -> dict[str, Any]:
@@ -145,10 +156,7 @@ def test_trainings_killed_at_any_moment_resume_to_the_same_numbers(straight, rol
         chain, ended = fresh(run, chains, role), False
         while not ended:
             process = begun(monkeypatch, role, chain, typed)
-            disturbed_at(process, chain / role, moments, seconds[role])
-            process.kill()
-            process.join()
-            ended = process.exitcode == 0
+            ended = disturbed(process, process.kill, chain / role, moments, seconds[role])
             told["kills"] += not ended
             told["within saving"] += bool(list((chain / role).glob(".checkpoint.*.part*")))
             told["in training"] += (chain / role / "checkpoint.pt").is_file() and not ended
@@ -171,10 +179,7 @@ def test_trainings_that_are_asked_to_end_lose_no_step(straight, role, monkeypatc
         chain, ended, lost = fresh(run, 1000 + chains, role), False, 0
         while not ended:
             process = begun(monkeypatch, role, chain, typed)
-            disturbed_at(process, chain / role, moments, seconds[role])
-            process.terminate()
-            process.join()
-            ended = process.exitcode == 0
+            ended = disturbed(process, process.terminate, chain / role, moments, seconds[role])
             if not ended:
                 told["signals"] += 1
                 folder = chain / role
