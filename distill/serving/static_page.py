@@ -15,7 +15,7 @@ from distill.serving.runtime import VERSION, check_npm, fetch_runtime
 
 HERE = Path(__file__).parent
 OWN = HERE / "browser"
-SHARED = ("cards.js", "draw.js", "fft.js", "icon.svg", "style.css")
+SHARED = ("cards.js", "draw.js", "fft.js", "fields.js", "icon.svg", "style.css")
 """Files that the server's page has too."""
 NAMES = {"full": "full precision", "int8": "8 bits"}
 ABOUT = "page.json"

@@ -2,11 +2,13 @@
 
 import { Cards, wav } from "./cards.js";
 import { latencies } from "./draw.js";
+import {
+  $, askLabels, chosenLabels, fail, introduce, offerExamples, options, wire,
+} from "./fields.js";
 import { readNpy, rowsOf } from "./npy.js";
 import { heard } from "./recording.js";
 import { widths } from "./synthesis.js";
 
-const $ = (id) => document.getElementById(id);
 const cards = new Cards($("sounds"));
 const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 const MOST_THREADS = 4;
@@ -19,11 +21,6 @@ const state = {
   measured: null,
   choice: 0, // grows with every choice, so that a late one is dropped
 };
-
-function fail(error) {
-  $("error").textContent = error.message ?? String(error);
-  $("error").hidden = false;
-}
 
 async function ask(path) {
   const response = await fetch(path);
@@ -118,10 +115,8 @@ function report(values, samples, busy, budget) {
 }
 
 function settings() {
-  const labels = {};
-  for (const select of $("labels").querySelectorAll("select")) labels[select.name] = select.value;
   const seed = $("seed").value === "" ? Math.floor(Math.random() * 2 ** 32) : $("seed").value;
-  return { seed: Number(seed), temperature: Number($("temperature").value), labels };
+  return { seed: Number(seed), temperature: Number($("temperature").value), labels: chosenLabels() };
 }
 
 async function speak() {
@@ -177,13 +172,6 @@ async function speak() {
   }
 }
 
-function option(value, text) {
-  const made = document.createElement("option");
-  made.value = value;
-  made.textContent = text;
-  return made;
-}
-
 function namesOf(label, size) {
   const names = state.about.settings[`${label}s`] ?? [];
   return Array.from({ length: size }, (_, i) => String(names[i] ?? i));
@@ -205,51 +193,33 @@ async function load() {
   }
   const { sample_rate: rate, hop, latency } = state.about;
   cards.rate = rate;
-  $("about").textContent =
-    `${file}: ${rate} Hz, frames of ${((1000 * hop) / rate).toFixed(1)} ms, ` +
-    `${((1000 * latency * hop) / rate).toFixed(1)} ms of look-ahead, ` +
-    `${threads} thread${threads > 1 ? "s" : ""} of this browser`;
+  const threaded = `, ${threads} thread${threads > 1 ? "s" : ""} of this browser`;
+  introduce(file, rate, hop, (latency * hop) / rate, threaded);
 }
 
 async function begin() {
   state.page = await (await ask("page.json")).json();
   const { models, examples } = state.page;
-  $("model").append(...models.map(({ name }, i) => option(String(i), name)));
+  $("model").append(...options(models.map(({ name }) => name), true));
   $("model-field").hidden = models.length < 2;
   await load();
-  for (const [name, { kind, size }] of Object.entries(state.about.features)) {
-    if (kind !== "label") continue;
-    const field = document.createElement("label");
-    field.textContent = name;
-    const select = document.createElement("select");
-    select.name = name;
-    select.append(...namesOf(name, size).map((text, i) => option(String(i), text)));
-    field.append(select);
-    $("labels").append(field);
-  }
-  $("example").append(...examples.map(({ name }, i) => option(String(i), name)));
-  $("example-field").hidden = !examples.length;
+  const labels = Object.entries(state.about.features).filter(([, { kind }]) => kind === "label");
+  askLabels(Object.fromEntries(
+    labels.map(([name, { size }]) => [name, options(namesOf(name, size), true)]),
+  ));
+  offerExamples(examples);
   if (examples.length) await takeExample();
 }
 
-$("choose").addEventListener("submit", (event) => {
-  event.preventDefault();
-  speak().catch(fail);
+wire({
+  start: speak,
+  stop: () => worker.postMessage({ type: "stop" }),
+  takeExample,
+  takeFile: (file) => take(() => file.arrayBuffer(), file.name, file.type),
+  redraw() {
+    cards.drawAll();
+    if (state.measured) latencies($("latencies"), state.measured.values, state.measured.budget);
+  },
 });
-$("stop").addEventListener("click", () => worker.postMessage({ type: "stop" }));
 $("model").addEventListener("change", () => load().catch(fail));
-$("example").addEventListener("change", () => {
-  $("file").value = "";
-  takeExample().catch(fail);
-});
-$("file").addEventListener("change", () => {
-  const [file] = $("file").files;
-  if (file) take(() => file.arrayBuffer(), file.name, file.type).catch(fail);
-});
-const redraw = () => {
-  cards.drawAll();
-  if (state.measured) latencies($("latencies"), state.measured.values, state.measured.budget);
-};
-window.addEventListener("resize", redraw);
-window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 begin().catch(fail);

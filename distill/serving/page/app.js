@@ -2,9 +2,11 @@
 
 import { Cards, decoded, wav } from "./cards.js";
 import { latencies } from "./draw.js";
+import {
+  $, askLabels, chosenLabels, fail, introduce, offerExamples, options, wire,
+} from "./fields.js";
 import { Player, percentile, stream } from "./stream.js";
 
-const $ = (id) => document.getElementById(id);
 const TITLES = {
   reference: "Reference",
   griffin_lim: "Griffin-Lim",
@@ -23,11 +25,6 @@ const state = {
   choice: 0, // grows with every choice, so that a late answer to an old one is dropped
 };
 
-function fail(error) {
-  $("error").textContent = error.message ?? String(error);
-  $("error").hidden = false;
-}
-
 function clear() {
   $("error").hidden = true;
 }
@@ -45,11 +42,6 @@ async function ask(path, options) {
   if (response.status === 401) $("enter").hidden = false;
   const said = await response.json().catch(() => ({}));
   throw new Error(said.error ?? `${path}: the server answered ${response.status}.`);
-}
-
-function drawAll() {
-  cards.drawAll();
-  if (state.measured) latencies($("latencies"), state.measured.values, state.measured.budget);
 }
 
 /** Show a recorded sound. */
@@ -114,8 +106,7 @@ function settings() {
   const { voice } = state.about;
   const chosen = { voice, temperature: Number($("temperature").value), format: "int16" };
   if ($("seed").value !== "") chosen.seed = Number($("seed").value);
-  for (const select of $("labels").querySelectorAll("select")) chosen[select.name] = select.value;
-  return chosen;
+  return { ...chosen, ...chosenLabels() };
 }
 
 function report(values, samples, budget, underruns) {
@@ -186,13 +177,6 @@ async function run() {
   }
 }
 
-function option(value, text) {
-  const made = document.createElement("option");
-  made.value = value;
-  made.textContent = text;
-  return made;
-}
-
 /** Show what a voice wants and has; without a name, of the server's first. */
 async function begin(query = "") {
   const choice = reset();
@@ -202,36 +186,27 @@ async function begin(query = "") {
   $("enter").hidden = true;
   $("file").value = "";
   cards.rate = state.about.sample_rate;
-  const { file, sample_rate: rate, hop, latency_seconds: ahead, examples, labels } = state.about;
-  $("about").textContent =
-    `${file}: ${rate} Hz, frames of ${((1000 * hop) / rate).toFixed(1)} ms, ` +
-    `${(1000 * ahead).toFixed(1)} ms of look-ahead`;
-  $("voice").replaceChildren(...about.voices.map((name) => option(name, name)));
+  const { file, sample_rate: rate, hop, latency_seconds: ahead, examples, labels } = about;
+  introduce(file, rate, hop, ahead);
+  $("voice").replaceChildren(...options(about.voices));
   $("voice").value = about.voice;
   $("voice-field").hidden = about.voices.length < 2;
-  $("labels").replaceChildren();
-  for (const [name, known] of Object.entries(labels)) {
-    const field = document.createElement("label");
-    field.textContent = name;
-    const select = document.createElement("select");
-    select.name = name;
-    select.append(...known.map((value) => option(value, value)));
-    field.append(select);
-    $("labels").append(field);
-  }
-  $("example").replaceChildren(...examples.map(({ name }, i) => option(String(i), name)));
-  $("example-field").hidden = !examples.length;
+  askLabels(Object.fromEntries(
+    Object.entries(labels).map(([name, known]) => [name, options(known)]),
+  ));
+  offerExamples(examples);
   if (examples.length) await takeExample();
 }
 
-$("choose").addEventListener("submit", (event) => {
-  event.preventDefault();
-  run().catch(fail);
-});
-$("stop").addEventListener("click", () => state.running?.abort());
-$("example").addEventListener("change", () => {
-  $("file").value = "";
-  takeExample().catch(fail);
+wire({
+  start: run,
+  stop: () => state.running?.abort(),
+  takeExample,
+  takeFile,
+  redraw() {
+    cards.drawAll();
+    if (state.measured) latencies($("latencies"), state.measured.values, state.measured.budget);
+  },
 });
 $("voice").addEventListener("change", () => begin(`?voice=${$("voice").value}`).catch(fail));
 $("enter").addEventListener("submit", (event) => {
@@ -240,10 +215,4 @@ $("enter").addEventListener("submit", (event) => {
   sessionStorage.setItem("token", state.token);
   begin().catch(fail);
 });
-$("file").addEventListener("change", () => {
-  const [file] = $("file").files;
-  if (file) takeFile(file).catch(fail);
-});
-window.addEventListener("resize", drawAll);
-window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 begin().catch(fail);
