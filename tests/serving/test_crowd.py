@@ -18,10 +18,10 @@ import soundfile
 
 from distill.serving.limits import Limits
 
+from .client import hung_up, npy, post, sound, wave_of
 from .conftest import BANDS, CLIENT, HOP, RATE, opened
 from .conftest import connect as connected
 from .test_endurance import answer_on, line_to
-from .test_server import hung_up, npy, post, sound, wave_of
 
 UPLOADS = 64
 SIZE = Limits().bytes

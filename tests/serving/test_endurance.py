@@ -17,8 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from distill.serving import pool as pool_module
 from distill.serving.limits import Limits
 
+from .client import hung_up, npy, post, sound, wave_of
 from .conftest import BANDS, CLIENT, HOP, RATE, connect, exchange, opened
-from .test_server import hung_up, npy, post, sound, wave_of
 
 
 def line_to(address: str) -> socket.socket:

@@ -18,9 +18,9 @@ from distill.serving.limits import Limits
 from distill.serving.run import DrainingServer, bind, config
 from distill.serving.voice import Voice
 
+from .client import hung_up, npy, post, slow, wave_of
 from .conftest import CLIENT, HOP, RATE, connect, exchange, opened
 from .test_endurance import answer_on, line_to
-from .test_server import hung_up, npy, post, slow, wave_of
 
 
 def counts(address: str) -> dict[str, float]:

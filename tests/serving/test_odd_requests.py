@@ -9,9 +9,9 @@ from websockets.exceptions import ConnectionClosed
 
 from distill.serving.limits import Limits
 
+from .client import npy, post, wave_of
 from .conftest import BANDS, HOP, connect
 from .test_endurance import answer_on, line_to
-from .test_server import npy, post, wave_of
 
 ROW = "[" + ", ".join(["0.5"] * BANDS) + "]"
 BODIES = {

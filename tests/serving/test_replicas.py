@@ -28,9 +28,9 @@ from distill.serving.replicas import serve_replicas
 from distill.serving.server_metrics import ServerMetrics, exposition
 from distill.serving.voice import Voice
 
+from .client import npy, post
 from .conftest import CLIENT, connect, exchange, opened
 from .test_crowd import members, memory
-from .test_server import npy, post
 
 PROXY = Path(replicas_module.__file__).parent / "proxy" / "distill_proxy.py"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import socket
@@ -11,10 +10,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
-import soundfile
 
 from distill.export import Exported
 from distill.serving.examples import KINDS, find_examples
@@ -24,31 +21,8 @@ from distill.serving.run import serve
 from distill.serving.sinks import pcm
 from distill.serving.voice import Voice
 
+from .client import hung_up, npy, post, slow, sound, wave_of
 from .conftest import BANDS, CLIENT, HOP, RATE, exchange
-
-
-def npy(values: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, values)
-    return file.getvalue()
-
-
-def sound(seconds: float = 0.5, rate: int = RATE, kind: str = "WAV", level: float = 0.1) -> bytes:
-    file = io.BytesIO()
-    wave = level * np.sin(np.arange(int(seconds * rate)) * 0.2)
-    soundfile.write(file, wave, rate, "PCM_16", format=kind)
-    return file.getvalue()
-
-
-def post(address: str, body: bytes, path: str = "/synthesize", **query: object) -> httpx.Response:
-    return CLIENT.post(f"http://{address}{path}", content=body, params=query)
-
-
-def wave_of(response: httpx.Response) -> np.ndarray:
-    assert response.status_code == 200, response.text
-    samples, rate = soundfile.read(io.BytesIO(response.content), dtype="int16")
-    assert rate == RATE
-    return samples
 
 
 def test_a_mel_becomes_the_sound_that_the_file_synthesizes(address, exported, mel):
@@ -136,90 +110,6 @@ def test_about_says_what_is_served(address, exported):
     assert about["limits"]["seconds"] == 3.0
 
 
-LYING = npy(np.zeros((10, BANDS), np.float32)).replace(b"(10,", b"(99,")
-NAN = np.full((5, BANDS), np.nan, np.float32)
-BAD = {
-    "nothing": (b"", {}, 415, "empty"),
-    "a foreign file": (b"%PDF-1.4", {}, 415, "wanted frames"),
-    "a pickle": (npy(np.array([{}], dtype=object)), {}, 400, "object"),
-    "a .pt file": (b"PK\x03\x04", {}, 415, "wanted frames"),
-    "a cut .npy": (npy(np.zeros((10, BANDS), np.float32))[:-40], {}, 400, "promises"),
-    "a lying .npy": (LYING, {}, 400, "promises"),
-    "wrong bands": (npy(np.zeros((10, 7), np.float32)), {}, 400, "20 of mel"),
-    "one axis": (npy(np.zeros(BANDS, np.float32)), {}, 400, "shape (frames, 20)"),
-    "whole numbers": (npy(np.zeros((10, BANDS), np.int8)), {}, 400, "got int8"),
-    "wrong dtype": (npy(np.zeros((10, BANDS), np.complex64)), {}, 400, "complex64"),
-    "texts": (npy(np.full((10, BANDS), "a")), {}, 400, "real numbers"),
-    "NaN": (npy(NAN), {}, 400, "NaN"),
-    "too large for float32": (npy(np.full((5, BANDS), 1e300)), {}, 400, "too large"),
-    "no frames": (npy(np.zeros((0, BANDS), np.float32)), {}, 400, "no frames"),
-    "too many frames": (npy(np.zeros((12_000, BANDS), np.float16)), {}, 413, "96.0 s"),
-    "ten minutes of audio": (sound(600, kind="FLAC", level=0), {}, 413, "600.0 s"),
-    "a low rate": (sound(rate=4000), {}, 400, "low rate"),
-    "cut audio": (sound()[:-500], {}, 400, "truncated"),
-    "audio without samples": (sound(0), {}, 400, "empty"),
-    "broken audio": (b"RIFF1234WAVEjunk", {}, 400, "unreadable"),
-    "broken JSON": (b"{mel", {}, 400, "JSON"),
-    "deep JSON": (b'{"mel":' + b"[" * 100_000, {}, 400, "JSON"),
-    "ragged JSON": (b'{"mel": [[1, 2], [3]]}', {}, 400, "mel"),
-    "JSON without a mel": (b'{"f0": []}', {}, 400, "got f0"),
-    "JSON without frames": (b'{"mel": []}', {}, 400, "mel"),
-    "a bad seed": (b"", {"seed": -1}, 400, "seed"),
-    "a fractional seed": (b"", {"seed": "1.5"}, 400, "seed"),
-    "a bad temperature": (b"", {"temperature": "nan"}, 400, "temperature"),
-    "a format": (b"", {"format": "float32"}, 400, "format"),
-    "an unknown setting": (b"", {"sed": 1}, 400, "Did you mean seed?"),
-    "a speaker of a single voice": (b"", {"speaker": "anna"}, 400, "speaker"),
-}
-
-
-@pytest.mark.parametrize(("body", "query", "status", "says"), BAD.values(), ids=BAD)
-def test_bad_input_is_refused_in_one_line_and_the_next_request_is_served(
-    address, mel, body, query, status, says
-):
-    response = post(address, body, **query)
-    assert response.status_code == status, response.text
-    line = response.json()["error"]
-    assert says in line
-    assert "\n" not in line
-    assert "/tmp" not in line
-    assert len(line) < 500
-    assert len(wave_of(post(address, npy(mel), seed=1))) == 30 * HOP
-
-
-@pytest.mark.parametrize("told", [True, False], ids=["length told", "in parts"])
-def test_a_body_over_the_limit_is_refused(address, mel, told):
-    body = bytes(700_000)
-    content = body if told else (body[i : i + 10_000] for i in range(0, len(body), 10_000))
-    response = CLIENT.post(f"http://{address}/synthesize", content=content)
-    assert response.status_code == 413
-    assert "0.5 MB" in response.json()["error"]
-    assert len(wave_of(post(address, npy(mel)))) == 30 * HOP
-
-
-def test_paths_and_methods_that_are_not_there_are_refused_in_json(address):
-    for method, path, status in (
-        ("GET", "/nothing", 404),
-        ("GET", "/examples/0/reference.wav", 404),
-        ("GET", "/page/../app.py", 404),
-        ("GET", "/page/%2e%2e/app.py", 404),
-        ("GET", "/synthesize", 405),
-    ):
-        response = CLIENT.request(method, f"http://{address}{path}")
-        assert response.status_code == status
-        assert response.json()["error"]
-
-
-@pytest.mark.parametrize(
-    "headers", [{"Origin": "http://elsewhere.example"}, {"Host": "elsewhere.example"}]
-)
-def test_pages_from_elsewhere_are_refused(address, mel, headers):
-    url = f"http://{address}/synthesize"
-    assert CLIENT.post(url, content=npy(mel), headers=headers).status_code == 403
-    own = {"Origin": f"http://{address}"}
-    assert CLIENT.post(url, content=npy(mel), headers=own).status_code == 200
-
-
 def test_fifty_clients_at_once_each_get_what_they_get_alone(serving, mel):
     def ask(number: int) -> bytes:
         rows, seed = np.roll(mel[:12], number, 0), number % 7
@@ -233,25 +123,6 @@ def test_fifty_clients_at_once_each_get_what_they_get_alone(serving, mel):
             together = list(pool.map(ask, range(50)))
     assert len(set(alone)) == 50
     assert together == alone
-
-
-def slow(exported: Exported, seconds: float) -> Exported:
-    """Return a sampler that takes its time for every chunk."""
-
-    def compute(*inputs):
-        time.sleep(seconds)
-        return exported.compute(*inputs)
-
-    return Exported(exported.metadata, compute, exported.path)
-
-
-def hung_up(address: str, body: bytes, part: float = 1.0) -> socket.socket:
-    """Send a request, or a part of it; closing what is returned hangs up."""
-    host, port = address.split(":")
-    line = socket.create_connection((host, int(port)))
-    head = f"POST /synthesize HTTP/1.1\r\nHost: {address}\r\nContent-Length: {len(body)}\r\n\r\n"
-    line.sendall(head.encode() + body[: int(part * len(body))])
-    return line
 
 
 def test_whoever_comes_when_all_places_are_taken_is_asked_to_come_again(serving, exported, mel):

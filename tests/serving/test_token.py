@@ -13,8 +13,8 @@ from websockets.exceptions import InvalidStatus
 from distill.serving.run import check_public
 from distill.serving.tokens import VARIABLE, Token, read_token
 
+from .client import npy
 from .conftest import CLIENT, HOP, connect, opened
-from .test_server import npy
 
 SECRET = "kX3-_~.0123456789"
 BEARER = {"Authorization": f"Bearer {SECRET}"}

@@ -19,9 +19,9 @@ from distill.serving.sinks import pcm
 from distill.serving.voice import Voice
 from distill.stages.export_file import voices_of
 
+from .client import npy, post, wave_of
 from .conftest import CLIENT, HOP, RATE, connect, exchange, spec, tiny
 from .test_health_and_metrics import counts
-from .test_server import npy, post, wave_of
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 import distill
-from distill.contract import Batch, DataSpec
+from distill.contract import Batch
 from distill.data.array import ArrayData
 from distill.evaluation import Report
 from distill.interruption import Interrupted
 from distill.models import Density, maf
 from distill.objectives import Likelihood, Loss, Task
-from distill.training import EMA, Checkpoint, Tracker, Trainer, read_checkpoint
+from distill.training import Checkpoint, Tracker, Trainer, read_checkpoint
 
 MODEL = {"_target_": "distill.models.maf", "layers": 2, "hidden": [8], "norm": "batch"}
 CONFIG = {"teacher": MODEL}
@@ -280,76 +280,3 @@ def test_learning_rates_warm_up_and_decay() -> None:
 def test_nonsense_settings_are_refused_by_name(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Trainer(**wrong)
-
-
-def test_the_average_forgets_its_start_and_follows_buffers() -> None:
-    layer = nn.BatchNorm1d(1)
-    ema = EMA(layer, decay=0.5)
-    layer.weight.data.fill_(3.0)
-    layer.running_mean.fill_(7.0)
-    for _ in range(60):
-        ema.update()
-    assert ema.model.weight.item() == pytest.approx(3.0, abs=1e-6)
-    assert ema.model.running_mean.item() == 7.0
-    with pytest.raises(ValueError, match="decay"):
-        EMA(layer, decay=1.0)
-
-
-def test_running_statistics_are_averaged_as_the_weights_are() -> None:
-    layer = nn.BatchNorm1d(1)
-    ema = EMA(layer, decay=0.5)
-    values = (4.0, -2.0, 8.0)
-    expected, decays = 0.0, (1 / 10, 2 / 11, 3 / 12)
-    for value, decay in zip(values, decays, strict=True):
-        layer.running_mean.fill_(value)
-        layer.num_batches_tracked += 1
-        ema.update()
-        expected = decay * expected + (1 - decay) * value
-    assert ema.model.running_mean.item() == pytest.approx(expected)
-    assert abs(expected - values[-1]) > 1  # a copy would be the last
-    assert ema.model.num_batches_tracked.item() == 3
-
-
-def test_a_checkpoint_cut_short_is_refused(tmp_path: Path, data: ArrayData) -> None:
-    fit(tmp_path, data, Trainer(steps=2, batch_size=8))
-    file = tmp_path / "checkpoint.pt"
-    file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="not a readable checkpoint"):
-        distill.load(tmp_path)
-
-
-def test_a_hostile_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
-    marker = tmp_path / "ran"
-
-    class Hostile:
-        def __reduce__(self) -> tuple:
-            return (Path.touch, (marker,))
-
-    torch.save({"format": 1, "weights": Hostile()}, tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match="never run"):
-        distill.load(tmp_path)
-    assert not marker.exists()
-
-
-@pytest.mark.parametrize("target", ["os.system", "distill.files.os.system"])
-def test_a_checkpoint_may_not_name_foreign_classes(tmp_path: Path, target: str) -> None:
-    config = {"teacher": {"_target_": target, "command": f"touch {tmp_path}/ran"}}
-    Checkpoint("teacher", config, DataSpec(sites=2), {}).save(tmp_path)
-    with pytest.raises(ValueError, match="trusted"):
-        distill.load(tmp_path)
-    assert not (tmp_path / "ran").exists()
-
-
-def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        distill.load(tmp_path)
-    torch.save({"weights": {}}, tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match="not a checkpoint of distill"):
-        distill.load(tmp_path)
-
-
-def test_weights_of_another_model_than_the_config_builds_are_refused(tmp_path: Path) -> None:
-    config = {"teacher": {"_target_": "distill.models.maf", "layers": 1, "hidden": [4]}}
-    Checkpoint("teacher", config, DataSpec(sites=2), {"other": torch.ones(1)}).save(tmp_path)
-    with pytest.raises(ValueError, match=r"Missing key.*the version of distill that wrote it"):
-        distill.load(tmp_path)

@@ -1,0 +1,58 @@
+"""Checkpoints that are cut short, hostile, foreign, or of another model are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import distill
+from distill.contract import DataSpec
+from distill.training import Checkpoint
+
+
+def test_a_checkpoint_cut_short_is_refused(tmp_path: Path) -> None:
+    data = distill.as_data(torch.randn(40, 2))
+    distill.fit(distill.maf(data.spec, 1, [8]), data, folder=tmp_path, steps=2, batch_size=8)
+    file = tmp_path / "checkpoint.pt"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        distill.load(tmp_path)
+
+
+def test_a_hostile_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+
+    class Hostile:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (marker,))
+
+    torch.save({"format": 1, "weights": Hostile()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="never run"):
+        distill.load(tmp_path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("target", ["os.system", "distill.files.os.system"])
+def test_a_checkpoint_may_not_name_foreign_classes(tmp_path: Path, target: str) -> None:
+    config = {"teacher": {"_target_": target, "command": f"touch {tmp_path}/ran"}}
+    Checkpoint("teacher", config, DataSpec(sites=2), {}).save(tmp_path)
+    with pytest.raises(ValueError, match="trusted"):
+        distill.load(tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_or_foreign_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        distill.load(tmp_path)
+    torch.save({"weights": {}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="not a checkpoint of distill"):
+        distill.load(tmp_path)
+
+
+def test_weights_of_another_model_than_the_config_builds_are_refused(tmp_path: Path) -> None:
+    config = {"teacher": {"_target_": "distill.models.maf", "layers": 1, "hidden": [4]}}
+    Checkpoint("teacher", config, DataSpec(sites=2), {"other": torch.ones(1)}).save(tmp_path)
+    with pytest.raises(ValueError, match=r"Missing key.*the version of distill that wrote it"):
+        distill.load(tmp_path)
