@@ -1,4 +1,4 @@
-"""Arrays and tensors as people have them, in one form."""
+"""Checks and conversion of the arrays and tensors that people give."""
 
 from __future__ import annotations
 

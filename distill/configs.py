@@ -1,4 +1,4 @@
-"""Where the configs are."""
+"""The folder of the configs, in a working tree or an installed package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames of features side by side: one rule for what files, pipes and requests hand in."""
+"""The layout of feature frames: one rule for what files, pipes and requests hand in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of a training step: what is drawn for them, and what is added up over all of them.
+"""The rows of a batch that processes share: what is drawn for them, and sums over all of them.
 
 A step's batch may be taken in shares, by several processes or one after the other. What a loss
 computes of a row is the same in any share; what it takes of the whole batch goes through here, and

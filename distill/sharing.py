@@ -1,4 +1,4 @@
-"""Work that processes of one training share out among themselves: evaluations."""
+"""Evaluation shared out among the processes of one training."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from distill.instantiate import build
 from distill.models import maf
 from distill.objectives import Objective
 from distill.stages.folders import saved_node
-from distill.stages.typed import with_typed
+from distill.stages.typed_overrides import with_typed
 from distill.training import Checkpoint
 from distill.trust import ALLOWED, check_config
 

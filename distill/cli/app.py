@@ -120,7 +120,7 @@ def _under_hydra(stage: str, words: list[str], typed: list[str], show: bool) -> 
     from distill.cli.config_groups import config_dir
     from distill.cli.reading import read_by
     from distill.cli.sweeps import job_folder, swept_keys
-    from distill.stages.typed import with_typed
+    from distill.stages.typed_overrides import with_typed
 
     codes: list[int] = []
     process, swept = os.getpid(), swept_keys(typed)

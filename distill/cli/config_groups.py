@@ -1,4 +1,4 @@
-"""Where the configs are, and what they offer."""
+"""The groups of configs and their options, as help, completion and errors name them."""
 
 from __future__ import annotations
 

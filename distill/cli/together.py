@@ -1,4 +1,4 @@
-"""The command under torchrun: several processes, one voice."""
+"""The command under torchrun: several processes, one output."""
 
 from __future__ import annotations
 

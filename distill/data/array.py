@@ -1,4 +1,4 @@
-"""Values held in memory, split by a seed."""
+"""A dataset of values held in memory, split by a seed."""
 
 from __future__ import annotations
 

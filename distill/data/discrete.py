@@ -1,4 +1,4 @@
-"""Columns of tables whose density has no bound: discrete ones, whose noise mends it, and copies."""
+"""Columns whose density has no bound: discrete ones, which noise mends, and copies of others."""
 
 from __future__ import annotations
 

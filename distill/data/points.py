@@ -10,7 +10,7 @@ import numpy as np
 from distill.checks import check_seed
 from distill.data.array import ArrayData, check_finite
 from distill.data.discrete import kind_of, note, repeated, spread
-from distill.data.edges import edges_at_gaps, modes_between
+from distill.data.modes import edges_at_gaps, modes_between
 from distill.data.table import read_table
 
 _FEWEST_ROWS = 10

@@ -8,7 +8,7 @@ from distill.networks.harmonic_encoder import HarmonicEncoder
 from distill.networks.made import MADE
 from distill.networks.masked_linear import MaskedLinear
 from distill.networks.mlp import MLP
-from distill.networks.vectors import VectorEncoder
+from distill.networks.vector_encoder import VectorEncoder
 from distill.networks.wavenet import WaveNet
 
 __all__ = [

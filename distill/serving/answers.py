@@ -1,4 +1,4 @@
-"""What a client hears of refusals, mistakes, and of work that it no longer waits for."""
+"""HTTP answers to refusals and mistakes, and the end of work that nobody waits for any more."""
 
 from __future__ import annotations
 

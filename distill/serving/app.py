@@ -29,12 +29,12 @@ from distill.serving.pool import WorkerPool
 from distill.serving.receiving import receive
 from distill.serving.server_metrics import Gather, ServerMetrics, alone, exposition
 from distill.serving.sinks import pcm
-from distill.serving.spoken import SpokenResponse, wav
 from distill.serving.synthesizer import SynthesisSettings, Synthesizer
 from distill.serving.tokens import Token, TokenMiddleware
 from distill.serving.unread import UnreadBodyMiddleware
 from distill.serving.voice import Voice
 from distill.serving.voices import Voices
+from distill.serving.wav_response import WavResponse, wav
 from distill.serving.websocket import serve_connection
 
 PAGE = Path(__file__).parent / "page"
@@ -183,7 +183,7 @@ class Server:
             if settings.chunked:
                 first = await unless_gone(request, _next(parts), self.limits.timeout)
                 release, seconds = held.pop_all(), self.limits.timeout
-                return SpokenResponse(first, parts, rate, release, seconds, headers)
+                return WavResponse(first, parts, rate, release, seconds, headers)
             whole = await unless_gone(request, _all(parts), self.limits.timeout)
             factor = sum(map(len, whole)) / rate / (time.monotonic() - began)
         headers["X-Real-Time-Factor"] = f"{factor:.3f}"

@@ -1,4 +1,4 @@
-"""Where replicas tell what they count, so that any of them can answer for all."""
+"""The board where replicas tell their metrics, so that any of them can answer for all."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from distill.stages.benchmarked import Benchmarked
 from distill.stages.differences import config_of
 from distill.stages.finished import measure
 from distill.stages.folders import root_of
-from distill.stages.typed import config_path_of, typed_overrides
+from distill.stages.typed_overrides import config_path_of, typed_overrides
 from distill.stages.work import StageRecord
 from distill.training import Tracker
 

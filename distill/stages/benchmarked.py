@@ -1,4 +1,4 @@
-"""What a benchmark measures: the run's models, exports and numbers of an evaluation."""
+"""What the benchmark stage compares: a run's models and exports, and their evaluation."""
 
 from __future__ import annotations
 

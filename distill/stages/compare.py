@@ -19,7 +19,7 @@ from distill.stages.comparing.runs import find_runs
 from distill.stages.comparing.table import Comparison, compare
 from distill.stages.finished import measure
 from distill.stages.manifest import read_manifest
-from distill.stages.typed import is_typed
+from distill.stages.typed_overrides import is_typed
 from distill.stages.work import StageRecord
 
 

@@ -16,7 +16,7 @@ from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.sharing import count_of
 from distill.stages.differences import FREE, difference
 from distill.stages.manifest import COMPLETE, read_manifest
-from distill.stages.typed import config_path_of, typed_overrides
+from distill.stages.typed_overrides import config_path_of, typed_overrides
 from distill.training.session import device_here
 from distill.trust import BEYOND
 

@@ -1,4 +1,4 @@
-"""Classifiers that a config names: their weights shape losses and numbers as a teacher's do."""
+"""Classifiers that losses and evaluations name: their weights are recorded as a teacher's are."""
 
 from __future__ import annotations
 

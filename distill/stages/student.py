@@ -15,7 +15,7 @@ from distill.stages.folders import (
     saved_node,
 )
 from distill.stages.training import train
-from distill.stages.typed import config_path_of, is_typed, typed_overrides
+from distill.stages.typed_overrides import config_path_of, is_typed, typed_overrides
 from distill.training import Checkpoint
 
 

@@ -1,4 +1,4 @@
-"""Columns: one kind of result for every clip of a corpus, in shards."""
+"""A column of a corpus on disk: one kind of array (samples, mel, F0) of every clip, in shards."""
 
 from __future__ import annotations
 

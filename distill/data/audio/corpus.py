@@ -16,12 +16,12 @@ from distill.data.audio.files import UnusableError
 from distill.data.audio.holdings import table
 from distill.data.audio.layouts import AnyFolder, Layout
 from distill.data.audio.mel import LogMel
+from distill.data.audio.parallel_map import ending, process_pool
 from distill.data.audio.pitch import Pitch
 from distill.data.audio.preparation import Clip, Loaded, Preparation, Source
-from distill.data.audio.preparing import Shelf, prepared
+from distill.data.audio.prepare_corpus import CorpusColumns, prepared
 from distill.data.audio.scan import Scan
 from distill.data.audio.selection import Lists, with_mels, without_long
-from distill.data.audio.spread import ending, process_pool
 
 _SHOWN = 3
 
@@ -156,8 +156,8 @@ class AudioCorpus(AudioData):
         if cache is None:
             clips, scan = _in_memory(sources, prepare, memory, workers)
         else:
-            shelf = Shelf(root, prepare, Path(cache).expanduser())
-            clips, scan = prepared(shelf, sources, workers, cluster, cache_limit)
+            store = CorpusColumns(root, prepare, Path(cache).expanduser())
+            clips, scan = prepared(store, sources, workers, cluster, cache_limit)
         scan.rejects = left_out | scan.rejects
         if not len(clips):
             raise ValueError(_nothing(root, scan))

@@ -1,4 +1,4 @@
-"""What the cache holds, and the rule that bounds it: the least recently used goes first."""
+"""The cache of prepared audio: what it holds, and its bound, least recently used first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a look through a corpus found."""
+"""The report of a look through a corpus: durations, rates, what is left out and why."""
 
 from __future__ import annotations
 

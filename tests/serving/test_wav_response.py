@@ -13,9 +13,9 @@ import soundfile
 from distill.export import Exported
 from distill.serving.limits import Limits
 
+from .client import npy, post, slow, wave_of
 from .conftest import CLIENT, HOP, RATE
 from .test_health_and_metrics import counts
-from .test_server import npy, post, slow, wave_of
 
 STREAMED = {"stream": "true", "seed": "4"}
 

@@ -1,4 +1,4 @@
-"""One function mapped over parts of a work: here, by processes, or by Ray on many machines."""
+"""A function mapped over parts of a work: here, by processes, or by Ray on many machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def spread(
+def parallel_map(
     function: Callable[[T], R], parts: Sequence[T], workers: int = 1, cluster: str | None = None
 ) -> Iterator[R]:
     """Yield the results of a function of each part, as they come.
@@ -33,7 +33,7 @@ def spread(
         ValueError: A cluster is named, and Ray is not installed or not there.
 
     Example:
-        >>> list(spread(abs, [-2]))
+        >>> list(parallel_map(abs, [-2]))
         [2]
     """
     if cluster is not None:

@@ -1,4 +1,4 @@
-"""Modes found by gaps along the first site, for coverage."""
+"""Modes of a table, by gaps along its first site, for coverage."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ import soundfile
 import torch
 
 from distill.data.audio import AudioCorpus, LogMel
-from distill.data.audio.spread import spread
+from distill.data.audio.parallel_map import parallel_map
 from distill.interruption import Interrupted
 
 
@@ -30,12 +30,12 @@ def where(number: int) -> tuple[int, int]:
 def test_processes_share_the_parts_and_pass_errors_on() -> None:
     if threading.active_count() > 1:
         pytest.skip("other threads: processes start afresh, and slowly")
-    found = list(spread(where, range(4), workers=2))
+    found = list(parallel_map(where, range(4), workers=2))
     assert sorted(number for number, _ in found) == [0, 1, 2, 3]
     assert os.getpid() not in {process for _, process in found}
-    assert {process for _, process in spread(where, range(2))} == {os.getpid()}
+    assert {process for _, process in parallel_map(where, range(2))} == {os.getpid()}
     with pytest.raises(ValueError, match="-1 is no number"):
-        list(spread(where, [3, -1, 4, 5], workers=2))
+        list(parallel_map(where, [3, -1, 4, 5], workers=2))
 
 
 def linger(place: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_signal_ends_all_processes_in_order_and_soon(tmp_path: Path) -> None:
     began = time.monotonic()
     try:
         with pytest.raises(Interrupted):
-            list(spread(linger, [tmp_path] * 4, workers=2))
+            list(parallel_map(linger, [tmp_path] * 4, workers=2))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, former)
@@ -73,7 +73,7 @@ def test_a_signal_ends_all_processes_in_order_and_soon(tmp_path: Path) -> None:
 def test_a_cluster_without_ray_is_said_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r"data\.cluster=auto: Ray is not installed"):
-        list(spread(where, [1], cluster="auto"))
+        list(parallel_map(where, [1], cluster="auto"))
 
 
 @pytest.mark.slow

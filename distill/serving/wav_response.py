@@ -1,4 +1,4 @@
-"""Answers of sound: a wav file at once, or one that is sent while it is made."""
+"""HTTP answers of sound: a wav file at once, or one that is sent while it is made."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def open_head(rate: int) -> bytes:
     return riff + b"WAVE" + form + data
 
 
-class SpokenResponse(Response):
+class WavResponse(Response):
     """A wav file of open length, sent in HTTP chunks while it is made.
 
     Its status is 200 before all of it is there: what goes wrong later cuts the line without the

@@ -1,4 +1,4 @@
-"""The work of preparing files into the columns of a corpus."""
+"""The columns of prepared arrays that a corpus has on disk, and the work that fills them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Job(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shelf:
+class CorpusColumns:
     """The columns of a corpus on disk.
 
     Arguments:
@@ -65,19 +65,19 @@ class Shelf:
         return {"root": str(self.root), "of": name, **self.prepare.settings()[name]}
 
 
-def work(shelf: Shelf, jobs: Sequence[Job]) -> tuple[int, dict[str, str]]:
+def work(store: CorpusColumns, jobs: Sequence[Job]) -> tuple[int, dict[str, str]]:
     """Prepare some files into shards; return their number, and what could not be read, and why.
 
     What is left out for what it holds is kept with the reason; what can't be read now, may be
     later. However it ends, what is done is written.
     """
-    writers = {name: Writer(folder, shelf.about(name)) for name, folder in shelf.folders.items()}
+    writers = {name: Writer(folder, store.about(name)) for name, folder in store.folders.items()}
     unread, threads = {}, torch.get_num_threads()
     torch.set_num_threads(1)  # clips are short, and there is a process for each core
     try:
         for job in jobs:
             try:
-                shelf.prepare(job.source, partial(_recall, job, writers))
+                store.prepare(job.source, partial(_recall, job, writers))
             except UnusableError as reason:
                 if str(reason).startswith(UNREADABLE):
                     unread[job.source.name] = str(reason)

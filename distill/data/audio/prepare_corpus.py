@@ -1,4 +1,4 @@
-"""A corpus prepared into shards: what is missing alone, by as many as there are."""
+"""Preparation of a corpus into shards on disk: what is missing alone, by several workers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from filelock import FileLock, Timeout
 
 from distill.data.audio.clips import NONE, Clips, numbered
 from distill.data.audio.columns import Column, pairs, writing
+from distill.data.audio.corpus_columns import UNREADABLE, CorpusColumns, Job, work
 from distill.data.audio.holdings import hold, trim
+from distill.data.audio.parallel_map import parallel_map
 from distill.data.audio.preparation import Loaded, Source
 from distill.data.audio.scan import Scan, Seconds
 from distill.data.audio.shards import LEFT_OUT
-from distill.data.audio.shelf import UNREADABLE, Job, Shelf, work
-from distill.data.audio.spread import spread
 
 _PATIENCE = 5.0
 _AT_MOST = 512
@@ -68,7 +68,7 @@ class Reader:
 
 
 def prepared(
-    shelf: Shelf,
+    store: CorpusColumns,
     sources: Sequence[Source],
     workers: int = 1,
     cluster: str | None = None,
@@ -77,7 +77,7 @@ def prepared(
     """Return a corpus out of its shards, after preparing what is not in them.
 
     Arguments:
-        shelf: Where they are.
+        store: Where they are.
         sources: The files.
         workers: Processes on this machine.
         cluster: Address of a Ray cluster in place of them; its machines share the folders.
@@ -86,31 +86,31 @@ def prepared(
     Errors:
         ValueError: The cache can't be written.
     """
-    locks = hold(shelf.cache, shelf.touched)
+    locks = hold(store.cache, store.touched)
     unread: dict[str, str] = {}
-    sources, keys = _keyed(shelf.root, sources, unread)
-    columns, rows = _look(shelf, keys)
+    sources, keys = _keyed(store.root, sources, unread)
+    columns, rows = _look(store, keys)
     missing = _missing(columns, rows)
     if len(missing):
-        with _alone(shelf):
+        with _alone(store):
             # Another process may have done it meanwhile.
-            columns, rows = _look(shelf, keys)
+            columns, rows = _look(store, keys)
             missing = _missing(columns, rows)
-            jobs = _jobs(shelf, sources, keys, missing)
+            jobs = _jobs(store, sources, keys, missing)
             processes = max(workers, 1) if cluster is None else _MANY
             size = min(_AT_MOST, max(1, -(-len(jobs) // (_ROUNDS * processes))))
             parts = [jobs[i : i + size] for i in range(0, len(jobs), size)]
             began, done = time.monotonic(), len(sources) - len(jobs)
-            for count, reasons in spread(partial(work, shelf), parts, workers, cluster):
+            for count, reasons in parallel_map(partial(work, store), parts, workers, cluster):
                 unread |= reasons
                 done += count
                 if time.monotonic() - began > _PATIENCE:
                     began = time.monotonic()
                     print(f"prepared {done} of {len(sources)} files", flush=True)
-        columns, rows = _look(shelf, keys)
-        for gone in trim(shelf.cache, limit):
+        columns, rows = _look(store, keys)
+        for gone in trim(store.cache, limit):
             print(f"removed from the cache: {gone.folder.name} of {gone.root}", flush=True)
-    return _gathered(shelf, sources, columns, rows, missing, unread, locks)
+    return _gathered(store, sources, columns, rows, missing, unread, locks)
 
 
 def _keyed(
@@ -142,10 +142,10 @@ def _version(path: str | Path, prefix: str) -> bytes:
 
 
 def _look(
-    shelf: Shelf, keys: Keys, names: Sequence[str] | None = None
+    store: CorpusColumns, keys: Keys, names: Sequence[str] | None = None
 ) -> tuple[dict[str, Column], Rows]:
-    folders = shelf.folders
-    columns = {name: Column(folders[name]) for name in names or shelf.wanted}
+    folders = store.folders
+    columns = {name: Column(folders[name]) for name in names or store.wanted}
     return columns, {name: column.find(keys.of(name)) for name, column in columns.items()}
 
 
@@ -163,9 +163,11 @@ def _left_out(column: Column, rows: np.ndarray) -> np.ndarray:
     return out
 
 
-def _jobs(shelf: Shelf, sources: Sequence[Source], keys: Keys, missing: np.ndarray) -> list[Job]:
+def _jobs(
+    store: CorpusColumns, sources: Sequence[Source], keys: Keys, missing: np.ndarray
+) -> list[Job]:
     """Return what is to be done, with what is there of it, steps on the way too."""
-    columns, rows = _look(shelf, keys, list(shelf.folders))
+    columns, rows = _look(store, keys, list(store.folders))
     jobs = []
     # A file that is listed under two names is one.
     _, first = np.unique(keys.with_mel[missing], axis=0, return_index=True)
@@ -177,7 +179,7 @@ def _jobs(shelf: Shelf, sources: Sequence[Source], keys: Keys, missing: np.ndarr
 
 
 def _gathered(
-    shelf: Shelf,
+    store: CorpusColumns,
     sources: Sequence[Source],
     columns: Mapping[str, Column],
     rows: Rows,
@@ -200,7 +202,7 @@ def _gathered(
     names = [source.name for source in chosen]
     speakers, known = numbered([source.speaker for source in chosen])
     labels = [NONE if source.label is None else source.label for source in chosen]
-    scan.seconds = Seconds(names, sites / shelf.prepare.sample_rate)
+    scan.seconds = Seconds(names, sites / store.prepare.sample_rate)
     rates, counts = np.unique(audio.rate[kept["audio"]], return_counts=True)
     scan.rates.update(dict(zip(rates.tolist(), counts.tolist(), strict=True)))
     scan.recalled = len(used) - int(whole[fresh].sum())
@@ -213,16 +215,16 @@ def _gathered(
 
 
 @contextmanager
-def _alone(shelf: Shelf) -> Iterator[None]:
+def _alone(store: CorpusColumns) -> Iterator[None]:
     """Wait until no other process prepares the same."""
-    folder = shelf.folders["audio"]
+    folder = store.folders["audio"]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        print(f"waiting for another process that prepares {shelf.root}", flush=True)
+        print(f"waiting for another process that prepares {store.root}", flush=True)
         lock.acquire(timeout=-1)
     try:
         yield
