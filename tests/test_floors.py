@@ -27,6 +27,7 @@ FLOORS = {
     "rows": 0,
     "sharing": 0,
     "labels": 0,
+    "progress": 0,
     "bijectors": 0,
     "distributions": 0,
     "networks": 0,

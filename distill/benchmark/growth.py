@@ -18,6 +18,7 @@ from distill.contract import Features
 from distill.evaluation import Report
 from distill.evaluation.placing import evaluating, place_of
 from distill.models import Density
+from distill.progress import tracked
 
 _PATIENCE = 5.0
 
@@ -119,7 +120,7 @@ def measure_growth(
     found = Growth(environment(*place_of(plain_models["student"])))
     measured = partial(_measure, found, rounds, seconds)
     for axis, sizes in over.items():
-        for size in sorted(set(sizes)):
+        for size in tracked(sorted(set(sizes)), f"grow {AXES[axis]}", unit="sizes"):
             draws: dict[str, tuple[Density, Inputs, int]] = {}
             for role in ROLES:
                 try:

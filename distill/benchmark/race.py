@@ -11,6 +11,7 @@ from distill.benchmark.calibration import Calibration, Calibrator, MakeCalibrato
 from distill.benchmark.counting import Cost
 from distill.benchmark.row import Row
 from distill.benchmark.timing import Timing, Turn, take_turns
+from distill.progress import tracked
 
 _PATIENCE = 5.0
 """How many times its time a run may be expected to take, and is still begun."""
@@ -102,7 +103,7 @@ def race(
             found[i].append(entry.row(note=reason(failed)))
     devices = dict.fromkeys(entry.device for entry in ready.values()) or {torch.device("cpu"): None}
     roofs = {device: calibrator(device, dtype) for device in devices}
-    for batch in sorted(set(batch_sizes)):
+    for batch in tracked(sorted(set(batch_sizes)), "compare samplers", unit="batch sizes"):
         _calibrate(roofs, rounds)
         running: dict[int, Contestant] = {}
         for i, entry in ready.items():

@@ -23,6 +23,7 @@ from distill.evaluation.placing import place_of
 from distill.export import Exported, Noise, Stream, format_of, load
 from distill.export.graph import SamplingGraph, example_inputs
 from distill.models import Flow
+from distill.progress import tracked
 
 _WARM_UP = 5
 """Chunks that do not count: the first of a shape may prepare for all later ones."""
@@ -105,7 +106,7 @@ def benchmark_streams(
         took = None if megabytes is None else time.perf_counter() - began
         opened.append((StreamRow(model, backend, megabytes=megabytes, load=took), exported))
     roof = calibrator(torch.device("cpu"), dtype)
-    for chunk in chunks:
+    for chunk in tracked(chunks, "compare streams", unit="lengths of chunks"):
         roof.measure()
         table.rows += _race(opened, graph, chunk, pushes, seconds, features)
     roof.measure()

@@ -41,6 +41,9 @@ usage: distill STAGE [key=value ...] [options]
 stages:
 {stages}
 
+experiments, experiment=NAME:
+{fill(", ".join(_experiments()), 96, initial_indent="  ", subsequent_indent="  ")}
+
 others:
   completion  print the completion script of a shell: eval "$(distill completion bash)"
 
@@ -50,6 +53,10 @@ examples:
 options, after a stage:
 {_options()}
   --version         (without a stage) print the version"""
+
+
+def _experiments() -> list[str]:
+    return groups([config_dir()])["experiment"]
 
 
 def of_stage(stage: str, folders: Sequence[Path] = ()) -> str:

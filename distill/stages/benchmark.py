@@ -30,7 +30,7 @@ from distill.stages.differences import config_of
 from distill.stages.finished import measure
 from distill.stages.folders import root_of
 from distill.stages.typed_overrides import config_path_of, typed_overrides
-from distill.stages.work import StageRecord
+from distill.stages.work import StageRecord, tell
 from distill.training import Tracker
 
 
@@ -70,9 +70,9 @@ def run(config: DictConfig) -> dict[str, float]:
         with Tracker(folder) as tracker:
             for report in reports:
                 tracker.report(report, 0)
-                print("\n\n".join(report.tables.values()))
                 scalars |= report.scalars
             record.write(folder)
+            tell(folder, (table for report in reports for table in report.tables.values()))
             return tracker.metrics(scalars)  # type: ignore[return-value]
 
     mine = config_of(config, "benchmark")

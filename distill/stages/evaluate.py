@@ -29,7 +29,7 @@ from distill.stages.folders import (
     weights_of,
 )
 from distill.stages.judges import judges_of
-from distill.stages.work import StageRecord
+from distill.stages.work import StageRecord, tell
 from distill.training import Checkpoint, Tracker
 
 
@@ -86,6 +86,7 @@ def run(config: DictConfig) -> dict[str, float]:
         with Tracker(folder) as tracker:
             report = evaluator.evaluate(teacher, student, part, config.seed)
             tracker.report(report, 0)
+            tell(folder, report.tables.values())
             return tracker.metrics(report.scalars)  # type: ignore[return-value]
 
     return measure(config, "evaluate", folder, mine, made_from, work)

@@ -12,6 +12,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from distill.benchmark.formatting import markdown
+from distill.evaluation import Report
 from distill.export import Backend, accept
 from distill.export.verify import Verification
 from distill.files import sha256_of
@@ -22,7 +24,7 @@ from distill.stages.differences import config_of
 from distill.stages.folders import check_ways, root_of, saved_model, weights_of
 from distill.stages.manifest import read_manifest
 from distill.stages.training import write_config
-from distill.stages.work import StageRecord, alone_in, numbers_of, recorded
+from distill.stages.work import StageRecord, alone_in, numbers_of, recorded, tell
 from distill.training import Tracker
 
 FILES = "student.*"
@@ -62,12 +64,16 @@ def run(config: DictConfig) -> dict[str, float]:
             for name, backend in backends.items():
                 if name in kept:
                     continue
-                path, report = accept(backend, student, folder, config=saved.config["student"])
-                print(f"{path}: {report}")
-                numbers |= _numbers(name, path, report)
+                path, checked = accept(backend, student, folder, config=saved.config["student"])
+                print(f"{path}: {checked}", flush=True)
+                numbers |= _numbers(name, path, checked)
                 work.made(**{name: _entry(path, weights, mine["exports"][name])})
             _remove_others(folder, work)
-            tracker.scalars(numbers, 0)
+            report = Report(
+                scalars=numbers, tables={"summary": _table(work.manifest.made, numbers)}
+            )
+            tracker.report(report, 0)
+            tell(folder, report.tables.values())
             written = tracker.metrics(numbers)
         # After the record: files that are whole stay so, whatever becomes of the page.
         page.write(
@@ -159,3 +165,23 @@ def _numbers(name: str, path: Path, report: Verification) -> dict[str, float]:
     if report.decibels is not None:
         numbers[f"{name}/signal_to_error_db"] = report.decibels
     return numbers
+
+
+def _table(made: Mapping[str, Any], numbers: Mapping[str, float]) -> str:
+    """Return each format's file, size and largest differences from the eager model."""
+    columns = {
+        "MB": ("megabytes", "{:.2f}"),
+        "error of x": ("error_x", "{:.1e}"),
+        "of log-prob": ("error_log_prob", "{:.1e}"),
+        "of x in chunks": ("chunked_error_x", "{:.1e}"),
+        "signal to error, dB": ("signal_to_error_db", "{:.1f}"),
+    }
+    rows = []
+    for name, entry in made.items():
+        cells = {
+            title: form.format(numbers[f"{name}/{key}"])
+            for title, (key, form) in columns.items()
+            if f"{name}/{key}" in numbers
+        }
+        rows.append({"format": name, **cells, "file": entry["file"]})
+    return markdown(rows, ("format",), notes="file")

@@ -25,6 +25,7 @@ from distill.evaluation.placing import move, place_of
 from distill.files import FullDiskError, second_name, sha256_of
 from distill.instantiate import build
 from distill.models.in_rounds import Rounds
+from distill.progress import say, tracked
 from distill.stages.differences import config_of, fingerprint
 from distill.stages.folders import (
     MODELS,
@@ -94,7 +95,7 @@ def run(config: DictConfig) -> dict[str, float]:
     seconds = 0.0
     with alone_at(output.record), _recorded(output, config, made_from) as made:
         output.claim(names, config.overwrite)  # as another process may have written meanwhile
-        for number, request in enumerate(requests):
+        for number, request in enumerate(tracked(requests, "sample", unit="files")):
             began = time.monotonic()
             drawn = draw(
                 request.count,
@@ -105,7 +106,7 @@ def run(config: DictConfig) -> dict[str, float]:
             )
             if isinstance(drawn, Rounds):
                 rounds += drawn.taken
-                print(f"{request.name}: {drawn}", file=None if drawn.converged else sys.stderr)
+                say(f"{request.name}: {drawn}", None if drawn.converged else sys.stderr)
                 drawn = drawn.x
             x = drawn.cpu()
             seconds += time.monotonic() - began
@@ -120,7 +121,7 @@ def run(config: DictConfig) -> dict[str, float]:
                 "count": len(x),
                 "sha256": sha256_of(file),
             }
-            print(f"{file}: {len(x)} x {x.shape[1]} sites")
+            say(f"{file}: {len(x)} x {x.shape[1]} sites")
     numbers = {"count": float(count), "seconds": seconds}
     if jacobi is not None:
         numbers["rounds"] = float(rounds)

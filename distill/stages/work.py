@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
@@ -140,3 +140,9 @@ def _curves(folder: Path) -> list[Path]:
 def _remove(paths: list[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
+
+
+def tell(folder: Path, tables: Iterable[str]) -> None:
+    """Print the tables of a stage, and where they are, with pictures and numbers beside them."""
+    print("\n\n".join(tables))
+    print(f"\n{folder}: the tables as .md, metrics.json, and events for tensorboard", flush=True)

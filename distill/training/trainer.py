@@ -20,11 +20,11 @@ from distill.evaluation import Report
 from distill.interruption import Interrupted, StopRequest, interruptible
 from distill.models.checkpoint import Checkpoint
 from distill.objectives import Task
+from distill.progress import progress_bar, show
 from distill.training.batches import Batches
 from distill.training.ema import EMA
 from distill.training.gradient import Gradient
 from distill.training.precision import PRECISIONS, choose
-from distill.training.progress import progress_bar, show
 from distill.training.ranks import here
 from distill.training.retention import BEST, keep_last
 from distill.training.state import TrainingState

@@ -231,6 +231,8 @@ def test_help_lists_the_stages_each_with_a_line(capsys, words):
     for stage, line in STAGES.items():
         assert any(stage in row and line in row for row in out.splitlines())
     assert "distill pipeline experiment=moons" in out
+    for path in (config_dir() / "experiment").glob("*.yaml"):
+        assert path.stem in out
 
 
 @pytest.mark.parametrize("stage", STAGES)

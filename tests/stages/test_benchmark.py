@@ -113,6 +113,8 @@ def test_numbers_of_other_weights_do_not_stand_beside_the_speeds(run, capsys):
     assert main(["benchmark", f"run={run}", *WORDS, "overwrite=true"]) == 0
     out = capsys.readouterr().out
     assert "is of other weights" in out
+    assert (run / "benchmark" / "speed.md").read_text().strip() in out
+    assert f"{run / 'benchmark'}: the tables as .md" in out
     assert "KL to teacher" not in out
 
 

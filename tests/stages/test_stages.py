@@ -135,12 +135,31 @@ def test_a_teacher_draws_the_same_by_rounds(
     assert "jacobi.window: wanted a whole number of 1 or more" in capsys.readouterr().err
 
 
-def test_evaluate_takes_the_data_of_the_run(run: Path) -> None:
+def test_evaluate_takes_the_data_of_the_run_and_prints_its_table(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["evaluate", f"run={run}", "overwrite=true"]) == 0
+    out = capsys.readouterr().out
+    assert (run / "evaluate" / "summary.md").read_text() in out
+    assert f"{run / 'evaluate'}: the tables as .md" in out
     config = (run / "evaluate" / "metrics.json").read_text()
     assert "student/kl_reverse/standard_error" in config
     read = OmegaConf.load(run / "evaluate" / "config.yaml")
     assert set(read) == {"name", "run", "seed", "part", "data", "evaluation"}
+
+
+def test_export_prints_a_table_of_its_files(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", f"run={run}", "overwrite=true"]) == 0
+    out = capsys.readouterr().out
+    table = (run / "export" / "summary.md").read_text()
+    assert table in out
+    assert f"{run / 'export'}: the tables as .md" in out
+    assert [row.split(" | ")[-1] for row in table.splitlines()[2:]] == [
+        "student.pt2 |",
+        "student.onnx |",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from distill.data.audio.preparation import Clip, Loaded, Preparation, Source
 from distill.data.audio.prepare_corpus import CorpusColumns, prepared
 from distill.data.audio.scan import Scan
 from distill.data.audio.selection import Lists, with_mels, without_long
+from distill.progress import tracked
 
 _SHOWN = 3
 
@@ -196,7 +197,8 @@ def _in_memory(
     """Prepare all files, and hold them as long as there is room; the others are prepared anew."""
     scan, clips = Scan(), []
     held, room = 0, memory * 2**30
-    for source, loaded in _each(prepare, sources, workers):
+    made = _each(prepare, sources, workers)
+    for source, loaded in tracked(made, "prepare", len(sources), "files"):
         if isinstance(loaded, UnusableError):
             scan.rejects[source.name] = str(loaded)
             continue

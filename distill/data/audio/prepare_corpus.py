@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -23,8 +22,8 @@ from distill.data.audio.parallel_map import parallel_map
 from distill.data.audio.preparation import Loaded, Source
 from distill.data.audio.scan import Scan, Seconds
 from distill.data.audio.shards import LEFT_OUT
+from distill.progress import PATIENCE, progress_bar
 
-_PATIENCE = 5.0
 _AT_MOST = 512
 _MANY = 64  # workers of a cluster
 _ROUNDS = 4  # parts of the work for each worker
@@ -100,13 +99,12 @@ def prepared(
             processes = max(workers, 1) if cluster is None else _MANY
             size = min(_AT_MOST, max(1, -(-len(jobs) // (_ROUNDS * processes))))
             parts = [jobs[i : i + size] for i in range(0, len(jobs), size)]
-            began, done = time.monotonic(), len(sources) - len(jobs)
-            for count, reasons in parallel_map(partial(work, store), parts, workers, cluster):
-                unread |= reasons
-                done += count
-                if time.monotonic() - began > _PATIENCE:
-                    began = time.monotonic()
-                    print(f"prepared {done} of {len(sources)} files", flush=True)
+            done = len(sources) - len(jobs)
+            bar = progress_bar("prepare", len(sources), done, unit="files", delay=PATIENCE)
+            with bar:
+                for count, reasons in parallel_map(partial(work, store), parts, workers, cluster):
+                    unread |= reasons
+                    bar.update(count)
         columns, rows = _look(store, keys)
         for gone in trim(store.cache, limit):
             print(f"removed from the cache: {gone.folder.name} of {gone.root}", flush=True)

@@ -15,6 +15,7 @@ from distill.evaluation.audio.clips import HeldOutClip, rate_of
 from distill.evaluation.audio.perceived import pesq, stoi
 from distill.evaluation.audio.pitch import PitchErrors, Track, track
 from distill.evaluation.audio.spectra import level_difference, log_mel_distance, stft_distance
+from distill.progress import tracked
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Comparator:
         self.rate = rate_of(spec)
         self.mel = LogMel.of(spec)
         self.pitch = pitch or Pitch()
-        self.tracks = [self._track(clip.x) for clip in self.clips]
+        self.tracks = self._tracks([clip.x for clip in self.clips])
 
     def __call__(self, copies: Sequence[Tensor]) -> Comparison:
         """Compare one copy of each clip."""
@@ -71,7 +72,7 @@ class Comparator:
             known = [value for value in values if np.isfinite(value)]
             if known:
                 scalars[name] = float(np.mean(known))
-        tracks = [self._track(copy) for copy in copies]
+        tracks = self._tracks(copies)
         scalars |= PitchErrors.pooled(map(PitchErrors.between, tracks, self.tracks)).scalars()
         return Comparison(scalars | self._against_truth(tracks), tracks)
 
@@ -93,5 +94,6 @@ class Comparator:
         values = [measure(copy, reference, self.rate) for copy, reference in pairs]
         return [value for value in values if value is not None]
 
-    def _track(self, x: Tensor) -> Track:
-        return track(x, self.rate, self.mel, self.pitch)
+    def _tracks(self, sounds: Sequence[Tensor]) -> list[Track]:
+        found = tracked(sounds, "find F0")
+        return [track(x, self.rate, self.mel, self.pitch) for x in found]

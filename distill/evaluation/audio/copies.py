@@ -11,6 +11,7 @@ from distill.contract import Batch
 from distill.evaluation.audio.clips import HeldOutClip, in_batches
 from distill.evaluation.placing import evaluating, move, place_of
 from distill.models import Density
+from distill.progress import tracked
 from distill.sharing import each
 
 
@@ -47,5 +48,6 @@ def copies(
         return [row[: len(clip.x)] for row, clip in zip(x, part, strict=True)]
 
     with evaluating(model):
-        drawn = each(enumerate(in_batches(clips, model.spec)), draw)
+        batches = list(enumerate(in_batches(clips, model.spec)))
+        drawn = each(tracked(batches, "draw", unit="batches"), draw)
     return [sound for sounds in drawn for sound in sounds]

@@ -32,6 +32,7 @@ from distill.evaluation.audio.table import comparison_table
 from distill.evaluation.evaluator import Evaluator, Report
 from distill.evaluation.placing import evaluating, move, place_of
 from distill.models import Density, Flow
+from distill.progress import tracked
 from distill.sharing import leads
 
 
@@ -142,7 +143,7 @@ class AudioEvaluator(Evaluator):
             made["student_from_mel"] = copies(student, bare, seed, self.temperature)
             report.scalars |= estimates(student, clips)
         if self.griffin_lim and "mel" in spec.features:
-            made["griffin_lim"] = [_from_mel(clip, data) for clip in clips]
+            made["griffin_lim"] = [_from_mel(clip, data) for clip in tracked(clips, "Griffin-Lim")]
         comparator = Comparator(clips, spec, self.pitch)
         found = {name: comparator(sounds) for name, sounds in made.items()}
         for name, comparison in found.items():

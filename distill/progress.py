@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, TextIO, TypeVar
 
 from tqdm.auto import tqdm
 from tqdm.std import tqdm as PlainBar
+
+T = TypeVar("T")
+PATIENCE = 5.0
+"""Seconds that a work may take before it shows a bar."""
 
 
 class LogBar(PlainBar):
@@ -24,12 +29,19 @@ class LogBar(PlainBar):
 
     def close(self) -> None:
         """Print the end, if that has not been done."""
-        if self.last_print_n < self.n:
+        if self.last_print_n < self.n and self._time() >= self.start_t + self.delay:
             self.display()
         self.last_print_n = self.n
 
 
-def progress_bar(name: str, total: int, start: int = 0, interval: float = 10.0) -> PlainBar[Any]:
+def progress_bar(
+    name: str,
+    total: int,
+    start: int = 0,
+    interval: float = 10.0,
+    unit: str = "steps",
+    delay: float = 0.0,
+) -> PlainBar[Any]:
     """Return a bar of steps with rate and time left, to be used in a `with`.
 
     Arguments:
@@ -37,6 +49,8 @@ def progress_bar(name: str, total: int, start: int = 0, interval: float = 10.0) 
         total: Number of steps.
         start: Steps already done.
         interval: Seconds between lines of a log.
+        unit: What is counted.
+        delay: Seconds before anything is shown.
 
     Example:
         >>> with progress_bar("training", total=4) as bar:
@@ -50,7 +64,8 @@ def progress_bar(name: str, total: int, start: int = 0, interval: float = 10.0) 
         desc=name,
         total=total,
         initial=start,
-        unit=" steps",
+        unit=f" {unit}",
+        delay=delay,
         mininterval=seconds,
         miniters=1,  # else a thread of tqdm's own looks after it
         ncols=columns,
@@ -64,3 +79,32 @@ def show(bar: PlainBar[Any], done: int, **numbers: float) -> None:
     """Show that `done` steps are over, with some numbers, if it is time to."""
     bar.set_postfix(numbers, refresh=False)
     bar.update(done - bar.n)
+
+
+def tracked(
+    items: Iterable[T], name: str, total: int | None = None, unit: str = "clips"
+) -> Iterator[T]:
+    """Yield items, and show how many are done and what remains once that takes longer.
+
+    Arguments:
+        items: What is worked on.
+        name: What is running.
+        total: How many there are, where they do not know it.
+        unit: What they are.
+
+    Example:
+        >>> sum(tracked([1, 2], "adding"))
+        3
+    """
+    if total is None:
+        assert isinstance(items, Collection)
+        total = len(items)
+    with progress_bar(name, total, unit=unit, delay=PATIENCE) as bar:
+        for item in items:
+            yield item
+            bar.update()
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print a line above any bar; to the standard output by default."""
+    tqdm.write(text, file=file)

@@ -1,8 +1,8 @@
-"""Whoever trains sees how far it is: a bar in a terminal, whole lines in a log."""
+"""Whoever waits sees how far it is: a bar in a terminal, whole lines in a log."""
 
 import io
 
-from distill.training import progress
+from distill import progress
 
 
 class Terminal(io.StringIO):
@@ -40,3 +40,15 @@ def test_a_terminal_gets_one_line_that_moves(monkeypatch):
     assert text.count("\n") == 1
     assert "training: 100%" in text
     assert "40/40" in text
+
+
+def test_work_that_is_soon_done_shows_nothing_and_longer_work_what_remains(monkeypatch):
+    monkeypatch.setattr("sys.stderr", log := io.StringIO())
+    assert list(progress.tracked(range(3), "compare")) == [0, 1, 2]
+    assert log.getvalue() == ""
+    monkeypatch.setattr(progress, "PATIENCE", 1e-9)
+    assert sum(progress.tracked(iter([1, 2]), "compare", 2, "files")) == 3
+    (line,) = log.getvalue().splitlines()
+    assert line.startswith("compare  2/2")
+    assert "files/s" in line
+    assert "left" in line
