@@ -22,7 +22,7 @@ from distill.instantiate import build
 from distill.models import Density
 from distill.objectives import Task
 from distill.stages.claims import check_data, claim, is_finished, precision_of
-from distill.stages.differences import config_of, fingerprint
+from distill.stages.differences import config_of, fingerprint, flatten
 from distill.stages.folders import device_of, root_of, weights_of
 from distill.stages.judges import judges_of
 from distill.stages.work import alone_in, numbers_of, recorded
@@ -90,6 +90,7 @@ def train(
             write_config(mine, place)
             write_overrides(place)
         tracker = stack.enter_context(Tracker(place, training.get("step")))
+        _describe(tracker, mine, training.get("step", 0))
         watch = make_watch(evaluator, data.watched)
         with losing(ranks):
             numbers = trainer.fit(
@@ -104,6 +105,13 @@ def train(
                 precision=checkpoint.training["precision"],
             )
         return tracker.metrics(numbers)  # type: ignore[return-value]
+
+
+def _describe(tracker: Tracker, config: Mapping[str, Any], step: int) -> None:
+    """Record a config as it stands, and as a table of its hyper-parameters."""
+    tracker.text("config", f"```yaml\n{_as_yaml(config)}```", step)
+    rows = (f"| {key} | {str(value).replace('|', '/')} |" for key, value in flatten(config).items())
+    tracker.text("hparams", "\n".join(["| setting | value |", "|---|---|", *rows]), step)
 
 
 def new_model(config: DictConfig, role: str, spec: DataSpec) -> Density:
@@ -129,4 +137,8 @@ def write_overrides(folder: Path) -> None:
 
 def write_config(config: Mapping[str, Any], folder: Path) -> None:
     """Write what a stage read of the config, resolved, beside what it made."""
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(config))))
+    write_text(folder / "config.yaml", _as_yaml(config))
+
+
+def _as_yaml(config: Mapping[str, Any]) -> str:
+    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))

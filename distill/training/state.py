@@ -96,6 +96,26 @@ class TrainingState:
                     "A checkpoint that was written is whole."
                 )
 
+    def lost(self, owner: str, loss: float, rate: float, size: int, seed: int) -> str:
+        """Say that a training is lost, and where to look."""
+        return (
+            f"{owner}: {self.skipped_in_a_row} steps in a row had a non-finite loss or gradient, "
+            f"the last one with batch {self.step - 1} (loss {loss:.3g}). Lower learning_rate="
+            f"{rate:g}, or look at that batch: data.train_batch({self.step - 1}, {size}, {seed}). "
+            "A checkpoint that was written is whole."
+        )
+
+    def goodbye(self, steps: int) -> str:
+        """Say where a training of so many steps stopped."""
+        return f"stopped after step {self.step} of {steps}, and saved. Go on with resume=true."
+
+    def cut(self) -> str:
+        """Say where a training was left without saving."""
+        return (
+            f"left at once within step {self.step}, and saved nothing. A checkpoint that was "
+            "written is whole: go on from it with resume=true."
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers and tensors, for a checkpoint."""
         return {

@@ -65,6 +65,11 @@ class Tracker:
         for name, value in numbers.items():
             self.writer.add_scalar(f"{prefix}{name}", value, step)
 
+    def text(self, name: str, text: str, step: int) -> None:
+        """Record a text."""
+        if self.writer is not None:
+            self.writer.add_text(name, text, step)
+
     def report(self, report: Report, step: int, suffix: str = "") -> None:
         """Record a whole report: scalars, figures (PNG too), audio (wav too), tables.
 

@@ -31,7 +31,6 @@ from distill.training.state import TrainingState
 from distill.training.tracker import Tracker
 
 _MAX_SKIPS_IN_A_ROW = 50
-_GO_ON = "A checkpoint that was written is whole: go on from it with resume=true."
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 _fused_adam: OptimizerFactory = partial(torch.optim.Adam, fused=True)
@@ -56,7 +55,8 @@ class Trainer:
         warmup_steps: Steps over which the learning rate rises from zero.
         clip: Largest gradient norm; longer gradients are scaled down to it.
         ema: Decay of the average of weights that is evaluated and saved; 0 for none.
-        watch_every: Steps between evaluations; 0 watches only before and after.
+        watch_every: Steps between evaluations; a fifth of the steps by default, at least 50; 0
+            watches only before and after.
         log_every: Steps between records of the loss.
         save_every: Steps between checkpoints.
         keep: How many checkpoints stay, the last ones, as `step_<number>.pt`; 1 is the last alone.
@@ -83,7 +83,7 @@ class Trainer:
     warmup_steps: int = 100
     clip: float = 10.0
     ema: float = 0.0
-    watch_every: int = 0
+    watch_every: int | None = None
     log_every: int = 50
     save_every: int = 1_000
     keep: int = 1
@@ -105,15 +105,16 @@ class Trainer:
         periods = ("halve_every", "log_every", "save_every")
         for name in ("steps", "batch_size", "accumulate", *periods, "keep"):
             check_number(f"trainer.{name}", getattr(self, name), low=1, whole=True)
-        for name in ("warmup_steps", "watch_every", "patience"):
+        for name in ("warmup_steps", "patience"):
             check_number(f"trainer.{name}", getattr(self, name), low=0, whole=True)
+        for name in ("watch_every", "prefetch"):
+            if getattr(self, name) is not None:
+                check_number(f"trainer.{name}", getattr(self, name), low=0, whole=True)
         for name in ("learning_rate", "clip"):
             check_number(f"trainer.{name}", getattr(self, name), above=0)
         check_number("trainer.ema", self.ema, low=0, below=1)
-        if self.prefetch is not None:
-            check_number("trainer.prefetch", self.prefetch, low=0, whole=True)
         for name in ("patience", "keep_best"):
-            if getattr(self, name) and not self.watch_every:
+            if getattr(self, name) and self.watch_every == 0:
                 raise ValueError(
                     f"trainer.{name}: wanted watch_every > 0 beside it, got "
                     f"{name}={getattr(self, name)} and watch_every=0, which never looks. Set both, "
@@ -135,6 +136,11 @@ class Trainer:
             decay = 0.5 ** (step // self.halve_every)
         return self.learning_rate * warm * decay
 
+    @property
+    def period(self) -> int:
+        """Steps between evaluations; 0 for none on the way."""
+        return max(50, self.steps // 5) if self.watch_every is None else self.watch_every
+
     def looks(self, training: Mapping[str, Any]) -> int:
         """Return how often a training was watched until a checkpoint of it, less the last look.
 
@@ -142,8 +148,8 @@ class Trainer:
             >>> Trainer(watch_every=10).looks({"step": 25, "watched": 20})
             3
         """
-        watched = training.get("watched", training.get("step", -1))
-        return 0 if watched < 0 else 1 + (watched // self.watch_every if self.watch_every else 0)
+        watched, period = training.get("watched", training.get("step", -1)), self.period
+        return 0 if watched < 0 else 1 + (watched // period if period else 0)
 
     def fit(
         self,
@@ -176,10 +182,10 @@ class Trainer:
                 that want something to watch with, or a folder.
             Interrupted: By a signal, once the checkpoint is written.
         """
-        if watch is None and self.watch_every:
+        if watch is None and (self.watch_every or self._judges):
             raise ValueError(
-                f"trainer.watch_every: {self.watch_every} wanted something to watch with, got "
-                "none. Give an evaluator, or leave it at 0."
+                "trainer.watch_every, patience and keep_best wanted something to watch with, got "
+                "none. Give an evaluator, or leave them out."
             )
         ranks = here()
         if folder is None and ranks.leads and (self.keep_best or self.keep > 1):
@@ -214,7 +220,7 @@ class Trainer:
                 report = ranks.watch(lambda: watch(state.current))
             tracker.report(report, state.step, suffix)
             state.watched = state.step
-            if suffix or not (self.patience or self.keep_best):
+            if suffix or not self._judges:
                 return
             better = state.judge(ranks.once(lambda: self._monitored(report)), bool(self.patience))
             if better and self.keep_best and folder is not None:
@@ -222,8 +228,7 @@ class Trainer:
                 best.save(folder, BEST)
 
         bar = progress_bar(name, self.steps, state.step)
-        began, within = time.monotonic(), False
-        size = self.batch_size
+        began, within, size = time.monotonic(), False, self.batch_size
         batches = Batches(data, size, seed, device, self.prefetch, ranks.rows(size))
         gradient = Gradient(task, batches, self.accumulate, precision, ranks)
         with interruptible(at_once=False) as request, bar, batches:
@@ -241,7 +246,9 @@ class Trainer:
                     norm = state.apply(loss.value.item(), rate, self.clip)
                     within = False
                     if state.skipped_in_a_row >= _MAX_SKIPS_IN_A_ROW:
-                        raise ValueError(self._lost(name, state, loss.value.item(), seed))
+                        raise ValueError(
+                            state.lost(name, loss.value.item(), self.learning_rate, size, seed)
+                        )
                     if state.step % self.log_every == 0 or state.step == self.steps:
                         parts = {key: float(value) for key, value in loss.parts.items()}
                         health = {"gradient_norm": norm, "skipped": state.skipped}
@@ -260,10 +267,9 @@ class Trainer:
                     report = ranks.watch(lambda: watch(model)) if watch else Report()
             except Interrupted as signal:
                 if within:  # by a second signal, which does not wait: half a step is no state
-                    left = f"left at once within step {state.step}, and saved nothing. {_GO_ON}"
-                    raise Interrupted(signal.number, left) from None
+                    raise Interrupted(signal.number, state.cut()) from None
                 save()
-                raise Interrupted(signal.number, self._goodbye(state)) from None
+                raise Interrupted(signal.number, state.goodbye(self.steps)) from None
         tracker.report(report, state.step)
         if state.skipped:
             left_out = f"{name}: {state.skipped} of {state.step} steps were left out"
@@ -273,20 +279,14 @@ class Trainer:
 
     def _is_due(self, state: TrainingState) -> bool:
         """Whether an evaluation of this step is wanted, and has not been."""
-        wanted = self.watch_every and state.step % self.watch_every == 0
-        return bool(wanted) and state.watched != state.step
+        if self.watch_every is None and state.step == self.steps and not self._judges:
+            return False  # the look at the end is the same
+        return bool(self.period) and state.step % self.period == 0 and state.watched != state.step
 
-    def _lost(self, name: str, state: TrainingState, loss: float, seed: int) -> str:
-        return (
-            f"{name}: {state.skipped_in_a_row} steps in a row had a non-finite loss or gradient, "
-            f"the last one with batch {state.step - 1} (loss {loss:.3g}). Lower learning_rate="
-            f"{self.learning_rate:g}, or look at that batch: data.train_batch({state.step - 1}, "
-            f"{self.batch_size}, {seed}). A checkpoint that was written is whole."
-        )
-
-    def _goodbye(self, state: TrainingState) -> str:
-        done = f"stopped after step {state.step} of {self.steps}"
-        return f"{done}, and saved. Go on with resume=true."
+    @property
+    def _judges(self) -> bool:
+        """Whether evaluations decide on weights."""
+        return bool(self.patience) or self.keep_best
 
     def _out_of_patience(self, state: TrainingState) -> bool:
         return bool(self.patience) and state.waited >= self.patience

@@ -110,7 +110,10 @@ CASES = {
     "a batch of none": ([*TEACHER, "teacher_trainer.batch_size=0"], "trainer.batch_size"),
     "an average of 1": ([*TEACHER, "teacher_trainer.ema=1"], "trainer.ema"),
     "no checkpoints": ([*TEACHER, "teacher_trainer.keep=0"], "trainer.keep"),
-    "the best unseen": ([*TEACHER, "teacher_trainer.keep_best=true"], "watch_every > 0"),
+    "the best unseen": (
+        [*TEACHER, "teacher_trainer.keep_best=true", "teacher_trainer.watch_every=0"],
+        "watch_every > 0",
+    ),
     "an unknown schedule": ([*TEACHER, "teacher_trainer.schedule=linear"], "trainer.schedule"),
     "a layer of -4": ([*TEACHER, "teacher.hidden=[-4]"], f"{HIDDEN_RANGE}, got -4"),
     "a layer of none": ([*TEACHER, "teacher.hidden=[0]"], f"{HIDDEN_RANGE}, got 0"),

@@ -54,6 +54,10 @@ def test_tensorboard_has_losses_health_and_pictures(run: Path) -> None:
     tags = events.Tags()
     assert {"train/loss", "train/kl", "train/gradient_norm", "kl_reverse"} <= set(tags["scalars"])
     assert {"density", "layers"} <= set(tags["images"])
+    (told,) = events.Tensors("config/text_summary")
+    assert "_target_: distill.models.iaf" in told.tensor_proto.string_val[0].decode()
+    (told,) = events.Tensors("hparams/text_summary")
+    assert "| student_trainer.steps | 2 |" in told.tensor_proto.string_val[0].decode()
 
 
 def test_what_the_stages_trained_is_loaded_in_python(run: Path) -> None:
@@ -148,9 +152,7 @@ def test_evaluate_takes_the_data_of_the_run_and_prints_its_table(
     assert set(read) == {"name", "run", "seed", "part", "data", "evaluation"}
 
 
-def test_export_prints_a_table_of_its_files(
-    run: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_export_prints_a_table_of_its_files(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", f"run={run}", "overwrite=true"]) == 0
     out = capsys.readouterr().out
     table = (run / "export" / "summary.md").read_text()

@@ -204,6 +204,15 @@ def test_a_signal_while_looking_leaves_at_once_and_the_look_is_made_up_for(
     assert rest.values == curve.values[1:]
 
 
+def test_a_training_is_watched_five_times_by_default_and_never_on_the_way_if_told(
+    tmp_path: Path, data: ArrayData
+) -> None:
+    _, _, curve = fit(tmp_path / "a", data, Trainer(steps=250, batch_size=4))
+    assert len(curve.values) == 1 + 5  # before, and at each fifth
+    _, _, curve = fit(tmp_path / "b", data, Trainer(steps=100, batch_size=4, watch_every=0))
+    assert len(curve.values) == 2
+
+
 def test_resumed_curves_do_not_overlap(tmp_path: Path, data: ArrayData) -> None:
     trainer = Trainer(steps=12, batch_size=32, save_every=5, log_every=1)
     fit(tmp_path, data, trainer)
@@ -273,8 +282,8 @@ def test_learning_rates_warm_up_and_decay() -> None:
         {"batch_size": 2.5},
         {"save_every": 0},
         {"keep": 0},
-        {"keep_best": True},
-        {"patience": 3},
+        {"keep_best": True, "watch_every": 0},
+        {"patience": 3, "watch_every": 0},
     ],
 )
 def test_nonsense_settings_are_refused_by_name(wrong: dict) -> None:
