@@ -19,9 +19,9 @@ def as_data(values: Any, features: Mapping[str, Any] | None = None, **settings: 
     """Return data for `fit` and `distill`: split, with the spec that models are built from.
 
     Arguments:
-        values: An array or tensor `(N, T)`; a torch Dataset of values `(T,)` or of pairs of a value
-            and a mapping of its features; a DataLoader, whose dataset is taken; a file of points
-            (.npy, .csv, .txt); a folder of audio; or `Data`, as it is.
+        values: An array, tensor or data frame `(N, T)`; a torch Dataset of values `(T,)` or of
+            pairs of a value and a mapping of its features; a DataLoader, whose dataset is taken; a
+            file of points (.npy, .csv, .txt); a folder of audio; or `Data`, as it is.
         features: Conditioning by name, N rows: floats `(N, C)` or integer labels `(N,)`.
         settings: Of the class that it becomes: `ArrayData`, `Points` or `AudioCorpus`, as in
             `held_out=0.2`, `sample_rate=8000`.

@@ -133,6 +133,17 @@ def test_arrays_that_are_no_numbers_are_refused_by_what_they_are(values, feature
         as_data(values, features)
 
 
+class Frame:
+    """What pandas, polars and pyarrow have in common."""
+
+    def __array__(self, dtype=None, copy=None):
+        return TWO
+
+
+def test_data_frames_are_taken_as_the_arrays_that_they_give():
+    assert torch.equal(as_data(Frame()).train_values, as_data(TWO).train_values)
+
+
 def test_tensors_of_bfloat16_are_read_as_floats():
     values = torch.randn(30, 2).bfloat16()
     assert torch.equal(as_data(values).train_values, as_data(values.float()).train_values)
