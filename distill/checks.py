@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING
 from dataclasses import fields as fields_of
@@ -150,3 +151,30 @@ def check_wholes(cls: type, fields: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if fields.get(name) is not None:
             check_number(f"{cls.__name__}.{name}", fields[name], low=1, whole=True)
+
+
+def check_cluster(name: str, address: str) -> None:
+    """Refuse the address of a Ray cluster where nothing listens, which Ray would long wait for.
+
+    Arguments:
+        name: Of the setting.
+        address: `auto`, `local` or HOST:PORT.
+
+    Errors:
+        ValueError: It is no such address, or nothing answers there within 10 s.
+
+    Example:
+        >>> check_cluster("cluster", "auto")
+    """
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"{name}={address}: wanted auto, or HOST:PORT as `ray start` prints it.")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise ValueError(
+            f"{name}={address}: nothing answers there ({error}). `ray start --head` on its first "
+            "machine prints the address."
+        ) from None

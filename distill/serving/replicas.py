@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import secrets
-import shutil
-import signal
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +17,7 @@ from starlette.applications import Starlette
 from distill.export import load
 from distill.serving.app import application
 from distill.serving.board import Board, Teller
+from distill.serving.cluster import joined, own_ray
 from distill.serving.examples import Example
 from distill.serving.limits import Limits
 from distill.serving.middleware import LOOPBACK
@@ -31,22 +25,8 @@ from distill.serving.run import bind, check_public
 from distill.serving.tokens import Token
 from distill.serving.voice import Voice
 
-_OBJECTS = 80_000_000
-"""Bytes of Ray's store of objects; requests do not go through it."""
-
 _NAME = "distill"
 _LOGGING = {"log_level": "WARNING", "enable_access_log": False}
-_PROXY = Path(__file__).parent / "proxy" / "distill_proxy.py"
-_SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's own ports on loopback
-    "RAY_AUTH_MODE": "token",  # for replicas listen to each other on all addresses
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{_PROXY.stem}.middlewares",
-    "RAY_worker_niceness": "0",  # sound is no work for when there is nothing else to do
-    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a busy machine starts processes slowly
-    "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "1",  # and answers so: none is passed over
-}
-"""Of the environment of Ray's processes, which read it as they start."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +39,8 @@ class Plan:
         hosts: Names that the server goes by; `None` for any.
         token: Its digest.
         threads: Of each replica's runtimes.
-        folder: For what clients send; it goes with Ray, however a replica ends.
+        folder: For what clients send; it goes with Ray, however a replica ends. `None` for the
+            machine's own.
     """
 
     voices: Mapping[str, tuple[Path, tuple[Example, ...]]]
@@ -67,7 +48,7 @@ class Plan:
     hosts: tuple[str, ...] | None
     token: Token | None
     threads: int
-    folder: str
+    folder: str | None
 
     def build(self, teller: Teller) -> Starlette:
         """Load the voices, and return the server."""
@@ -87,11 +68,12 @@ def serve_replicas(
     public: bool = False,
     limits: Limits | None = None,
     token: Token | None = None,
+    cluster: str | None = None,
 ) -> None:
     """Answer requests by replicas until interrupted.
 
-    They run in a Ray of their own on this machine, which ends with them. Each has the limits for
-    itself. A stream stays with the replica that it was opened at.
+    They run in a Ray of their own on this machine, which ends with them, or on the machines of a
+    cluster. Each has the limits for itself. A stream stays with the replica that it was opened at.
 
     Arguments:
         voices: Who speaks, by name; each replica loads their files.
@@ -101,10 +83,12 @@ def serve_replicas(
         public: Allow an address that other machines reach.
         limits: Of what clients may ask of each replica.
         token: What they must send; `None` for nothing.
+        cluster: Address of a Ray cluster that they join, `auto` or HOST:PORT. Its machines have
+            this package and the voices' files at the same paths; each that has a replica listens.
 
     Errors:
         ValueError: Ray Serve is not installed; fewer than one replica; an address beyond loopback
-            without `public`; a port out of range.
+            without `public`; a port out of range; no cluster is there, or it has a server.
         OSError: The port is taken, or the address is not this machine's.
     """
     if replicas < 1:
@@ -117,11 +101,12 @@ def serve_replicas(
         name: (voice.exported.path.absolute(), voice.examples) for name, voice in voices.items()
     }
     hosts = LOOPBACK if host in LOOPBACK else None
-    with _ray() as (ray, serve, folder):
-        plan = Plan(files, limits, hosts, token, torch.get_num_threads(), folder)
+    threads = torch.get_num_threads()
+    with _where(cluster) as (ray, serve, folder):
+        plan = Plan(files, limits, hosts, token, threads, folder)
         board = ray.remote(num_cpus=0)(Board).remote()
         serve.start(
-            proxy_location="HeadOnly",
+            proxy_location="HeadOnly" if cluster is None else "EveryNode",
             http_options={"host": host, "port": port, "keep_alive_timeout_s": ceil(limits.head)},
             logging_config=_LOGGING,
         )
@@ -129,7 +114,8 @@ def serve_replicas(
             name="voices",
             num_replicas=replicas,
             max_ongoing_requests=limits.connections,
-            ray_actor_options={"num_cpus": 0},  # as many as were asked for, whatever the machine
+            # Our own Ray starts what was asked for, whatever the machine; a cluster has other work.
+            ray_actor_options={"num_cpus": 0 if cluster is None else threads},
             health_check_period_s=1,
             health_check_timeout_s=10,
             graceful_shutdown_wait_loop_s=0.1,
@@ -139,7 +125,10 @@ def serve_replicas(
         serve.run(deployment.bind(), name=_NAME)
         try:
             name = f"[{host}]" if ":" in host else host
-            print(f"http://{name}:{port}/  ({replicas} replicas; end with Ctrl-C)", flush=True)
+            whose = "" if cluster is None else f" in the cluster {cluster}"
+            print(
+                f"http://{name}:{port}/  ({replicas} replicas{whose}; end with Ctrl-C)", flush=True
+            )
             while True:
                 time.sleep(1)
         finally:
@@ -156,42 +145,11 @@ def _builder(plan: Plan, board: Any) -> Any:
 
 
 @contextmanager
-def _ray() -> Iterator[tuple[Any, Any, str]]:
-    """Start Ray on this machine's loopback, silent towards its makers, and end it.
-
-    Yields its modules `ray` and `ray.serve`, and its folder.
-    """
-    paths = [str(_PROXY.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    os.environ |= _SETTINGS | {
-        "PYTHONPATH": os.pathsep.join(paths),
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    }
-    try:
-        import ray
-        from ray import serve
-    except ImportError as error:
-        raise ValueError(
-            f"replicas wanted Ray Serve, which is not installed ({error.name}): pip install "
-            "'distill[serve,cluster]', or leave out replicas=."
-        ) from None
-    folder = tempfile.mkdtemp(prefix="distill-ray-", dir="/tmp" if Path("/tmp").is_dir() else None)
-    try:
-        _end_by_sigterm()
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=_OBJECTS,
-            logging_level=logging.ERROR,
-            _temp_dir=folder,  # short: the names of its sockets may have 107 characters
-        )
-        _end_by_sigterm()
-        yield ray, serve, folder
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _end_by_sigterm() -> None:
-    """Let SIGTERM end the process as any exit does; Ray's own handler would leave its folder."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+def _where(cluster: str | None) -> Iterator[tuple[Any, Any, str | None]]:
+    """Lend Ray, Ray Serve and a folder that goes with them, where there is one."""
+    if cluster is None:
+        with own_ray() as found:
+            yield found
+    else:
+        with joined(cluster) as (ray, serve):
+            yield ray, serve, None

@@ -42,8 +42,8 @@ READS: dict[str, tuple[str, ...]] = {
         *("file", "input", "output", "chunk", "pace", "speaker", "label", "without", "temperature"),
     ),
     "serve": (
-        *("file", "voices", "host", "port", "public", "token_file", "replicas", "examples"),
-        "limits",
+        *("file", "voices", "host", "port", "public", "token_file", "replicas", "cluster"),
+        *("examples", "limits"),
     ),
     "doctor": (),
 }

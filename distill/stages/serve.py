@@ -20,8 +20,13 @@ def run(config: DictConfig) -> dict[str, float]:
 
     Errors:
         ValueError: The packages of the extra `serve` are missing; an address beyond loopback
-            without `public`; a file that can't be served.
+            without `public`; a cluster without replicas; a file that can't be served.
     """
+    if config.cluster is not None and config.replicas is None:
+        raise ValueError(
+            f"cluster={config.cluster}: wanted replicas=N beside it, got none. Say how many "
+            "processes the cluster is to run, or leave out cluster=."
+        )
     try:
         from distill.serving.replicas import serve_replicas
         from distill.serving.run import serve
@@ -32,7 +37,9 @@ def run(config: DictConfig) -> dict[str, float]:
         ) from None
     device_of(config)  # sets the number of threads
     limits = build(config.limits)
-    many = {} if config.replicas is None else {"replicas": config.replicas}
+    many = {}
+    if config.replicas is not None:
+        many = {"replicas": config.replicas, "cluster": config.cluster}
     try:
         (serve_replicas if many else serve)(
             voices_of(config),

@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from distill.checks import check_cluster
 from distill.interruption import Interrupted, interruptible
 
 T = TypeVar("T")
@@ -102,6 +103,7 @@ def _by_ray(function: Callable[[T], R], parts: Sequence[T], cluster: str) -> Ite
         ) from None
     mine = not ray.is_initialized()
     if mine:
+        check_cluster("data.cluster", cluster)
         try:
             ray.init(
                 address=None if cluster == "local" else cluster,
@@ -109,7 +111,10 @@ def _by_ray(function: Callable[[T], R], parts: Sequence[T], cluster: str) -> Ite
                 include_dashboard=False if cluster == "local" else None,
             )
         except ConnectionError as error:
-            raise ValueError(f"data.cluster={cluster}: no Ray there ({error}).") from None
+            raise ValueError(
+                f"data.cluster={cluster}: no Ray there ({error}). Start one with `ray start "
+                "--head`, and set RAY_AUTH_MODE=token here if it wants a token."
+            ) from None
     try:
         task: Any = ray.remote(_call)
         shared = ray.put(function)
