@@ -165,6 +165,8 @@ def _missing_config(error: MissingConfigException) -> str:
     if not error.options or not group:
         return _first_lines(error)
     near = suggest(name, error.options)
+    if group in ("hydra/launcher", "hydra/sweeper"):
+        near += " pip install 'distill[sweep]' brings some."
     return f"{group}={name}: there is no such option.{near} There are: {', '.join(error.options)}."
 
 

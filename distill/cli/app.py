@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import os
 import sys
 import traceback
@@ -95,13 +96,14 @@ def _run(stage: str, words: list[str], show: bool) -> int:
     if given.shell_completion or given.hydra_help:
         return _under_hydra(stage, [*flags, *typed], [], show)
     refuse_many(stage, given.multirun)
+    from distill.cli.goals import without_goals
     from distill.cli.overrides import checked
     from distill.cli.positional import with_positional
     from distill.cli.quoting import readable
     from distill.cli.reading import refuse_useless
     from distill.cli.recorded import recorded_overrides
 
-    typed = readable(with_positional(stage, typed))
+    typed, goals = without_goals(readable(with_positional(stage, typed)), given.multirun)
     refuse_useless(stage, typed)
     overrides = checked(
         stage, [*recorded_overrides(stage, typed, own), *typed], given.config_dir, given.multirun
@@ -111,13 +113,20 @@ def _run(stage: str, words: list[str], show: bool) -> int:
 
         print(printed(stage, overrides, given.config_dir, given.resolve), end="")
         return 0
-    return _under_hydra(stage, [*flags, *overrides], typed, show)
+    return _under_hydra(stage, [*flags, *overrides], typed, show, goals)
 
 
-def _under_hydra(stage: str, words: list[str], typed: list[str], show: bool) -> int:
+class _Over(BaseException):
+    """Ends a search, through a sweeper that goes on after errors."""
+
+
+def _under_hydra(
+    stage: str, words: list[str], typed: list[str], show: bool, goals: Sequence[str] = ()
+) -> int:
     import hydra
 
     from distill.cli.config_groups import config_dir
+    from distill.cli.goals import UnknownGoalError, reached
     from distill.cli.reading import read_by
     from distill.cli.sweeps import job_folder, swept_keys
     from distill.stages.typed_overrides import with_typed
@@ -125,21 +134,33 @@ def _under_hydra(stage: str, words: list[str], typed: list[str], show: bool) -> 
     codes: list[int] = []
     process, swept = os.getpid(), swept_keys(typed)
 
-    def job(config: Any) -> dict[str, float] | None:
+    def job(config: Any) -> Any:
         try:
             config, task = read_by(stage, config), _task()
             if swept and task is not None:
                 config.run = job_folder(config.run, swept, task)
             with with_typed(typed if task is None else task), together(config):
-                return importlib.import_module(f"distill.stages.{stage}").run(config)
+                found = importlib.import_module(f"distill.stages.{stage}").run(config)
+                return reached(goals, found) if goals else found
         except Exception as error:
             if os.getpid() != process:
                 raise  # a launcher took the job elsewhere and carries the error back
-            codes.append(_report(error, _which(stage), show))
+            codes.append(_report(error, _which(stage, swept if goals else ()), show))
+            if isinstance(error, UnknownGoalError):
+                raise _Over from None
             return None
 
+    if goals:
+        for name in ("hydra", "hydra_plugins"):  # what they would say of a failure has been said
+            logging.getLogger(name).addHandler(logging.NullHandler())
     with _process_as([f"distill {stage}", *words], {"HYDRA_FULL_ERROR": "1"}):
-        hydra.main(str(config_dir()), stage, version_base="1.3")(job)()
+        try:
+            hydra.main(str(config_dir()), stage, version_base="1.3")(job)()
+        except _Over:
+            pass
+        except Exception:
+            if not (goals and codes):  # a search without a job that worked: it has been said why
+                raise
     return max(codes, default=0)
 
 
@@ -152,10 +173,13 @@ def _task() -> list[str] | None:
     return list(settings.overrides.task) if settings.mode == RunMode.MULTIRUN else None
 
 
-def _which(stage: str) -> str:
-    """Name the stage, and in a sweep the run too."""
+def _which(stage: str, keys: Sequence[str] = ()) -> str:
+    """Name the stage, and in a sweep the run too, by some keys where a task holds others."""
     task = _task()
-    return stage if task is None else f"{stage} ({', '.join(task)})"
+    if task is None:
+        return stage
+    named = [text for text in task if text.lstrip("+").partition("=")[0] in keys]
+    return f"{stage} ({', '.join(named or task)})"
 
 
 def _report(error: BaseException, where: str | None, show: bool) -> int:

@@ -17,6 +17,7 @@ _VERSIONS = ("torch", "hydra-core", "numpy", "onnx", "onnxruntime", "librosa")
 PARTS = {
     "serve": (("prometheus_client", "starlette", "uvicorn", "websockets"), "distill serve"),
     "cluster": (("ray", "fastapi"), "distill serve replicas= and data.cluster"),
+    "sweep": (("hydra_plugins",), "sweeps by hydra/launcher= and hydra/sweeper="),
     "sound": (("sounddevice",), "distill stream output=device"),
     "audio-metrics": (("pesq", "pystoi"), "PESQ and STOI in distill evaluate"),
     "bench": (("nflows", "vocos", "zuko"), "benchmark.peers and scripts/compare_flows.py"),

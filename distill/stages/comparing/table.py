@@ -119,11 +119,11 @@ def compare(
     names = [name for name in names if not name.endswith(_BESIDE)]
     shown = names
     if metrics is not None:
-        found = [name for pattern in metrics for name in _meant(pattern, names, "metrics")]
+        found = [name for pattern in metrics for name in meant(pattern, names, "metrics")]
         shown = list(dict.fromkeys(found))
     ordered = list(runs)
     if sort is not None:
-        by = _meant(sort, names, "sort")
+        by = meant(sort, names, "sort")
         if len(by) > 1:
             raise ValueError(f"sort={sort}: means {len(by)} metrics: {_few(by)}. Name one.")
         have = [run for run in runs if by[0] in run.metrics]
@@ -162,14 +162,30 @@ def differing(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _meant(pattern: str, names: Sequence[str], option: str) -> list[str]:
+def meant(pattern: str, names: Sequence[str], option: str) -> list[str]:
+    """Return the metrics that a pattern means.
+
+    Arguments:
+        pattern: A name or pattern, whole or from a `/` on.
+        names: Of the metrics that there are.
+        option: What holds the pattern, for the error.
+
+    Errors:
+        ValueError: It means none.
+
+    Example:
+        >>> meant("kl", ["student/kl", "evaluate/nll"], "sort")
+        ['student/kl']
+    """
     # A name may itself hold what a pattern would read.
     found = [name for name in names if name == pattern or name.endswith(f"/{pattern}")]
     if not found:
         ways = (pattern, f"*/{pattern}")
         found = [name for name in names if any(fnmatchcase(name, way) for way in ways)]
     if not found:
-        tails = {"/".join(name.split("/")[at:]) for name in names for at in range(name.count("/"))}
+        tails = {
+            "/".join(name.split("/")[at:]) for name in names for at in range(name.count("/") + 1)
+        }
         near = suggest(pattern, tails)
         there = f" There are: {_few(names)}." if names else " The runs have no metrics yet."
         raise ValueError(f"{option}={pattern}: no run has such a metric.{near}{there}")
