@@ -80,6 +80,7 @@ def test_a_search_over_objectives_and_weights_ends_in_one_page_and_one_table(tmp
     values = [
         EventAccumulator(str(folder)).Reload().Scalars("evaluate/student/kl_reverse")[0].value
         for folder in page.iterdir()
+        if folder.is_dir()
     ]
     assert min(values) == pytest.approx(best["best_value"])
     # Said again it goes through the same points, and keeps what is there.
