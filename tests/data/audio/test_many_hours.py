@@ -67,15 +67,18 @@ def test_a_thousand_hours_start_and_run_as_one_hour_does(folder: Path, tmp_path:
     corpus(folder, 1, tmp_path / "cache")  # prepares, and imports what is needed for it
     before, began = private_memory(), time.process_time()
     data = corpus(folder, 10_000, tmp_path / "cache")
-    assert time.process_time() - began < 5
-    assert data.scan.metrics["hours"] > 990
-    # What is known of 600,000 clips: names, lengths, and where they lie.
-    assert private_memory() - before < 600
+    start, known = time.process_time() - began, private_memory() - before
     seconds(data, 0)
     settled = private_memory()
     rounds = [(seconds(held, 20 * i), seconds(data, 20 * i)) for i in range(1, 12)]
-    assert private_memory() - settled < 4
+    grown = private_memory() - settled
     one, thousand = (sorted(column)[1] for column in zip(*rounds, strict=True))
+    print(f"start {start:.1f} s and {known:.0f} MB; {grown:.1f} MB more after 220 batches,")
+    print(f"each {1e3 * thousand:.2f} ms, in memory {1e3 * one:.2f} ms: {thousand / one:.2f} times")
+    assert data.scan.metrics["hours"] > 990
+    assert start < 5
+    assert known < 600  # of 600,000 clips: names, lengths, and where they lie
+    assert grown < 4
     assert thousand < 1.2 * one
 
 
