@@ -68,7 +68,9 @@ class Tracker:
     def text(self, name: str, text: str, step: int) -> None:
         """Record a text."""
         if self.writer is not None:
-            self.writer.add_text(name, text, step)
+            # Paths need not be UTF-8; what TensorBoard writes must be.
+            told = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            self.writer.add_text(name, told, step)
 
     def report(self, report: Report, step: int, suffix: str = "") -> None:
         """Record a whole report: scalars, figures (PNG too), audio (wav too), tables.
