@@ -15,6 +15,7 @@ from distill.data.audio.envelope import check_kind
 from distill.data.audio.files import UnusableError
 from distill.data.audio.holdings import table
 from distill.data.audio.layouts import AnyFolder, Layout
+from distill.data.audio.listing import collection_paused
 from distill.data.audio.mel import LogMel
 from distill.data.audio.parallel_map import ending, process_pool
 from distill.data.audio.pitch import Pitch
@@ -146,7 +147,8 @@ class AudioCorpus(AudioData):
         )
         root = Path(path).expanduser()
         root = root.resolve() if root.exists() else root
-        sources, left_out = layout.sources(root)
+        with collection_paused():
+            sources, left_out = layout.sources(root)
         listed = None if lists is None else Lists(lists)
         if listed is not None:
             sources, others = listed.select(sources)

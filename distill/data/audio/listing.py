@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 SUFFIXES = (".aif", ".aiff", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
@@ -61,6 +63,25 @@ def named(root: Path, paths: Sequence[str]) -> list[tuple[str, str]]:
         names = longer
     whole = f"{root}/"
     return [(whole + path, _printable(name)) for path, name in zip(paths, names, strict=True)]
+
+
+@contextmanager
+def collection_paused() -> Iterator[None]:
+    """Pause the search for cycles, which would go through a long list again and again as it grows.
+
+    Example:
+        >>> with collection_paused():
+        ...     gc.isenabled()
+        False
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def suffix_of(path: str) -> str:
