@@ -12,6 +12,9 @@ from distill.serving.http_error import HTTPError
 from distill.serving.limits import Limits
 from distill.serving.pool import SMALL
 
+_AT_ONCE = 2**20
+"""Bytes of a body that are written by a thread of their own."""
+
 
 async def receive(
     request: Request, body: Path, hold: Callable[[int], None], limits: Limits
@@ -39,11 +42,16 @@ async def receive(
             hold(whole)
         async with asyncio.timeout(limits.upload):
             with body.open("wb") as file:
+                kept = bytearray()
                 async for part in request.stream():
                     length += len(part)
                     _check_size(length, limits)
                     hold(max(whole, length) if length > SMALL else length)
-                    file.write(part)
+                    kept += part
+                    if len(kept) >= _AT_ONCE:  # a disk that is behind must hold up nobody else
+                        full, kept = kept, bytearray()
+                        await asyncio.to_thread(file.write, full)
+                file.write(kept)
     except TimeoutError:
         raise HTTPError(408, f"body: not there after {limits.upload:g} s.") from None
 
