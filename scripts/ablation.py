@@ -107,6 +107,8 @@ def measured(name: str, arguments: argparse.Namespace) -> dict[str, float]:
         own = ["experiment=digits", f"data.path={arguments.corpus}", f"seed={arguments.seed}"]
         words = [*own, *ROWS[name], "++data.validation=0.05"]
         for role in ("teacher", "student"):
+            if (folder / role / "metrics.json").is_file():
+                continue  # its steps were those of its minutes then
             steps = int(60 * arguments.minutes / seconds_a_step(words, role))
             print(f"{name}: {role} of {steps} steps", flush=True)
             run = [f"run={folder}", "threads=1", "resume=true", f"{role}_trainer.steps={steps}"]
