@@ -27,7 +27,7 @@ def guard_cache() -> None:
     from numba.core.caching import IndexDataCacheFile
 
     def save(self: Any, key: Any, data: Any) -> None:
-        with FileLock(f"{self._index_path}.lock"):
+        with _turn(f"{self._index_path}.lock"):
             overloads = self._load_index()
             names = {self._data_name(i) for i in range(1, len(overloads) + 2)}
             name = overloads.get(key) or min(names - set(overloads.values()))
@@ -62,12 +62,20 @@ def first_alone(what: str, folder: Path) -> Iterator[None]:
         return
     guard_cache()
     if not os.access(folder, os.W_OK):  # numba's cache is the user's own then
-        folder = Path.home()
-    lock = FileLock(folder / f".{what}.lock")
-    with suppress(OSError, NotImplementedError):  # a disk without locks
+        folder = Path.home() / ".cache" / "distill"
+    with _turn(folder / f".{what}.lock"):
+        yield
+    _begun.add(what)
+
+
+@contextmanager
+def _turn(file: str | Path) -> Iterator[None]:
+    """Hold a lock, or none where the disk has no locks."""
+    lock = FileLock(file)
+    with suppress(OSError, NotImplementedError):
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
         yield
-        _begun.add(what)
     finally:
         lock.release()

@@ -86,3 +86,14 @@ def test_a_first_call_that_fails_is_no_first_call(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError), first_alone("it", tmp_path):
         raise RuntimeError
     assert numba_cache._begun == set()
+
+
+def test_a_disk_without_locks_stops_nobody(tmp_path, monkeypatch):
+    def none(_: object) -> None:
+        raise OSError("no locks available")
+
+    monkeypatch.setattr(numba_cache, "_begun", set())
+    monkeypatch.setattr(FileLock, "acquire", none)
+    with first_alone("it", tmp_path):
+        IndexDataCacheFile(str(tmp_path), "f", "stamp").save("key", "code")
+    assert IndexDataCacheFile(str(tmp_path), "f", "stamp").load("key") == "code"
