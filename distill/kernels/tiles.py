@@ -122,9 +122,10 @@ def strip(
     r = 0
     while r < rows:
         x, y, left = a + 4 * r * lda, c + 4 * r * ldc, rows - r
-        if left >= ROWS and two:
+        full = left >= ROWS and not (ROWS == 6 and 8 <= left <= 9)  # 4 + 4, no single rows
+        if full and two:
             _FULL_2(x, lda, b, ldb, y, ldc, inputs, add)
-        elif left >= ROWS:
+        elif full:
             _FULL_1(x, lda, b, ldb, y, ldc, inputs, add)
         elif left >= 4 and two:
             _FOUR_2(x, lda, b, ldb, y, ldc, inputs, add)
@@ -134,7 +135,7 @@ def strip(
             _ONE_2(x, lda, b, ldb, y, ldc, inputs, add)
         else:
             _ONE_1(x, lda, b, ldb, y, ldc, inputs, add)
-        r += ROWS if left >= ROWS else (4 if left >= 4 else 1)
+        r += ROWS if full else (4 if left >= 4 else 1)
 
 
 @jit
@@ -162,6 +163,22 @@ def _in_rows(a: np.ndarray, b: np.ndarray, c: np.ndarray, add: bool) -> None:
             j += 2 * WIDTH
         if j < columns:
             _ONE_1(x, 0, pb + 4 * j, ldb, y + 4 * j, 0, inputs, add)
+
+
+@jit
+def add_wide_panels(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> None:
+    """Add `a @ b` to c for few rows, b in panels of 8 vectors, `(n / 8 WIDTH, k, 8 WIDTH)`.
+
+    Weights that lie in an outer cache come fastest in one run.
+    """
+    inputs, each = a.shape[1], 8 * WIDTH
+    pb = b.ctypes.data
+    for r in range(a.shape[0]):
+        x, y, own = a[r].ctypes.data, c[r].ctypes.data, pb
+        for _ in range(b.shape[0]):
+            _ONE_8(x, 0, own, each, y, 0, inputs, True)
+            y += 4 * each
+            own += 4 * each * inputs
 
 
 def times(a: np.ndarray, b: np.ndarray, c: np.ndarray, add: bool) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from distill.kernels.gated_stack import factors
 from distill.kernels.jit import jit
-from distill.kernels.tiles import WIDTH, times
+from distill.kernels.tiles import WIDTH, add_wide_panels, times
 
 _AHEAD = 8  # blocks whose earlier taps are added up at once
 _MANY = 4  # rows from which BLAS pays
@@ -26,8 +26,8 @@ class Weights(NamedTuple):
 
     Arguments:
         first: `(r + A, C)`: weights of the input map, A sites of a pitch period ago.
-        taps: `(L, k C, 2 G)`.
-        out: `(L, G, C + S)`: residual columns first, zero where a layer has none.
+        taps: `(L, k, 2 G / w, C, w)`: in panels of w columns, whose numbers run on (`panel_width`).
+        out: `(L, (C + S) / w, G, w)`: residual columns first, zero where a layer has none.
         out_bias: `(L, C + S)`.
         hidden: `(W, W)`, W = S or C.
         hidden_bias: `(W,)`.
@@ -85,6 +85,32 @@ def accumulate(out: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
                 to[j] += own[c] * w[c, j]
 
 
+def panel_width(streams: int, columns: int) -> int:
+    """Return how many columns of a matrix lie together, so that what a tile reads runs on.
+
+    Few streams wait for weights from the outer caches, which come fastest in one run.
+
+    Example:
+        >>> panel_width(1, 16 * WIDTH) == 8 * WIDTH, panel_width(16, 16 * WIDTH) == 2 * WIDTH
+        (True, True)
+        >>> panel_width(1, 6)
+        6
+    """
+    width = WIDTH * (8 if streams < _MANY else 2)
+    return width if columns % width == 0 else columns
+
+
+@jit
+def add_panels(out: np.ndarray, x: np.ndarray, w: np.ndarray) -> None:
+    """Add `x @ w` to `out`, the columns of w in panels `(n / w, k, w)`."""
+    width = w.shape[2]
+    if width == 8 * WIDTH and x.shape[0] < _MANY:
+        add_wide_panels(x, w, out)
+        return
+    for p in range(w.shape[0]):
+        accumulate(out[:, p * width : (p + 1) * width], x, w[p])
+
+
 @jit
 def look_back(
     net: Weights, z: np.ndarray, base: np.ndarray, held: int, rings: np.ndarray, at: tuple
@@ -112,7 +138,7 @@ def look_back(
     for k in range(net.kernel - 1):
         slot = (n + k * dilation) % reach
         seen = rings[slot : slot + blocks].reshape(blocks * streams, channels)
-        accumulate(flat, seen, net.taps[i, k * channels : (k + 1) * channels])
+        add_panels(flat, seen, net.taps[i, k])
 
 
 @jit
@@ -216,9 +242,9 @@ def generate(
         end: Last block to fill, plus one.
     """
     streams = x.shape[0]
-    layers, width = net.taps.shape[0], net.taps.shape[2]
+    layers, width = net.taps.shape[0], net.taps.shape[2] * net.taps.shape[4]
     channels, gate, kernel = net.first.shape[1], width // 2, net.kernel
-    skips = net.out.shape[2] - channels
+    skips = net.out.shape[1] * net.out.shape[3] - channels
     offsets = np.zeros(layers + 1, np.int64)
     for i in range(layers):
         offsets[i + 1] = offsets[i] + net.reach[i]
@@ -249,12 +275,12 @@ def generate(
                     ring[n % reach, b, j] = h[b, j]
                 for j in range(channels + skips):
                     o[b, j] = net.out_bias[i, j]
-            accumulate(z, h, net.taps[i, (kernel - 1) * channels :])
+            add_panels(z, h, net.taps[i, kernel - 1])
             for b in range(streams):
                 for j in range(gate):
                     a, s = factors(z[b, j], z[b, gate + j])
                     g[b, j] = a * s
-            accumulate(o, g, net.out[i])
+            add_panels(o, g, net.out[i])
             for b in range(streams):
                 for j in range(channels):
                     h[b, j] += o[b, j]

@@ -66,7 +66,6 @@ def generate_fast(
         _array(table),
         float(temperature),
     )
-    weights = _weights(net, spec.offset)
     variates = _array(F.pad(noise, (0, 0, 0, blocks * net.block - sites)))
     x = np.zeros((batch, blocks * net.block), np.float32)
     bias = torch.stack([layer.taps.bias for layer in layers])
@@ -76,6 +75,7 @@ def generate_fast(
     parts = max(1, min(torch.get_num_threads(), batch))
     edges = [round(i * batch / parts) for i in range(parts + 1)]
     some = [slice(low, high) for low, high in pairwise(edges)]
+    weights = _weights(net, spec.offset, streams=edges[1])
     reach = sum(layer.reach for layer in layers)
     rings = [np.zeros((reach, s.stop - s.start, net.channels), np.float32) for s in some]
     # Whole rows, few enough that the projected context stays small.
@@ -122,8 +122,12 @@ def _entry(net: WaveNet, source: Tensor | None, begin: int, end: int) -> Tensor:
     return net.from_source(source[:, begin:end]) + net.first.bias
 
 
-def _weights(net: WaveNet, offset: Tensor) -> Weights:
-    from distill.kernels.wavenet_loop import Weights
+def _weights(net: WaveNet, offset: Tensor, streams: int) -> Weights:
+    from distill.kernels.wavenet_loop import Weights, panel_width
+
+    def panels(weight: Tensor) -> np.ndarray:
+        width = panel_width(streams, weight.shape[-1])
+        return _array(weight.unflatten(-1, (-1, width)).transpose(-3, -2))
 
     layers: list[WaveNetLayer] = list(net.layers)  # type: ignore[arg-type]
     channels, skips = net.channels, net.skip_channels
@@ -134,12 +138,13 @@ def _weights(net: WaveNet, offset: Tensor) -> Weights:
         start = channels - layer.sizes[0]
         out[i, :, start:] = layer.out.weight.T
         out_bias[i, start:] = layer.out.bias
+    taps = torch.stack([layer.taps.weight.T for layer in layers])
     # relu(c y) = c relu(y): the factor of the skips moves into the next matrix.
     factor = len(layers) ** -0.5 if skips else 1.0
     return Weights(
         first=_array(net.first.weight.T * net.input_scale),
-        taps=_array(torch.stack([layer.taps.weight.T for layer in layers])),
-        out=_array(out),
+        taps=panels(taps.unflatten(1, (layers[0].kernel, channels))),
+        out=panels(out),
         out_bias=_array(out_bias),
         hidden=_array(net.hidden.weight.T * factor),
         hidden_bias=_array(net.hidden.bias),
