@@ -3,8 +3,9 @@
     pip install -e '.[bench]'
     python scripts/preset_speed.py presets --threads 1
 
-From HiFi-GAN's mel alone, whitening included; weights are random, which speed does not see. A
-second of sound is drawn in one pass, all in turns, and pushed in chunks of two frames (23 ms).
+From HiFi-GAN's mel alone, whitening included; weights are random, which speed does not see. Each
+preset is an ONNX file and one of compiled loops. A second of sound is drawn in one pass, all in
+turns, and pushed in chunks of two frames (23 ms).
 Vocos has its published sizes for mels at 24 kHz (13.5 M parameters). Files are kept in the folder,
 and written only where they are missing: a minute or two for each.
 """
@@ -23,7 +24,7 @@ from hydra import compose, initialize_config_dir
 from distill.benchmark.environment import environment, in_one_line
 from distill.configs import config_dir
 from distill.data.audio import LogMel, Tones
-from distill.export import ONNX, Exported
+from distill.export import ONNX, Backend, Exported, Loops
 from distill.models import Flow
 from distill.stages.training import new_model
 
@@ -32,8 +33,8 @@ RATE, ROUNDS, PUSHES, FRAMES = 22_050, 15, 400, 2
 SIZES = ("experiment=ljspeech_small", "data.path=none")
 
 
-def written(preset: str, folder: Path) -> Path:
-    path = folder / f"{preset}.onnx"
+def written(preset: str, backend: Backend, folder: Path) -> Path:
+    path = folder / f"{preset}{backend.suffix}"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         mel = LogMel()  # HiFi-GAN's
@@ -43,7 +44,7 @@ def written(preset: str, folder: Path) -> Path:
         torch.manual_seed(0)
         student = new_model(config, "student", data.spec)
         assert isinstance(student, Flow)
-        ONNX().write(student.eval(), path)
+        backend.write(student.eval(), path)
     return path
 
 
@@ -86,9 +87,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    backends = Loops(arguments.threads), ONNX(threads=arguments.threads)
     files = {
-        name: ONNX(threads=arguments.threads).load(written(name, arguments.folder))
+        f"{name}, {backend.name}": backend.load(written(name, backend, arguments.folder))
         for name in PRESETS
+        for backend in backends
     }
     runs: dict[str, tuple[Callable[[], object], int]] = {}
     for name, file in files.items():

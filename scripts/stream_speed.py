@@ -19,7 +19,7 @@ from distill.benchmark.environment import environment
 from distill.benchmark.stream_table import StreamTable
 from distill.benchmark.streams import benchmark_streams
 from distill.contract import DataSpec, FeatureSpec
-from distill.export import AOTI, ONNX, PT2, Backend, ONNXInt8
+from distill.export import AOTI, ONNX, PT2, Backend, Loops, ONNXInt8
 from distill.models import Flow, wavenet_iaf
 from distill.networks import FrameEncoder
 
@@ -29,6 +29,7 @@ BACKENDS = {
     "pt2": PT2,
     "pt2_bf16": partial(PT2, "bfloat16"),
     "aoti": AOTI,
+    "loops": Loops,
 }
 SIZES = "3x10x32,4x10x64,2x10x32,4x6x32"
 

@@ -18,6 +18,7 @@ import distill
 from distill.bijectors import Affine, RationalQuadraticSpline
 from distill.data import ArrayData, Moons, Points
 from distill.data.audio import AudioCorpus
+from distill.distributions import Logistic
 from distill.evaluation import PointsEvaluator
 from distill.evaluation.divergence import reverse_kl
 from distill.models.recipe import name_of, recipe_of
@@ -176,6 +177,13 @@ def test_an_evaluator_looks_at_what_is_trained(tmp_path: Path) -> None:
     assert any(path.name.startswith("events") for path in folder.iterdir())
     with pytest.raises(ValueError, match="something to watch with"):
         distill.fit(model, data, steps=2, watch_every=1)
+
+
+def test_a_student_on_logistic_noise_is_saved_with_its_noise(tmp_path: Path) -> None:
+    student = distill.iaf(distill.as_data(POINTS).spec, base=Logistic(), **SMALL)
+    loaded = distill.load(distill.save(student, tmp_path / "student.pt"))
+    assert isinstance(loaded.base, Logistic)
+    assert torch.equal(loaded.sample(3, seed=1), student.sample(3, seed=1))
 
 
 def test_own_models_are_saved_and_loaded_by_registering_their_builder(tmp_path: Path) -> None:

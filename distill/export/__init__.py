@@ -3,6 +3,7 @@
 from distill.export.aoti import AOTI
 from distill.export.backend import Backend, accept
 from distill.export.exported import Exported
+from distill.export.loops import Loops
 from distill.export.metadata import Metadata, StateSpec
 from distill.export.noise import Noise
 from distill.export.onnx import ONNX
@@ -20,6 +21,7 @@ __all__ = [
     "ExportMismatch",
     "Exported",
     "Limit",
+    "Loops",
     "Metadata",
     "Noise",
     "ONNXInt8",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -52,7 +52,7 @@ class SamplingGraph(nn.Module):
 
     def __init__(self, model: Flow) -> None:
         super().__init__()
-        _check_parallel(model)
+        check_parallel(model)
         self.model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
         plain = describe(self.model)  # its weights as the model has them, not as they are folded
         _fold(self.model)
@@ -61,7 +61,7 @@ class SamplingGraph(nn.Module):
         if plain.streams and isinstance(encoder, ChunkedEncoder):
             self._encoded = _encoder_states(self.model, plain)
         self.metadata = replace(plain, state=_layout(self.model, plain, self._encoded))
-        _check_names(self.metadata)
+        check_names(self.metadata.spec.features)
 
     def forward(
         self, noise: Tensor, features: dict[str, Tensor], state: State
@@ -241,8 +241,9 @@ def _fold(model: nn.Module) -> None:
             nn.utils.parametrize.remove_parametrizations(module, name)
 
 
-def _check_names(metadata: Metadata) -> None:
-    for name in metadata.spec.features:
+def check_names(features: Iterable[str]) -> None:
+    """Raise if a feature is called as another input or output of a sampler is."""
+    for name in features:
         if name in ("noise", "x", "log_prob") or name.startswith(("state.", "next.")):
             raise ValueError(
                 f"export: a feature is called {name!r}, as an input or output of every exported "
@@ -250,7 +251,8 @@ def _check_names(metadata: Metadata) -> None:
             )
 
 
-def _check_parallel(model: Flow) -> None:
+def check_parallel(model: Flow) -> None:
+    """Raise unless a model draws all sites at once."""
     if not isinstance(model, Flow):
         raise ValueError(
             f"export: wanted a flow, whose draws carry their log-prob; got {type(model).__name__}."

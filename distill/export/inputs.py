@@ -209,7 +209,7 @@ def side_by_side(metadata: Metadata, width: int) -> dict[str, int]:
 
     Optional ones are left out from the end until the rest is no wider than that.
     """
-    sizes = metadata.frames
+    sizes = dict(metadata.frames)
     for name in reversed(list(sizes)):
         if sum(sizes.values()) <= width or name not in metadata.optional:
             break

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,7 @@ class Metadata:
         """Whether values have no fixed length and are drawn in chunks."""
         return self.spec.sites is None
 
-    @property
+    @cached_property
     def frames(self) -> dict[str, int]:
         """Features at frame rate, with their channels, in the order in which they are joined."""
         features = self.spec.features.items()
@@ -145,7 +146,7 @@ class Metadata:
             return ["x", "log_prob", *after]
         return ["excitation", "log_prob", *after, "autocorrelation"]
 
-    @property
+    @cached_property
     def optional(self) -> tuple[str, ...]:
         """Features that may be left out: the graph estimates them where they are NaN."""
         return tuple(name for name, f in self.spec.features.items() if f.optional)

@@ -7,19 +7,21 @@ from pathlib import Path
 from distill.export.aoti import AOTI
 from distill.export.backend import Backend
 from distill.export.exported import Exported
+from distill.export.loops import Loops
 from distill.export.onnx import ONNX
 from distill.export.pt2 import PT2
 
 # The first whose suffix fits reads the file, so the longer suffix comes before the shorter. A file
 # of reduced precision is read as any other of its format.
-_BACKENDS: tuple[type[Backend], ...] = (AOTI, PT2, ONNX)
+_BACKENDS: tuple[type[Backend], ...] = (AOTI, PT2, ONNX, Loops)
 
 
 def load(path: str | Path) -> Exported:
     """Load an exported sampler with the backend that its suffix names.
 
     Arguments:
-        path: A file that a backend wrote, ending in `.aoti.pt2`, `.pt2` or `.onnx`.
+        path: A file that a backend wrote, ending in `.aoti.pt2`, `.pt2`, `.onnx` or
+            `.loops.pt`.
 
     Errors:
         ValueError: An unknown suffix, or a file that is truncated, foreign, or not what it says.

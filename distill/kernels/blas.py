@@ -83,8 +83,10 @@ def _multiply(a, turn_a, b, turn_b, c, add):  # type: ignore[no-untyped-def] # n
         turns[0], turns[1] = 84 if turn_b else 78, 84 if turn_a else 78  # T or N
         sizes[0], sizes[1] = c.shape[1], c.shape[0]
         sizes[2] = a.shape[0] if turn_a else a.shape[1]
-        sizes[3], sizes[4] = b.strides[0] // item, a.strides[0] // item
-        sizes[5] = c.strides[0] // item
+        # The only row of an array may have any stride, and BLAS refuses small ones.
+        sizes[3] = max(b.strides[0] // item, b.shape[1])
+        sizes[4] = max(a.strides[0] // item, a.shape[1])
+        sizes[5] = max(c.strides[0] // item, c.shape[1])
         scales[0], scales[1] = one(1), one(1) if add else one(0)
         t, s, f = turns.ctypes.data, sizes.ctypes.data, scales.ctypes.data
         call(

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from torch import nn
 
+from distill.distributions import Base
 from distill.trust import consent
 
 P = ParamSpec("P")
@@ -159,7 +160,11 @@ def _plain(place: str, value: Any) -> Any:
         keywords = {k: _plain(f"{place}.{k}", v) for k, v in value.keywords.items()}
         positional = {"_args_": [_plain(place, v) for v in value.args]} if value.args else {}
         return {**_plain(place, value.func), **positional, **keywords}
-    name = name_of(value) if callable(value) else None
+    if isinstance(value, Base) and type(value).__init__ is nn.Module.__init__:  # as it always is
+        made = name_of(type(value))
+        if made is not None:
+            return {"_target_": made}
+    name = name_of(value) if callable(value) and not isinstance(value, nn.Module) else None
     if name is None:
         raise _UnsaidError(f"{place}={str(value)[:60]}")
     return {"_target_": name, "_partial_": True}

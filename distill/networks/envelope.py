@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from distill.contract import DataSpec, Prediction
 from distill.networks.levinson import levinson
 
-_LOWEST, _HIGHEST = -30.0, 12.0
+LOWEST, HIGHEST = -30.0, 12.0
 _COVERED = 0.5
 
 
@@ -105,7 +105,7 @@ class Envelope(nn.Module):
     def autocorrelation(self, mel: Tensor) -> Tensor:
         r"""Return $r_0, \dots, r_p$ of each frame, `(B, F, p + 1)`, the added noise included."""
         knots = mel.double() @ self.weight + self.bias
-        power = (knots.clamp(_LOWEST, _HIGHEST) @ self.interpolation).exp()
+        power = (knots.clamp(LOWEST, HIGHEST) @ self.interpolation).exp()
         return power @ self.cosines + self.floor
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Envelope:

@@ -16,7 +16,7 @@ from distill.networks.frame_features import channels_of, is_centered
 from distill.networks.pitch_contour import PitchContour, pitch_contour
 
 _NEEDED = ("f0", "phase")
-_LOUDEST = 4.0  # nepers
+LOUDEST = 4.0  # nepers
 
 
 class HarmonicEncoder(FrameEncoder):
@@ -146,7 +146,7 @@ class HarmonicEncoder(FrameEncoder):
         if self.mixing is None or self.loudness is None:
             return []
         weights = self.mixing(rows).unflatten(-1, (self.voices, -1)).to(waves.dtype)
-        gain = (_LOUDEST * torch.tanh(self.loudness(rows) / _LOUDEST)).exp().to(waves.dtype)
+        gain = (LOUDEST * torch.tanh(self.loudness(rows) / LOUDEST)).exp().to(waves.dtype)
         # In half precision the product would add noise to every voice.
         return [in_full(lambda: weights @ waves, waves) * gain[..., None]]
 

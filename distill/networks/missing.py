@@ -31,6 +31,7 @@ class MissingPitch(nn.Module):
     Attributes:
         latency: As given.
         states: Number of tensors of a state.
+        places: Columns of the frames that an estimate sees.
 
     Example:
         >>> from distill.contract import FeatureSpec
@@ -50,8 +51,9 @@ class MissingPitch(nn.Module):
         super().__init__()
         places = channels_of(spec)
         self._f0 = places["f0"]
-        self._inputs = {name: place for name, place in places.items() if name not in _GIVEN}
-        own = [spec.features[name] for name in self._inputs]
+        inputs = {name: place for name, place in places.items() if name not in _GIVEN}
+        self.places = list(inputs.values())
+        own = [spec.features[name] for name in inputs]
         size = sum(feature.size for feature in own)
         self.estimator = PitchEstimator(spec, size, ahead=ahead)
         self.latency, self._beside = ahead, self.estimator.reach
@@ -90,7 +92,7 @@ class MissingPitch(nn.Module):
         return self._standardized(torch.cat([before, frames, after], 1))
 
     def _standardized(self, frames: Tensor) -> Tensor:
-        inputs = torch.cat([frames[..., place] for place in self._inputs.values()], -1)
+        inputs = torch.cat([frames[..., place] for place in self.places], -1)
         return (inputs - self.loc) / self.scale
 
 

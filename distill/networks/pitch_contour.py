@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_LEAP = 1.3  # a larger ratio between two frames is a leap of the tracker, or of the voice
+LEAP = 1.3  # a larger ratio between two frames is a leap of the tracker, or of the voice
 
 
 class PitchContour(NamedTuple):
@@ -54,7 +54,7 @@ def pitch_contour(frequency: Tensor, voiced: Tensor, centered: bool) -> PitchCon
     """
     before, after = frequency[..., :-1], frequency[..., 1:]
     joined = voiced[..., :-1] & voiced[..., 1:]
-    joined = joined & (before <= _LEAP * after) & (after <= _LEAP * before)
+    joined = joined & (before <= LEAP * after) & (after <= LEAP * before)
     own = frequency[..., 1:-1]
     border = (before + after) / 2 if centered else after
     start = torch.where(joined[..., :-1], border[..., :-1], own)

@@ -14,7 +14,7 @@ from distill.networks.upsample import FrameConv
 
 _BINS = 64
 _WIDTH = 0.05  # of a soft target, in log-frequency
-_BESIDE = 2
+BESIDE = 2
 _KERNELS = (5, 5, 3)
 _CENTS = 1200 / math.log(2)
 _LIMITS = (20, 50, 100)
@@ -92,7 +92,7 @@ class PitchEstimator(nn.Module):
         bins, voicing = self.logits(frames)
         peak = bins.argmax(-1, keepdim=True)
         index = torch.arange(_BINS, device=bins.device)
-        around = ((index - peak).abs() <= _BESIDE).to(bins.dtype)
+        around = ((index - peak).abs() <= BESIDE).to(bins.dtype)
         weight = (bins - bins.amax(-1, keepdim=True)).exp() * around
         line = (weight * self.centers).sum(-1) / weight.sum(-1)
         return torch.stack([line, (voicing > 0).to(bins.dtype)], -1)

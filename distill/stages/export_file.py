@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from distill.export import Exported, load
+from distill.export import Exported, Loops, load
 from distill.models.checkpoint import NAME, read_checkpoint
 from distill.serving.examples import Example, find_examples
 from distill.serving.voice import Voice, check_names
@@ -19,7 +19,7 @@ from distill.stages.manifest import read_manifest
 
 
 def exported_of(config: DictConfig) -> Exported:
-    """Load `file`, or without one RUN/export/student.onnx.
+    """Load `file`, or without one RUN/export/student.loops.pt, or else student.onnx.
 
     Errors:
         FileNotFoundError: There is no such file, with the command that writes it.
@@ -38,7 +38,9 @@ def _loaded(path: Path) -> Exported:
 
 
 def _exported_in(root: Path) -> Exported:
-    path = root / "export" / "student.onnx"
+    path = root / "export" / f"student{Loops.suffix}"  # the fastest, where it was asked for
+    if not path.is_file():
+        path = root / "export" / "student.onnx"
     if not path.is_file():
         raise FileNotFoundError(
             f"{path}: no export there. Run `distill export run={root}` first, or name a file with "

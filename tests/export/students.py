@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 from distill.contract import DataSpec, FeatureSpec
 from distill.distributions import Logistic, Normal
-from distill.export import AOTI, ONNX, PT2
+from distill.export import AOTI, ONNX, PT2, Loops
 from distill.models import Flow, wavenet_iaf, whitening
 from distill.networks import FrameEncoder, HarmonicEncoder
 
-BACKENDS = {"pt2": PT2, "onnx": ONNX, "aoti": AOTI}
+BACKENDS = {"pt2": PT2, "onnx": ONNX, "aoti": AOTI, "loops": Loops}
 HOP, RATE = 4, 8000
 MEL = FeatureSpec("frames", 5, (-1.0,) * 5, (2.0,) * 5)
 WIDE = FeatureSpec("frames", 8, (-1.0,) * 8, (2.0,) * 8)

@@ -64,7 +64,7 @@ def test_a_renamed_file_is_refused(folder, tmp_path, suffix: str, other: str):
 
 
 def test_an_unknown_suffix_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"\.pt2 or \.onnx, got '\.txt'"):
+    with pytest.raises(ValueError, match=r"\.pt2 or \.onnx or \.loops\.pt, got '\.txt'"):
         load(tmp_path / "a.txt")
 
 

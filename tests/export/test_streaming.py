@@ -23,8 +23,19 @@ from distill.export import (
 from distill.models import Flow
 from tests.export.students import BACKENDS, CASES, RATE, features_of
 
-FEW = ["pt2-speakers", "onnx-speakers", "pt2-whitened, from the mel"]
-ALL = [f"{backend}-{case}" for backend in BACKENDS for case in CASES]
+FEW = [
+    "pt2-speakers",
+    "onnx-speakers",
+    "pt2-whitened, from the mel",
+    "loops-whitened, from the mel",
+]
+GRAPHS_ONLY = ["transposed, logistic", "linear", "whitened, no pitch"]
+ALL = [
+    f"{backend}-{case}"
+    for backend in BACKENDS
+    for case in CASES
+    if not (backend == "loops" and case in GRAPHS_ONLY)
+]
 
 
 @pytest.fixture(
@@ -66,9 +77,9 @@ def eager(flow: Flow, features, frames: int, seed: int, temperature: float = 1.0
         return flow.draw(noise, given or None).x[0]
 
 
-def close(a, b) -> None:
+def close(a, b, tolerance: float = 2e-5) -> None:
     # Of the samples' scale: the whitened student's rounding in float32 is 1.4e-5 of it in ONNX.
-    torch.testing.assert_close(a, b, rtol=0, atol=2e-5 * max(1.0, float(b.abs().max())))
+    torch.testing.assert_close(a, b, rtol=0, atol=tolerance * max(1.0, float(b.abs().max())))
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 50])
@@ -110,7 +121,7 @@ def test_the_report_covers_chunks_other_batches_and_lengths(signals, name: str):
     assert path.with_name(f"{path.name}.json").read_text().count('"chunked_x"') == 1
 
 
-def test_metadata_describes_the_state_and_the_config(flow, exported):
+def test_metadata_describes_the_state_and_the_config(flow, exported, name: str):
     metadata = exported.metadata
     assert metadata.spec == flow.spec
     assert metadata.latency == getattr(flow.encoder, "latency", 0)
@@ -120,6 +131,10 @@ def test_metadata_describes_the_state_and_the_config(flow, exported):
     assert metadata.config == {"layers": 3}
     assert len(metadata.config_hash) == 64
     names = [state.name for state in metadata.state]
+    if name.startswith("loops"):
+        assert names[-1] == ("state.samples" if flow.outer else "state.past")
+        assert metadata.filter_order == 0
+        return
     flows = ["state.flow0.sites", "state.flow0.layer0", "state.flow0.layer1", "state.flow1.sites"]
     assert [name for name in names if name.startswith("state.flow")][:4] == flows
     if metadata.frames:
@@ -189,7 +204,8 @@ def test_long_inputs_run_in_chunks_of_bounded_size(flow, exported):
     assert x.shape == (1, 5000 * flow.spec.hop)
     assert max(sizes) <= 8192
     assert len(sizes) >= 3
-    close(x[0], eager(flow, features, 5000, seed=0))
+    # Phases add up over 5,000 frames: the eager model's own rounding is 2.4e-5 of the scale here.
+    close(x[0], eager(flow, features, 5000, seed=0), 1e-4)
 
 
 def test_numpy_arrays_and_one_array_of_frames_are_taken(flow, exported):

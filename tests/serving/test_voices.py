@@ -11,13 +11,14 @@ import soundfile
 import torch
 from omegaconf import OmegaConf
 
-from distill.export import Exported
+from distill.export import Exported, Loops
 from distill.export.graph import SamplingGraph
 from distill.serving.examples import find_examples
 from distill.serving.limits import Limits
 from distill.serving.sinks import pcm
 from distill.serving.voice import Voice
 from distill.stages.export_file import voices_of
+from tests.export.students import CASES
 
 from .client import npy, post, wave_of
 from .conftest import CLIENT, HOP, RATE, connect, exchange, spec, tiny
@@ -114,6 +115,18 @@ def test_voices_are_files_and_runs_by_name(student, tmp_path: Path):
     assert [len(voice.examples) for voice in found.values()] == [0, 1]
     assert list(voices_of(settings_of(file=str(student)))) == ["student"]
     assert list(voices_of(settings_of(run=str(run)))) == ["run"]
+
+
+def test_a_run_speaks_by_compiled_loops_where_it_has_them(student, tmp_path: Path):
+    for name in ("student.onnx", "student.loops.pt"):
+        (tmp_path / "export").mkdir(exist_ok=True)
+        path = tmp_path / "export" / name
+        if name.endswith(".onnx"):
+            path.write_bytes(student.read_bytes())
+        else:
+            Loops().write(CASES["speakers"](), path)
+        (voice,) = voices_of(settings_of(run=str(tmp_path))).values()
+        assert voice.exported.path == path
 
 
 @pytest.mark.parametrize(
