@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from distill.kernels.frames_chunk import Encoder, line
+from distill.kernels.harmonics import Frames, source_forward
 from distill.kernels.jit import jit
 from distill.kernels.tiles import times
 
@@ -58,60 +59,40 @@ def excite(
         rows: `(F, D)`.
         seen: From `encode`: the last `look_ahead` frames lie after these F.
     """
-    frames, hop = rows.shape[0], encoder.hop
+    frames, hop, f32 = rows.shape[0], encoder.hop, np.float32
     first, f0, at = seen.shape[0] - frames - encoder.look_ahead, encoder.f0, encoder.phase
-    waves, voices = 2 * net.number, net.loudness.shape[1]
-    width = waves + voices
-    source, lag = np.empty((frames * hop, width), np.float32), np.zeros(frames * hop, np.float32)
-    own = np.empty((width, hop), np.float32)
-    one, two = np.float32(1), np.float32(2)
-    share = np.arange(hop).astype(np.float32) / np.float32(hop)
-    turning = np.empty((2, hop), np.float32)
-    weights = np.empty((frames, net.mixing.shape[1]), np.float32)
-    weights[:] = net.mixing_bias
-    loud = np.empty((frames, voices), np.float32)
-    loud[:] = net.loudness_bias
+    voices, waves = net.loudness.shape[1], 2 * net.number
+    gain, weights = np.empty((frames, voices), f32), np.empty((frames, voices * waves), f32)
     if voices:
+        gain[:] = net.loudness_bias
+        weights[:] = net.mixing_bias
+        times(rows, net.loudness, gain, True)
         times(rows, net.mixing, weights, True)
-        times(rows, net.loudness, loud, True)
+    for f in range(frames):
+        for v in range(voices):
+            gain[f, v] = math.exp(net.loudest * math.tanh(gain[f, v] / net.loudest))
+    line_of = np.zeros((3, 1, frames), f32)
+    lag = np.zeros(frames * hop, f32)
     for f in range(frames):
         n = first + f
-        here = (np.float32(math.exp(seen[n, f0])) / np.float32(encoder.rate), seen[n, f0 + 1])
-        start, end, off = here[0], here[0], np.float32(0)
+        own = (f32(math.exp(seen[n, f0])) / f32(encoder.rate), seen[n, f0 + 1])
+        start, end, off = own[0], own[0], f32(0)
         if encoder.look_ahead:
-            before = (np.float32(math.exp(seen[n - 1, f0]) / encoder.rate), seen[n - 1, f0 + 1])
-            after = (np.float32(math.exp(seen[n + 1, f0]) / encoder.rate), seen[n + 1, f0 + 1])
-            start, end, on = line(before, here, after, encoder.centered, encoder.leap)
+            before = (f32(math.exp(seen[n - 1, f0]) / encoder.rate), seen[n - 1, f0 + 1])
+            after = (f32(math.exp(seen[n + 1, f0]) / encoder.rate), seen[n + 1, f0 + 1])
+            start, end, on = line(before, own, after, encoder.centered, encoder.leap)
             if on:
                 off = apart(seen[n, at : at + 2], seen[n + 1, at : at + 2], hop * (start + end) / 2)
-        bend, off = np.float32((end - start) / (2 * hop)), np.float32(off)
-        start = np.float32(start)
-        cosine, sine = seen[n, at], seen[n, at + 1]
-        for i in range(hop):
-            s = share[i]
-            turns = (start + bend * np.float32(i)) * np.float32(i) + off * s * s * (3 - two * s)
-            angle = np.float32(2 * math.pi) * np.float32(turns)
-            c, d = math.cos(angle), math.sin(angle)
-            turning[0, i], turning[1, i] = cosine * c - sine * d, cosine * d + sine * c
-        own[0], own[1] = turning[0], turning[1]
-        for h in range(1, net.number):
+        start, end = f32(start), f32(end)
+        line_of[0, 0, f], line_of[1, 0, f], line_of[2, 0, f] = start, end, off
+        if own[1] > 0:
             for i in range(hop):
-                a, b = own[2 * h - 2, i], own[2 * h - 1, i]
-                own[2 * h, i] = a * turning[0, i] - b * turning[1, i]
-                own[2 * h + 1, i] = a * turning[1, i] + b * turning[0, i]
-        for h in range(net.number):
-            if not (h + 1) * max(start, np.float32(end)) < 0.5:
-                own[2 * h : 2 * h + 2] = 0
-        if voices:
-            times(weights[f].reshape(voices, waves), own[:waves], own[waves:], False)
-            for v in range(voices):
-                gain = math.exp(net.loudest * math.tanh(loud[f, v] / net.loudest))
-                for i in range(hop):
-                    own[waves + v, i] *= gain
-        for i in range(hop):
-            for c in range(width):
-                source[f * hop + i, c] = own[c, i]
-        if here[1] > 0:
-            for i in range(hop):
-                lag[f * hop + i] = one / (start + share[i] * (np.float32(end) - start))
-    return source, lag
+                lag[f * hop + i] = f32(1) / (start + f32(i) / f32(hop) * (end - start))
+    turning = Frames(
+        line_of[0], line_of[1], line_of[2], seen[first : first + frames, at : at + 2].copy()[None]
+    )
+    source = np.empty((1, frames, hop, waves + voices), f32)
+    source_forward(
+        turning, weights.reshape(1, frames, voices, waves), gain.reshape(1, frames, voices), source
+    )
+    return source.reshape(frames * hop, waves + voices), lag

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,8 +12,10 @@ from torch.nn import functional as F
 
 from distill.contract import Context, DataSpec
 from distill.functional import in_full
+from distill.kernels.choice import may_compile
 from distill.networks.frame_encoder import FrameEncoder
 from distill.networks.frame_features import channels_of, is_centered
+from distill.networks.harmonic_source import HarmonicSource
 from distill.networks.pitch_contour import PitchContour, pitch_contour
 
 _NEEDED = ("f0", "phase")
@@ -102,19 +105,46 @@ class HarmonicEncoder(FrameEncoder):
 
     def _context(self, rows: Tensor, seen: Tensor, count: int) -> Context:
         line, phase, own = self._glide(seen, count)
-        site = torch.arange(self._frame, dtype=seen.dtype, device=seen.device)
-        share = site / self._frame
-        apart = self._apart(line, phase)[..., None]
-        turns = line.within(site, self._frame) + apart * share.square() * (3 - 2 * share)
-        top = torch.maximum(line.start, line.end)
-        waves = self._waves(2 * math.pi * turns, own[..., self._phase], top)
-        # Rows of the context, of which a frame may have several.
-        waves = waves.unflatten(-1, (-1, self.hop)).transpose(2, 3).flatten(1, 2)
-        source = torch.cat([waves, *self._voices(rows, waves)], 2).mT.flatten(1, 2)
+        frames = (line.start, line.end, self._apart(line, phase), own[..., self._phase])
+        weights, gain = self._voices(rows, seen.dtype)
+        plain = partial(self.source_by_operations, frames)
+        if seen.requires_grad or not may_compile(*frames, weights, gain):
+            source = plain(weights, gain)
+        else:
+            source = HarmonicSource.apply(plain, self._frame, frames, weights, gain)
         voiced = (own[..., self._f0.start + 1] > 0)[..., None]
+        share = torch.arange(self._frame, dtype=seen.dtype, device=seen.device) / self._frame
         step = torch.lerp(line.start[..., None], line.end[..., None], share)
         lag = torch.where(voiced, 1 / step, 0).flatten(1)
         return Context(rows, self.hop, source, lag)
+
+    def source_by_operations(
+        self, frames: tuple[Tensor, ...], weights: Tensor, gain: Tensor
+    ) -> Tensor:
+        """Return waves and voices `(B, T, source_channels)`.
+
+        The plain twin of `distill.networks.harmonic_source`, differentiable as often as one likes.
+
+        Arguments:
+            frames: Frequency at start and end, how far the next phase is apart, `(B, F)` each, and
+                the phase `(B, F, 2)`.
+            weights: Of the waves in each voice, `(B, R, voices, 2 harmonics)`.
+            gain: Of each voice, `(B, R, voices)`.
+        """
+        start, end, apart, phase = frames
+        site = torch.arange(self._frame, dtype=start.dtype, device=start.device)
+        share = site / self._frame
+        line = PitchContour(start, end, start > 0)
+        bend = apart[..., None] * share.square() * (3 - 2 * share)
+        turns = line.within(site, self._frame) + bend
+        waves = self._waves(2 * math.pi * turns, phase, torch.maximum(start, end))
+        # Rows of the context, of which a frame may have several.
+        waves = waves.unflatten(-1, (-1, self.hop)).transpose(2, 3).flatten(1, 2)
+        if self.voices:
+            # In half precision the product would add noise to every voice.
+            made = in_full(lambda: weights @ waves, waves) * gain[..., None]
+            waves = torch.cat([waves, made], 2)
+        return waves.mT.flatten(1, 2)
 
     def _glide(self, seen: Tensor, count: int) -> tuple[PitchContour, Tensor, Tensor]:
         """Return the line of F0, phases of the frames and the one after, and the frames."""
@@ -141,14 +171,14 @@ class HarmonicEncoder(FrameEncoder):
         told = told & (now.square().sum(-1) > 0) & (then.square().sum(-1) > 0)
         return torch.where(told, apart - apart.round(), 0)
 
-    def _voices(self, rows: Tensor, waves: Tensor) -> list[Tensor]:
-        """Return the voices `(B, R, voices, hop)`, if there are any."""
+    def _voices(self, rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return weights `(B, R, voices, 2 harmonics)` and gains `(B, R, voices)` of the voices."""
         if self.mixing is None or self.loudness is None:
-            return []
-        weights = self.mixing(rows).unflatten(-1, (self.voices, -1)).to(waves.dtype)
-        gain = (LOUDEST * torch.tanh(self.loudness(rows) / LOUDEST)).exp().to(waves.dtype)
-        # In half precision the product would add noise to every voice.
-        return [in_full(lambda: weights @ waves, waves) * gain[..., None]]
+            none = rows.new_empty(*rows.shape[:2], 0, 2 * self.harmonics, dtype=dtype)
+            return none, none[..., 0]
+        weights = self.mixing(rows).unflatten(-1, (self.voices, -1)).to(dtype)
+        gain = (LOUDEST * torch.tanh(self.loudness(rows) / LOUDEST)).exp().to(dtype)
+        return weights, gain
 
     def _waves(self, angle: Tensor, start: Tensor, top: Tensor) -> Tensor:
         """Return `(B, F, 2 harmonics, spec.hop)`: powers of the turning phase.
