@@ -138,12 +138,13 @@ class _Rows:
         return torch.from_numpy(x), torch.from_numpy(log_prob), tuple(map(torch.from_numpy, after))
 
     def _each(self, one: Callable[[int], None], count: int) -> None:
+        from distill.kernels.blas import alone, alone_here
+
         threads = min(self.threads or torch.get_num_threads(), count)
         if threads <= 1:
-            for b in range(count):
-                one(b)
+            with alone_here():
+                for b in range(count):
+                    one(b)
             return
-        from distill.kernels.blas import alone
-
         with ThreadPoolExecutor(threads, initializer=alone) as pool:
             list(pool.map(one, range(count)))

@@ -7,6 +7,8 @@ some hundred rows is as much as for the gates. Importing this file imports numba
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,9 +51,25 @@ def load_blas() -> None:
 
 def alone() -> None:
     """Keep products of the calling thread to itself; several threads then share the work."""
+    _use_threads(1)
+
+
+@contextmanager
+def alone_here() -> Iterator[None]:
+    """Do so for a while: waking other threads takes longer than a small product."""
+    before = _use_threads(1)
+    try:
+        yield
+    finally:
+        _use_threads(before)
+
+
+def _use_threads(count: int) -> int:
+    """Set the threads of this thread's products, 0 for as many as all have; return what was set."""
     library = _library()
-    if hasattr(library, "MKL_Set_Num_Threads_Local"):
-        library.MKL_Set_Num_Threads_Local(1)  # type: ignore[union-attr]
+    if not hasattr(library, "MKL_Set_Num_Threads_Local"):
+        return 0
+    return library.MKL_Set_Num_Threads_Local(count)  # type: ignore[union-attr]
 
 
 def multiply(
