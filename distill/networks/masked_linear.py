@@ -96,7 +96,8 @@ class MaskedLinear(nn.Module):
         # A GPU gains more from one large product than from half of the arithmetic.
         low, high = self._plan[0].low, self._plan[-1].high
         columns = torch.arange(low, high, device=self.reach.device)
-        return [_Block(slice(0, len(self.bias)), low, high, columns >= self.reach[:, None])]
+        below = (columns < self.reach[:, None]).to(self.weight.dtype)
+        return [_Block(slice(0, len(self.bias)), low, high, below)]
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,17 @@ class _Block:
     rows: slice
     low: int
     high: int
-    above: Tensor
-    """Where `weight[rows, low:high]` must be zero."""
+    below: Tensor
+    """0 where `weight[rows, low:high]` must be zero, 1 elsewhere: a product is ten times as fast as
+    filling by a mask."""
+
+    def turned(self, weight: Tensor) -> Tensor:
+        """Return `weight[rows, :high].T`, in one operation for three."""
+        row, column = weight.stride()
+        offset = weight.storage_offset() + self.rows.start * row
+        return weight.as_strided(
+            (self.high, self.rows.stop - self.rows.start), (column, row), offset
+        )
 
 
 def _cut(reach: list[int], entries: int) -> list[_Block]:
@@ -118,8 +128,8 @@ def _cut(reach: list[int], entries: int) -> list[_Block]:
         if b > a:
             low, high = reach[a], reach[b - 1]
             columns = torch.arange(low, high, device="cpu")
-            above = columns >= torch.tensor(reach[a:b], device="cpu")[:, None]
-            blocks.append(_Block(slice(a, b), low, high, above))
+            below = columns < torch.tensor(reach[a:b], device="cpu")[:, None]
+            blocks.append(_Block(slice(a, b), low, high, below.to(torch.get_default_dtype())))
     return blocks
 
 
@@ -137,8 +147,7 @@ class _MaskedProduct(torch.autograd.Function):
         ctx.blocks = blocks
         y = x.new_empty(x.shape[0], weight.shape[0])
         for k in blocks:
-            part = weight[k.rows, : k.high].T
-            torch.addmm(bias[k.rows], x[:, : k.high], part, out=y[:, k.rows])
+            torch.addmm(bias[k.rows], x[:, : k.high], k.turned(weight), out=y[:, k.rows])
         return y
 
     @staticmethod
@@ -160,9 +169,10 @@ class _MaskedProduct(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             grad_weight = torch.empty_like(weight)
             for k in ctx.blocks:
-                torch.mm(grad[:, k.rows].T, x[:, : k.high], out=grad_weight[k.rows, : k.high])
-                grad_weight[k.rows, k.low : k.high].masked_fill_(k.above, 0)
-                grad_weight[k.rows, k.high :].zero_()
+                own = grad_weight[k.rows]
+                torch.mm(grad[:, k.rows].T, x[:, : k.high], out=own[:, : k.high])
+                own[:, k.low : k.high].mul_(k.below)
+                own[:, k.high :].zero_()
         if ctx.needs_input_grad[2]:
             grad_bias = grad.sum(0)
         return grad_x, grad_weight, grad_bias, None, None
