@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from auraloss.freq import MultiResolutionSTFTLoss
-from torch import Tensor
+from auraloss.freq import STFTLoss
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill import rows
@@ -93,6 +93,17 @@ class PowerLoss(Objective):
         return Loss(distance, {"distance": distance.detach()})
 
 
+class _Magnitudes(STFTLoss):
+    """The library's distance without the phases, which it finds even where they have no weight."""
+
+    def stft(self, x: Tensor) -> tuple[Tensor, None]:
+        """Return the magnitudes `(B, bins, frames)`."""
+        sizes = self.fft_size, self.hop_size, self.win_length
+        bins = torch.stft(x, *sizes, self.window, return_complex=True)
+        power = torch.view_as_real(bins).square().sum(-1)
+        return power.clamp_min(self.eps).sqrt(), None
+
+
 class MultiResolutionSTFT(Objective):
     """Spectral convergence and log-magnitude distance over several windows, by auraloss.
 
@@ -106,9 +117,7 @@ class MultiResolutionSTFT(Objective):
         super().__init__()
         sizes = list(windows)
         self.longest = max(sizes)
-        self.distance = MultiResolutionSTFTLoss(
-            fft_sizes=sizes, hop_sizes=[w // 4 for w in sizes], win_lengths=sizes
-        )
+        self.distances = nn.ModuleList(_Magnitudes(w, w // 4, w) for w in sizes)
 
     def forward(
         self, draw: Draw, student: Flow, teacher: Density, batch: Batch, progress: float
@@ -118,13 +127,18 @@ class MultiResolutionSTFT(Objective):
         with without_autocast(draw.x.device):
             x, y = at_least_single(draw.x), at_least_single(batch.x)
             whole = rows.are_all()
-            distance = self.distance(x[:, None], y[:, None]) if whole else self._of_share(x, y)
+            distance = self._of_all(x, y) if whole else self._of_share(x, y)
         return Loss(distance, {"distance": distance.detach()})
+
+    def _of_all(self, x: Tensor, y: Tensor) -> Tensor:
+        each = [one(x[:, None], y[:, None]) for one in self.distances]
+        return torch.stack(each).mean()
 
     def _of_share(self, x: Tensor, y: Tensor) -> Tensor:
         """Return what the library returns of the whole batch, from the sums of its shares."""
         parts = []
-        for one in self.distance.stft_losses:
+        for one in self.distances:
+            assert isinstance(one, _Magnitudes)
             one.window = one.window.to(x.device)
             (mine, _), (wanted, _) = one.stft(x), one.stft(y)
             off, size = rows.totals((wanted - mine).square().sum(), wanted.square().sum())

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 import pytest
 import torch
+from auraloss.freq import MultiResolutionSTFTLoss
 
 from distill.contract import Batch, DataSpec
 from distill.data.audio import LogMel
@@ -68,6 +69,13 @@ def test_a_distance_does_not_depend_on_the_scale_of_the_data(form: str) -> None:
     small, large = (distance(power, scale * 0.3 * y, scale * y) for scale in (1e-4, 1e2))
     torch.testing.assert_close(small, large, rtol=1e-3, atol=0)
     assert large > 0.1
+
+
+def test_a_distance_of_several_resolutions_is_the_librarys() -> None:
+    x, y = 0.1 * torch.randn(2, 2, 640)
+    theirs = MultiResolutionSTFTLoss(fft_sizes=[64, 128], hop_sizes=[16, 32], win_lengths=[64, 128])
+    ours = distance(MultiResolutionSTFT([64, 128]), x, y)
+    torch.testing.assert_close(ours, theirs(x[:, None], y[:, None]))
 
 
 def test_a_log_mel_distance_is_that_of_the_datas_own_mel() -> None:
