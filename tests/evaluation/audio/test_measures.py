@@ -74,6 +74,21 @@ def test_pitch_errors_count_cents_and_voices():
     assert numbers["f0_within_50_cents"] == pytest.approx(2 / 3)
     assert numbers["f0_found_within_50_cents"] == pytest.approx(2 / 4)
     assert numbers["f0_median_cents"] == pytest.approx(30)
+    assert numbers["f0_refined_within_20_cents"] == pytest.approx(1 / 3)
+    assert numbers["f0_refined_within_50_cents"] == pytest.approx(2 / 3)
+
+
+def test_refined_pitch_follows_a_glide_closer_than_the_tracker():
+    time = torch.arange(2 * RATE) / RATE
+    hertz = 240 * 2 ** (0.5 * torch.sin(5 * math.pi * time))
+    turns = torch.cumsum(hertz.double() / RATE, 0)
+    x = sum(torch.sin(2 * math.pi * k * turns) / k for k in range(1, 9)).float() * 0.1
+    noise = torch.randn(len(x), generator=torch.Generator().manual_seed(0))
+    found = track(x + 0.002 * noise, RATE, MEL)
+    middle = (torch.arange(len(found.f0)) * MEL.hop + MEL.hop // 2).clamp(max=len(x) - 1)
+    numbers = PitchErrors.between(found, Track.of_truth(hertz[middle])).scalars()
+    assert numbers["f0_refined_within_20_cents"] > 0.9
+    assert numbers["f0_within_20_cents"] < numbers["f0_refined_within_20_cents"] - 0.05
 
 
 def test_a_whisper_loses_its_voice():
