@@ -34,7 +34,7 @@ class Loops(Backend):
 
     A graph spends a chunk of 20 ms on starting a thousand small operations. Here an encoder, each
     flow and the filter are one compiled function each, which numba compiles for the machine that it
-    runs on, once (about a minute), and keeps. The file holds weights and how the student was built,
+    runs on, once (half a minute), and keeps. The file holds weights and how the student was built,
     and no code; loading it takes this package and numba.
 
     It takes students of `wavenet_iaf` in float32, without features or with an encoder of
