@@ -18,7 +18,6 @@ from distill.export.backend import Backend
 from distill.export.exported import Exported
 from distill.export.graph import check_names, check_parallel
 from distill.export.metadata import config_digest, describe, foreign
-from distill.files import atomic_write
 from distill.models import Flow
 from distill.models.checkpoint import Checkpoint, read_checkpoint
 from distill.models.recipe import recipe_of
@@ -57,12 +56,10 @@ class Loops(Backend):
         """Write the weights and how the model was built."""
         _take(model)
         path, made_from = Path(path), {} if config is None else {"config": dict(config)}
-        weights = {key: value.detach().cpu() for key, value in model.state_dict().items()}
         node = dict(config) if config and "_target_" in config else recipe_of(model)
-        with atomic_write(path) as draft:
-            Checkpoint(_ROLE, {_ROLE: node}, model.spec, weights, made_from=made_from).save(
-                draft.parent, draft.name
-            )
+        weights = {key: value.detach().cpu() for key, value in model.state_dict().items()}
+        checkpoint = Checkpoint(_ROLE, {_ROLE: node}, model.spec, weights, made_from=made_from)
+        checkpoint.save(path.parent, path.name)
         return path
 
     def load(self, path: str | Path) -> Exported:

@@ -15,18 +15,20 @@ from distill.kernels import panels
 from distill.kernels.filter_chunk import Filter
 from distill.kernels.flow_chunk import FlowWeights
 from distill.kernels.frames_chunk import Convolutions, Encoder, Pitch
-from distill.kernels.gated_stack import Layers
 from distill.kernels.harmonics_chunk import Harmonics
 from distill.models import Flow
 from distill.networks import Envelope, FrameEncoder, HarmonicEncoder, VectorEncoder, WaveNet
+from distill.networks.context_reader import ContextBlocks
 from distill.networks.envelope import HIGHEST, LOWEST
 from distill.networks.frame_features import channels_of, is_centered
+from distill.networks.gated_stack_fast import layers_of
 from distill.networks.harmonic_encoder import LOUDEST
 from distill.networks.missing import MissingPhase, MissingPitch
 from distill.networks.pitch_contour import LEAP
 from distill.networks.pitch_estimator import BESIDE
-from distill.networks.upsample import FrameConv
+from distill.networks.upsample import SLOPE, FrameConv
 from distill.networks.wavenet_layer import WaveNetLayer
+from distill.networks.wavenet_stack import stack_of
 
 _NONE = np.zeros((0, 0), np.float32)
 _ENCODERS = (FrameEncoder, HarmonicEncoder, VectorEncoder)
@@ -72,14 +74,15 @@ def sampler_of(model: Flow) -> Sampler:
         raise _unknown(what)
     flows, loc, scale, ends = list[FlowWeights](), 0.0, 1.0, None
     for layer in model._layers:
-        if isinstance(layer, Standardize) and len(layer.loc) == 1 and scale == 1.0 and loc == 0.0:
-            loc, scale = float(layer.loc), float(layer.scale)
-        elif isinstance(layer, LinearPrediction):
-            ends = layer
-        elif (loc, scale) == (0.0, 1.0) and ends is None:
-            flows.append(_flow(layer, model.spec.hop))
-        else:
+        first = (loc, scale) == (0.0, 1.0)
+        if ends is not None or not (first or isinstance(layer, LinearPrediction)):
             raise _unknown(f"a {type(layer).__name__} behind another end")
+        if isinstance(layer, LinearPrediction):
+            ends = layer
+        elif isinstance(layer, Standardize) and len(layer.loc) == 1:
+            loc, scale = float(layer.loc), float(layer.scale)
+        else:
+            flows.append(_flow(layer, model.spec.hop))
     framed = encoder if isinstance(encoder, FrameEncoder) else None
     envelope = framed.envelope if framed else None
     if (ends is None) != (envelope is None):
@@ -126,15 +129,16 @@ def _flow(layer: nn.Module, hop: int) -> FlowWeights:
     last, last_bias = _columns(net.last.weight, net.last.bias)
     factor = len(layers) ** -0.5 if net.skip_channels else 1.0
     project, source = net.from_context, net.from_source
-    base = torch.cat([own.taps.bias for own in layers])
+    like = net.first.weight.new_empty(1, 1, net.channels)
+    stack, given = stack_of(net, layers, like, ContextBlocks())
     skips = [own.out.bias[own.sizes[0] :] for own in layers]
     return FlowWeights(
         first=_array(net.first.weight.T * net.input_scale),
         first_bias=_array(net.first.bias),
         source=_NONE if source is None else _array(source.weight.T),
         context=_NONE if project is None else _array(project.weight.T),
-        base=_array(base if project is None or project.bias is None else base + project.bias),
-        layers=_layers(net, layers),
+        base=_array(given.base.flatten()),
+        layers=layers_of(stack, like, given, turned=True),
         skip_bias=_array(torch.stack(skips).sum(0)),
         hidden=_array(net.hidden.weight.T * factor),
         hidden_bias=_array(net.hidden.bias),
@@ -148,32 +152,6 @@ def _flow(layer: nn.Module, hop: int) -> FlowWeights:
         mixes=net.inner.coefficients > 0,
         bound=float(transform.bound or 0.0),
         log_scale=float(transform.log_scale),
-    )
-
-
-def _layers(net: WaveNet, layers: list[WaveNetLayer]) -> Layers:
-    absent = [net.channels - own.sizes[0] for own in layers]
-    taps = torch.stack([own.taps.weight.T for own in layers])
-    out = torch.stack(
-        [F.pad(own.out.weight, (0, 0, n, 0)).T for own, n in zip(layers, absent, strict=True)]
-    )
-    bias = [F.pad(own.out.bias, (n, 0)) for own, n in zip(layers, absent, strict=True)]
-    kernel = layers[0].kernel
-    own_panels = panels.panels(out)
-    if not panels.fits(net.channels):  # the residual columns have panels of their own
-        own_panels = own_panels[:, :0]
-    return Layers(
-        base=np.zeros((1, 1, 1, 1), np.float32),
-        held=1,
-        rows=np.zeros((1, 0, 0), np.float32),
-        project=np.zeros((len(layers), 0, taps.shape[2]), np.float32),
-        bias=_array(torch.stack(bias)[:, : net.channels]),
-        taps=_array(taps),
-        out=_array(out),
-        taps_panels=_array(panels.panels(taps)),
-        out_panels=_array(own_panels),
-        shifts=np.array([[k * own.dilation for k in reversed(range(kernel))] for own in layers]),
-        goes_on=not absent[-1],
     )
 
 
@@ -227,10 +205,8 @@ def _pitch(part: MissingPitch | None) -> Pitch:
 def _convolutions(stages: list[FrameConv]) -> Convolutions:
     sizes = [[s.kernel, s.taps.in_features // s.kernel, s.channels] for s in stages]
     flat = [part.flatten() for s in stages for part in (s.taps.weight.T, s.taps.bias)]
-    return Convolutions(
-        np.array(sizes, np.int64).reshape(-1, 3),
-        _array(torch.cat(flat) if flat else torch.zeros(0)),
-    )
+    weights = _array(torch.cat([torch.zeros(0), *flat]))
+    return Convolutions(np.array(sizes, np.int64).reshape(-1, 3), weights, SLOPE)
 
 
 def _harmonics(encoder: Any) -> Harmonics:

@@ -111,7 +111,7 @@ def through(
         past: `(sum of reach, C)`, replaced by that of the next chunk.
         total: `(N, S)`, to which skips are added.
     """
-    count, channels, place = total.shape[0], buffer.shape[1], 0
+    count, place = total.shape[0], 0
     before = buffer.shape[0] - count
     many, each = pieces(count)
     gates = layers.taps.shape[2] // 2
@@ -127,7 +127,7 @@ def through(
             low, high = p * each, min(count, (p + 1) * each)
             if low >= high:
                 continue
-            n, h = high - low, buffer[before + low : before + high, :channels]
+            n, h = high - low, buffer[before + low : before + high]
             products(z, layers, buffer, 0, i, before + low, before + high)
             gate(z[:n], layers, 0, i, low, g[:n])
             leave(g[:n], layers, i, h, h, total[low:high])

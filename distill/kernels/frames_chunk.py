@@ -15,7 +15,6 @@ import numpy as np
 from distill.kernels.jit import SUMS, jit
 from distill.kernels.tiles import times
 
-SLOPE = np.float32(0.4)
 BEGUN, PAST, TURNS, SUMMED = 0, 1, 5, 6
 """Places in the sums that a chunk hands on: whether it began, step and voicing of the last two
 frames, turns of the last one; and how many numbers these are."""
@@ -29,10 +28,12 @@ class Convolutions(NamedTuple):
     Arguments:
         sizes: `(n, 3)`: frames seen k, inputs C, outputs C'.
         weights: Of each `(k C, C')` and its bias `(C',)`, one behind the other.
+        slope: Of the rectifier below zero.
     """
 
     sizes: np.ndarray
     weights: np.ndarray
+    slope: float
 
 
 class Pitch(NamedTuple):
@@ -102,7 +103,7 @@ class Encoder(NamedTuple):
 @_exact
 def convolve(x: np.ndarray, net: Convolutions) -> np.ndarray:
     """Return `(n, C')` of `(reach + n, C)`."""
-    place = 0
+    place, slope = 0, np.float32(net.slope)
     for i in range(net.sizes.shape[0]):
         kernel, inputs, outputs = net.sizes[i]
         bias = place + kernel * inputs * outputs
@@ -114,7 +115,7 @@ def convolve(x: np.ndarray, net: Convolutions) -> np.ndarray:
             times(x[k : k + count], weights[k * inputs : (k + 1) * inputs], y, True)
         for n in range(count):
             for c in range(outputs):
-                y[n, c] = max(y[n, c], SLOPE * y[n, c])
+                y[n, c] = max(y[n, c], slope * y[n, c])
         x, place = y, bias + outputs
     return x
 
@@ -214,10 +215,9 @@ def begin(net: Encoder, lead: np.ndarray, past: np.ndarray, sums: np.ndarray) ->
     if net.look_ahead:
         first = lead
         if beside:
-            first = fill_pitch(
-                np.concatenate((past[:beside], lead[net.pitch.ahead :])), net.pitch, net.f0
-            )
-            past[:beside] = np.concatenate((past[:beside], lead[net.pitch.ahead :]))[-beside:]
+            own = np.concatenate((past[:beside], lead[net.pitch.ahead :]))
+            past[:beside] = own[-beside:]
+            first = fill_pitch(own, net.pitch, net.f0)
         if net.adds_phase:
             first = first.copy()
             fill_phase(first, net, sums)

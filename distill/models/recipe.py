@@ -160,14 +160,12 @@ def _plain(place: str, value: Any) -> Any:
         keywords = {k: _plain(f"{place}.{k}", v) for k, v in value.keywords.items()}
         positional = {"_args_": [_plain(place, v) for v in value.args]} if value.args else {}
         return {**_plain(place, value.func), **positional, **keywords}
-    if isinstance(value, Base) and type(value).__init__ is nn.Module.__init__:  # as it always is
-        made = name_of(type(value))
-        if made is not None:
-            return {"_target_": made}
-    name = name_of(value) if callable(value) and not isinstance(value, nn.Module) else None
+    always_the_same = isinstance(value, Base) and type(value).__init__ is nn.Module.__init__
+    thing = type(value) if always_the_same else value
+    name = name_of(thing) if callable(thing) else None
     if name is None:
         raise _UnsaidError(f"{place}={str(value)[:60]}")
-    return {"_target_": name, "_partial_": True}
+    return {"_target_": name} if always_the_same else {"_target_": name, "_partial_": True}
 
 
 def _recording_class(kind: Any) -> Any:

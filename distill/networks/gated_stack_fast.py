@@ -27,7 +27,7 @@ def stack_forward(stack: Stack, h: Tensor, given: Given) -> Tensor:
     """Compute the sum of the skips `(B, N, S)`, or the last h, and keep nothing."""
     total = h.new_zeros(*h.shape[:2], stack.skips)
     h = h.detach().clone(memory_format=torch.contiguous_format)
-    layers = _layers(stack, h, given, turned=True)
+    layers = layers_of(stack, h, given, turned=True)
 
     def run(part: int, begin: int, end: int) -> None:
         kernels.forward(_array(h), _array(total), layers, begin, end)
@@ -48,7 +48,7 @@ class GatedStack(torch.autograd.Function):
         kept = h.new_empty(layers, *h.shape[:2], width)
         total = h.new_zeros(*h.shape[:2], stack.skips)
         arrays = [_array(t) for t in (h, inputs, last, kept, total)]
-        net = _layers(stack, h, given, turned=True)
+        net = layers_of(stack, h, given, turned=True)
 
         def run(part: int, begin: int, end: int) -> None:
             kernels.forward_kept(*arrays, net, begin, end)
@@ -92,7 +92,7 @@ def _backward(
     ends = F.pad(gradient, (h.shape[2], 0)) if stack.skips else gradient.clone()
     want = Given(*wanted[1:])  # type: ignore[arg-type]
     drows = h.new_zeros(h.shape[0] * bool(want.rows), *_rows(h, given)[0].shape[1:])
-    net, parts = _layers(stack, h, given, turned=False), _parts(h.shape[0])
+    net, parts = layers_of(stack, h, given, turned=False), _parts(h.shape[0])
     # What all sequences add to: room for each thread, or none where nobody wants it.
     shared = [
         h.new_zeros(parts, *((len(t) if wish else 0), *t.shape[1:]))
@@ -116,7 +116,7 @@ def _backward(
     return tuple(t if wish else None for t, wish in zip(found, wanted, strict=True))
 
 
-def _layers(stack: Stack, h: Tensor, given: Given, *, turned: bool) -> kernels.Layers:
+def layers_of(stack: Stack, h: Tensor, given: Given, *, turned: bool) -> kernels.Layers:
     """Return the layers as arrays, weights turned for the way forward."""
     rows, project = _rows(h, given)
     weights = given.taps, given.out, project

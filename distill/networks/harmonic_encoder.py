@@ -105,9 +105,10 @@ class HarmonicEncoder(FrameEncoder):
 
     def _context(self, rows: Tensor, seen: Tensor, count: int) -> Context:
         line, phase, own = self._glide(seen, count)
-        frames = (line.start, line.end, self._apart(line, phase), own[..., self._phase])
+        apart, turned = self._apart(line, phase), own[..., self._phase]
+        frames = (line.start, line.end, apart, turned)
         weights, gain = self._voices(rows, seen.dtype)
-        plain = partial(self.source_by_operations, frames)
+        plain = partial(self.source_by_operations, line, apart, turned)
         if seen.requires_grad or not may_compile(*frames, weights, gain):
             source = plain(weights, gain)
         else:
@@ -119,25 +120,25 @@ class HarmonicEncoder(FrameEncoder):
         return Context(rows, self.hop, source, lag)
 
     def source_by_operations(
-        self, frames: tuple[Tensor, ...], weights: Tensor, gain: Tensor
+        self, line: PitchContour, apart: Tensor, phase: Tensor, weights: Tensor, gain: Tensor
     ) -> Tensor:
         """Return waves and voices `(B, T, source_channels)`.
 
         The plain twin of `distill.networks.harmonic_source`, differentiable as often as one likes.
 
         Arguments:
-            frames: Frequency at start and end, how far the next phase is apart, `(B, F)` each, and
-                the phase `(B, F, 2)`.
+            line: Of F0, in turns per site.
+            apart: Turns by which the next frame's phase differs from where the line arrives,
+                `(B, F)`.
+            phase: Cosine and sine at each frame's start, `(B, F, 2)`.
             weights: Of the waves in each voice, `(B, R, voices, 2 harmonics)`.
             gain: Of each voice, `(B, R, voices)`.
         """
-        start, end, apart, phase = frames
-        site = torch.arange(self._frame, dtype=start.dtype, device=start.device)
+        site = torch.arange(self._frame, dtype=apart.dtype, device=apart.device)
         share = site / self._frame
-        line = PitchContour(start, end, start > 0)
         bend = apart[..., None] * share.square() * (3 - 2 * share)
         turns = line.within(site, self._frame) + bend
-        waves = self._waves(2 * math.pi * turns, phase, torch.maximum(start, end))
+        waves = self._waves(2 * math.pi * turns, phase, torch.maximum(line.start, line.end))
         # Rows of the context, of which a frame may have several.
         waves = waves.unflatten(-1, (-1, self.hop)).transpose(2, 3).flatten(1, 2)
         if self.voices:

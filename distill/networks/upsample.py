@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_SLOPE = 0.4
+SLOPE = 0.4
 
 
 class CausalStage(nn.Module):
@@ -56,7 +56,7 @@ class FrameConv(CausalStage):
         """Map a chunk that starts with the `reach` inputs before it."""
         frames = padded.shape[1] - self.reach
         taps = [padded[:, j : j + frames] for j in range(self.kernel)]
-        return F.leaky_relu(self.taps(torch.cat(taps, -1)), _SLOPE)
+        return F.leaky_relu(self.taps(torch.cat(taps, -1)), SLOPE)
 
 
 class TransposedConv(CausalStage):
@@ -91,7 +91,7 @@ class TransposedConv(CausalStage):
     def forward(self, padded: Tensor) -> Tensor:
         """Map a chunk that starts with the frame before it."""
         image = self.conv(padded.transpose(1, 2)[:, None])[:, 0].transpose(1, 2)
-        return F.leaky_relu(image[:, self.rate : -self.rate], _SLOPE)
+        return F.leaky_relu(image[:, self.rate : -self.rate], SLOPE)
 
 
 class Interpolation(CausalStage):

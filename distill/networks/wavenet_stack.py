@@ -73,7 +73,7 @@ def _fused(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: ContextBlo
     # Imported here: numba costs half a second, and only this needs it.
     from distill.networks.gated_stack_fast import GatedStack, stack_forward
 
-    stack, given = _stack_of(net, layers, h, read)
+    stack, given = stack_of(net, layers, h, read)
     if torch.is_grad_enabled() and any(t.requires_grad for t in (h, *given) if t is not None):
         result: Tensor = GatedStack.apply(stack, h, *given)
     else:
@@ -83,9 +83,10 @@ def _fused(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: ContextBlo
     return result + sum(layer.out.bias[layer.sizes[0] :] for layer in layers)
 
 
-def _stack_of(
+def stack_of(
     net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: ContextBlocks
 ) -> tuple[Stack, Given]:
+    """Return the sizes of a network's layers, and what they compute from, stacked anew."""
     taps = torch.stack([layer.taps.weight for layer in layers])
     base = torch.stack([layer.taps.bias for layer in layers])[None, None]
     held, rows, project = h.shape[1], None, None

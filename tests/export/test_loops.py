@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from distill.bijectors import Chain, Standardize
 from distill.contract import DataSpec, FeatureSpec
 from distill.distributions import Logistic, Normal
 from distill.export import Loops, accept, load
 from distill.export.loops_arrays import sampler_of
 from distill.kernels.flow_chunk import log_density, periods_ago
 from distill.kernels.frames_chunk import line
-from distill.models import iaf, wavenet_iaf
+from distill.models import Flow, iaf, wavenet_iaf
 from distill.models.checkpoint import save
 from distill.networks.blocks import whole_periods
 from distill.networks.pitch_contour import LEAP, pitch_contour
@@ -28,12 +29,20 @@ def test_an_encoder_of_another_mode_is_left_to_graphs(case: str, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def louder() -> Flow:
+    """A whitened student whose samples, behind the filter, are scaled once more."""
+    flow = finding()
+    chain = Chain([*flow.bijector.layers, Standardize([0.0], [2.0])])
+    return Flow(chain, flow.spec, flow.base, flow.encoder).eval()
+
+
 @pytest.mark.parametrize(
     ("model", "what"),
     [
         (partial(iaf, DataSpec(sites=2), 1, [4]), "a fixed number of sites"),
         (partial(student, {"mel": MEL}, block=3, mode="repeat"), "blocks of 3 sites"),
         (lambda: student({"mel": MEL}, mode="repeat").double(), "float64"),
+        (louder, "a Standardize behind another end"),
     ],
 )
 def test_students_that_it_does_not_know_are_refused(model, what: str):

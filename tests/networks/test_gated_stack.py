@@ -82,7 +82,7 @@ def test_a_plain_stack_is_the_function_that_the_fused_one_computes(name):
     net, (x, _) = CASES[name].net(), CASES[name].inputs()
     layers = list(net.layers)
     h = torch.randn(2, 70, net.channels, dtype=x.dtype)
-    stack, given = wavenet_stack._stack_of(net, layers, h, net.reader(None, x))
+    stack, given = wavenet_stack.stack_of(net, layers, h, net.reader(None, x))
     wanted = stack_by_operations(stack, h, given)
     torch.testing.assert_close(stack_forward(stack, h, given), wanted)
     torch.testing.assert_close(GatedStack.apply(stack, h, *given), wanted)

@@ -12,6 +12,7 @@ from distill.contract import DataSpec, FeatureSpec
 from distill.kernels.choice import plain_twins
 from distill.networks import HarmonicEncoder
 from distill.networks.harmonic_source import HarmonicSource
+from distill.networks.pitch_contour import PitchContour
 
 TWO = FeatureSpec("frames", 2)
 HOP = 6
@@ -67,9 +68,11 @@ def test_inaudible_harmonics_are_silent():
 
 
 def given(model: HarmonicEncoder) -> tuple:
-    frames = (torch.full((1, 3), 0.05), torch.full((1, 3), 0.06), torch.full((1, 3), 0.1))
-    turned = (*(t.double() for t in frames), torch.tensor([[[1.0, 0.0]] * 3]).double())
-    return partial(model.source_by_operations, turned), HOP, turned
+    start, end, apart = torch.tensor([0.05, 0.06, 0.1]).double()[:, None, None].expand(3, 1, 3)
+    phase = torch.tensor([[[1.0, 0.0]] * 3]).double()
+    line = PitchContour(start, end, start > 0)
+    plain = partial(model.source_by_operations, line, apart, phase)
+    return plain, HOP, (start, end, apart, phase)
 
 
 def test_gradients_of_both_orders_are_right():
