@@ -22,11 +22,9 @@ if [[ -e "$run" ]]; then
   overrides+=("resume=true")
 fi
 
-# torch.compile of the student alone would take half a minute: `distill benchmark` has it.
-quick="benchmark.student=[eager,exports]"
 started=$SECONDS
 say "teacher, student, evaluation, export and benchmark into $run"
-"$PYTHON" -m distill pipeline experiment=moons "run=$run" "$quick" ${overrides[@]+"${overrides[@]}"}
+"$PYTHON" -m distill pipeline experiment=moons "run=$run" ${overrides[@]+"${overrides[@]}"}
 say "done in $((SECONDS - started)) s"
 
 "$PYTHON" - "$run" <<'PY'
