@@ -15,6 +15,7 @@ from distill.networks.pitch_estimator import PitchEstimator
 
 State = tuple[Tensor, ...]
 _GIVEN = ("f0", "phase")
+_NOISE, _LEVEL = 0.4, 0.25  # of a standardized frame
 
 
 class MissingPitch(nn.Module):
@@ -79,8 +80,16 @@ class MissingPitch(nn.Module):
         return filled, (seen[:, count:].contiguous(),)
 
     def loss(self, frames: Tensor) -> dict[str, Tensor]:
-        """Return what `PitchEstimator.loss` says of whole values `(B, F, size)`."""
-        return self.estimator.loss(self._around(frames), frames[..., self._f0])
+        """Return what `PitchEstimator.loss` says of whole values `(B, F, size)`.
+
+        In training the frames are off by noise, alone and all together, or a small corpus would be
+        learnt by heart.
+        """
+        seen = self._around(frames)
+        if self.training:
+            level = torch.randn_like(seen[:, :1, :1])
+            seen = seen + _NOISE * torch.randn_like(seen) + _LEVEL * level
+        return self.estimator.loss(seen, frames[..., self._f0])
 
     def accuracy(self, frames: Tensor) -> dict[str, float]:
         """Return what `PitchEstimator.accuracy` says of whole values `(B, F, size)`."""

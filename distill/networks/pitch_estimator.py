@@ -53,7 +53,7 @@ class PitchEstimator(nn.Module):
 
     centers: Tensor
 
-    def __init__(self, spec: DataSpec, inputs: int, channels: int = 64, ahead: int = 3) -> None:
+    def __init__(self, spec: DataSpec, inputs: int, channels: int = 96, ahead: int = 3) -> None:
         super().__init__()
         pitch = spec.settings.get("pitch", {})
         low, high = float(pitch.get("low", 65.0)), float(pitch.get("high", 600.0))

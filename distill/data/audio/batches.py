@@ -64,6 +64,7 @@ class AudioData(Data):
         part_of: Says of a clip's name which part it is in, in place of shares and chance.
         bucket: Put held-out clips of like length beside each other, so many of them, for batches
             with little to fill up; 0 leaves them as they are.
+        copies: Gives of the training clips others to learn from beside them.
 
     Attributes:
         scan: As given.
@@ -97,6 +98,7 @@ class AudioData(Data):
         unheard: Sequence[str] = (),
         part_of: Callable[[str], str | None] | None = None,
         bucket: int = 0,
+        copies: Callable[[Clips], Clips] | None = None,
     ) -> None:
         check_features(type(self).__name__, conditions, optional)
         check_kind(type(self).__name__, envelope)
@@ -108,6 +110,8 @@ class AudioData(Data):
         self._train, self._kept = split(
             type(self).__name__, clips, seed, held_out, validation, unheard, part_of
         )
+        if copies is not None:
+            self._train = Clips.joined([self._train, copies(self._train)])
         self.parts = tuple(self._kept)
         self.scan, self.mel, self._pitch, self._rate = scan, mel, pitch, sample_rate
         self._crop, self._most = crop, most

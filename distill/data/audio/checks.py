@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from distill.checks import check_number
 from distill.data.audio.clips import NONE, Clips
 
 CONDITIONS = ("mel", "f0", "phase", "speaker", "label")
@@ -40,6 +41,27 @@ def check_features(name: str, conditions: Sequence[str], optional: Sequence[str]
                 f"it, got conditions={', '.join(conditions) or 'none'}, optional="
                 f"{', '.join(optional)}. Add {source} to conditions."
             )
+
+
+def check_speeds(name: str, speeds: object) -> None:
+    """Raise unless each speed of a copy is told from the others and from the recording's.
+
+    Arguments:
+        name: Of the data set, for the message.
+        speeds: How many times as fast.
+
+    Errors:
+        ValueError: What is wrong.
+    """
+    if isinstance(speeds, str) or not isinstance(speeds, Sequence):
+        raise ValueError(f"{name}: wanted speeds as a list, such as [0.9,1.1], got {speeds!r}.")
+    for speed in speeds:
+        check_number(f"{name}: speeds", speed, low=0.5, high=2.0)
+    if 1 in speeds or len(set(speeds)) < len(speeds):
+        raise ValueError(
+            f"{name}: wanted speeds that differ from each other and from 1, at which the "
+            f"recordings are, got {', '.join(f'{speed:g}' for speed in speeds)}."
+        )
 
 
 def check_clips(

@@ -63,6 +63,25 @@ class Clips(Sequence[Clip]):
             np.array(labels, int),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Clips]) -> Clips:
+        """Return the clips of several, one after the other."""
+        ends = np.cumsum([len(part) for part in parts])
+
+        def load(number: int) -> Loaded:
+            which = int(np.searchsorted(ends, number, "right"))
+            return parts[which][number - int(ends[which]) + len(parts[which])].load()
+
+        speakers, known = numbered([name for part in parts for name in part.speaker_list()])
+        return cls(
+            [name for part in parts for name in part.names],
+            np.concatenate([part.sites for part in parts]),
+            load,
+            speakers,
+            known,
+            np.concatenate([part.labels for part in parts]),
+        )
+
     def select(self, chosen: Sequence[int] | np.ndarray) -> Clips:
         """Return some of the clips, by their places."""
         other = object.__new__(Clips)

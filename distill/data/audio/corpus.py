@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from distill.checks import check_number, check_seed
 from distill.data.audio.batches import FRAMED, AudioData
-from distill.data.audio.checks import check_features
+from distill.data.audio.checks import check_features, check_speeds
 from distill.data.audio.clips import Clips
 from distill.data.audio.envelope import check_kind
 from distill.data.audio.files import UnusableError
@@ -69,6 +70,9 @@ class AudioCorpus(AudioData):
         bucket: Put held-out clips of like length beside each other, so many of them; 0 for none.
         cache_limit: Size of the cache, GB: beyond, what was not used for longest is removed, but
             nothing that a running process reads; `None` for no limit.
+        speeds: Learn from copies of the training clips too that are played so many times as fast,
+            their pitch with it (Ko et al., Audio Augmentation for Speech Recognition, 2015). A slow
+            copy of a file with no higher rate has nothing in the highest band.
 
     Errors:
         FileNotFoundError: No such folder, list or subset.
@@ -110,6 +114,7 @@ class AudioCorpus(AudioData):
         mels: str | None = None,
         bucket: int = 0,
         cache_limit: float | None = 100.0,
+        speeds: Sequence[float] = (),
     ) -> None:
         # Before all the work.
         self._cache, self._limit = cache, cache_limit
@@ -127,6 +132,12 @@ class AudioCorpus(AudioData):
             raise ValueError(
                 "data.mels: wanted mel among the conditions and no trim, which cuts what the mels "
                 f"tell of; got conditions={', '.join(conditions) or 'none'}, trim={trim}."
+            )
+        check_speeds(type(self).__name__, speeds)
+        if mels is not None and speeds:
+            raise ValueError(
+                "data.speeds: wanted mels that are computed, for copies at other speeds, got "
+                f"data.mels={mels}. Leave one of them out."
             )
         layout, mel, pitch = (
             layout or AnyFolder(),
@@ -156,16 +167,30 @@ class AudioCorpus(AudioData):
         if mels is not None:
             sources, others = with_mels(sources, Path(mels).expanduser())
             left_out |= others
-        if cache is None:
-            clips, scan = _in_memory(sources, prepare, memory, workers)
-        else:
+
+        def made(sources: Sequence[Source], prepare: Preparation) -> tuple[Clips, Scan]:
+            if cache is None:
+                return _in_memory(sources, prepare, memory, workers)
             store = CorpusColumns(root, prepare, Path(cache).expanduser())
-            clips, scan = prepared(store, sources, workers, cluster, cache_limit)
+            return prepared(store, sources, workers, cluster, cache_limit)
+
+        clips, scan = made(sources, prepare)
         scan.rejects = left_out | scan.rejects
         if not len(clips):
             raise ValueError(_nothing(root, scan))
         if longest is not None:
-            clips = without_long(Clips.of(clips), scan, longest, sample_rate)
+            clips = without_long(clips, scan, longest, sample_rate)
+
+        def copies(train: Clips) -> Clips:
+            parts, names = [], set(train.names)
+            for speed in speeds:
+                chosen = [s for s in sources if s.name in names]
+                named = [s._replace(name=f"{s.name} at {speed:g}") for s in chosen]
+                copied, seen = made(named, replace(prepare, speed=float(speed)))
+                scan.rejects |= seen.rejects
+                parts.append(copied)
+            return Clips.joined(parts)
+
         super().__init__(
             clips,
             scan,
@@ -184,6 +209,7 @@ class AudioCorpus(AudioData):
             unheard=unheard,
             part_of=None if listed is None else listed.part_of,
             bucket=bucket,
+            copies=copies if speeds else None,
         )
 
     def cache_table(self) -> str:
@@ -195,7 +221,7 @@ class AudioCorpus(AudioData):
 
 def _in_memory(
     sources: Sequence[Source], prepare: Preparation, memory: float, workers: int
-) -> tuple[Sequence[Clip], Scan]:
+) -> tuple[Clips, Scan]:
     """Prepare all files, and hold them as long as there is room; the others are prepared anew."""
     scan, clips = Scan(), []
     held, room = 0, memory * 2**30
@@ -209,7 +235,7 @@ def _in_memory(
         held += sum(t.nbytes for t in (loaded.samples, *loaded.frames.values()))
         load = partial(_same, loaded) if held <= room else partial(prepare, source)
         clips.append(Clip(source.name, sites, load, source.speaker, source.label))
-    return clips, scan
+    return Clips.of(clips), scan
 
 
 def _each(

@@ -85,6 +85,7 @@ class Preparation:
         features: Those at frame rate to compute, among `mel`, `f0` and `phase`.
         pitch: Of the features `f0` and `phase`.
         given: Read mels from the files that sources name, in place of computing them.
+        speed: Play files so many times as fast, pitch and all.
     """
 
     sample_rate: int
@@ -96,6 +97,7 @@ class Preparation:
     features: tuple[str, ...] = ("mel",)
     pitch: Pitch = field(default_factory=Pitch)
     given: bool = False
+    speed: float = 1.0
 
     def __call__(self, source: Source, recall: Recall = anew) -> Loaded:
         """Prepare a file.
@@ -138,6 +140,8 @@ class Preparation:
         """Return of every part what it depends on beside its file, in plain values."""
         names = ("sample_rate", "level", "trim", "shortest", "silence")
         audio = {name: getattr(self, name) for name in names}
+        if self.speed != 1:
+            audio["speed"] = self.speed
         frames = {"hop": self.mel.hop, "align": self.mel.align}
         pitch = {"pitch": asdict(self.pitch), "version": _PITCH_VERSION, **frames}
         # The tracker takes long: its result stands, however it is refined.
@@ -184,7 +188,8 @@ class Preparation:
             )
         if rate != self.sample_rate:
             notes.append(f"{rate} Hz, resampled")
-            mono = librosa.resample(mono, orig_sr=rate, target_sr=self.sample_rate)
+        if rate * self.speed != self.sample_rate:
+            mono = librosa.resample(mono, orig_sr=rate * self.speed, target_sr=self.sample_rate)
         return mono, notes
 
     def _leveled(self, x: np.ndarray, rms: float, name: str, notes: list[str]) -> np.ndarray:

@@ -74,9 +74,8 @@ def use_and_die(home: Path) -> None:
     os._exit(9)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_a_process_that_died_holds_nothing(tmp_path: Path) -> None:
-    process = multiprocessing.get_context("fork").Process(target=use_and_die, args=(tmp_path,))
+    process = multiprocessing.get_context("spawn").Process(target=use_and_die, args=(tmp_path,))
     process.start()
     process.join()
     assert process.exitcode == 9

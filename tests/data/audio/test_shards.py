@@ -108,13 +108,12 @@ def killed(folder: Path, where: str) -> None:
     corpus(folder)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.parametrize("where", ["reading", "writing an array", "writing an index"])
 def test_a_killed_preparation_goes_on_where_it_was(
     where: str, tmp_path: Path, reads: list[str]
 ) -> None:
     write(tmp_path / "audio", "abcdef")
-    process = multiprocessing.get_context("fork").Process(
+    process = multiprocessing.get_context("spawn").Process(
         target=killed, args=(tmp_path / "audio", where)
     )
     process.start()
