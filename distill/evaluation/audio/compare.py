@@ -12,6 +12,7 @@ from distill.contract import DataSpec
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
 from distill.evaluation.audio.clips import HeldOutClip, rate_of
+from distill.evaluation.audio.hiss import hiss
 from distill.evaluation.audio.perceived import pesq, stoi
 from distill.evaluation.audio.pitch import PitchErrors, Track, track
 from distill.evaluation.audio.spectra import level_difference, log_mel_distance, stft_distance
@@ -34,7 +35,8 @@ class Comparison:
 class Comparator:
     """Clips to compare copies with; what concerns the clips alone is computed once.
 
-    Distances of spectra and level are means over clips, those of pitch are pooled over all frames.
+    Distances of spectra and level are means over clips, those of pitch are pooled over all frames,
+    and hiss over all windows that are steady.
     Where the data knows the true pitch, copies are held against it too (`truth_*`). A number is
     left out where no clip gives it: STOI of short clips, say.
 
@@ -74,7 +76,17 @@ class Comparator:
                 scalars[name] = float(np.mean(known))
         tracks = self._tracks(copies)
         scalars |= PitchErrors.pooled(map(PitchErrors.between, tracks, self.tracks)).scalars()
-        return Comparison(scalars | self._against_truth(tracks), tracks)
+        scalars |= self._hiss(copies, tracks) | self._against_truth(tracks)
+        return Comparison(scalars, tracks)
+
+    def of_references(self) -> dict[str, float]:
+        """Return the numbers that the clips have by themselves."""
+        return self._hiss([clip.x for clip in self.clips], self.tracks)
+
+    def _hiss(self, sounds: Sequence[Tensor], tracks: Sequence[Track]) -> dict[str, float]:
+        each = [hiss(x, own, self.rate, self.mel) for x, own in zip(sounds, tracks, strict=True)]
+        windows = np.concatenate([np.zeros(0), *each])
+        return {"hiss_db": float(windows.mean())} if len(windows) else {}
 
     def _against_truth(self, tracks: Sequence[Track]) -> dict[str, float]:
         known = [

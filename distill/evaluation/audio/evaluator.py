@@ -149,6 +149,8 @@ class AudioEvaluator(Evaluator):
         for name, comparison in found.items():
             for key, value in comparison.scalars.items():
                 report.scalars[f"{name}/{key}"] = value
+        for key, value in comparator.of_references().items():
+            report.scalars[f"reference/{key}"] = value
         for name in ("stft", "log_mel_mae", "log_mel_rmse"):
             mine, theirs = (found[who].scalars.get(name) for who in ("student", "teacher"))
             if mine is not None and theirs:
