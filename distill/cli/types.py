@@ -64,7 +64,7 @@ def type_name(hint: Any) -> str:
         return " or ".join(type_name(part) for part in get_args(hint))
     if get_origin(hint) in (list, tuple, Sequence):
         inner = next(iter(get_args(hint)), None)
-        return "a list, as in [1,2]" if inner in (int, float) else "a list, as in [a,b]"
+        return "a list of numbers, as in [1,2]" if inner in (int, float) else "a list, as in [a,b]"
     if hint not in _WORDS and _is_part(hint):
         return f"a mapping that builds a {hint.__name__}" if inspect.isclass(hint) else "a mapping"
     return _WORDS.get(hint, getattr(hint, "__name__", str(hint)))

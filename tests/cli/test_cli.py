@@ -169,7 +169,10 @@ def test_cfg_prints_the_config_and_runs_nothing(ran, capsys):
         (["teacher", "rate=fast"], "rate: wanted a number"),
         (["teacher", "resume=maybe"], "resume: wanted true or false"),
         (["teacher", "student.layers=[1]"], "student.layers: wanted a whole number, got [1]"),
-        (["teacher", "student.hidden=8"], "student.hidden: wanted a list, as in [1,2], got 8."),
+        (
+            ["teacher", "student.hidden=8"],
+            "student.hidden: wanted a list of numbers, as in [1,2], got 8.",
+        ),
         (["teacher", "seed=1,2"], "-m"),
         (["teacher", "seed"], "wanted key=value"),
         (["teacher", "student.hidden=[1"], "wanted key=value"),

@@ -187,7 +187,8 @@ class AudioCorpus(AudioData):
                 chosen = [s for s in sources if s.name in names]
                 named = [s._replace(name=f"{s.name} at {speed:g}") for s in chosen]
                 copied, seen = made(named, replace(prepare, speed=float(speed)))
-                scan.rejects |= seen.rejects
+                scan.notes |= {name: f"no copy: {why}" for name, why in seen.rejects.items()}
+                scan.copies += len(copied)
                 parts.append(copied)
             return Clips.joined(parts)
 

@@ -51,6 +51,7 @@ class Scan:
         rejects: Reason for each file that is left out, by name.
         notes: What was done to a file, or is wrong with one that is used, by name.
         recalled: Clips found in the cache.
+        copies: Of clips to learn from, at other speeds.
     """
 
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class Scan:
     rejects: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     recalled: int = 0
+    copies: int = 0
 
     def add(self, name: str, seconds: float, facts: Mapping[str, object]) -> None:
         """Count a clip."""
@@ -87,6 +89,7 @@ class Scan:
                 sum("resampled" in n or "channels" in n for n in self.notes.values())
             ),
             "recalled": float(self.recalled),
+            "copies": float(self.copies),
             "hours": sum(seconds) / 3600,
             "seconds/shortest": seconds[0],
             "seconds/median": seconds[len(seconds) // 2],
@@ -107,6 +110,8 @@ class Scan:
             ("silent", f"{m['rejects/silent']:.0f}"),
             ("found in the cache", f"{m['recalled']:.0f}"),
         ]
+        if self.copies:
+            rows.append(("copies at other speeds", f"{self.copies}"))
         text = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
         text += _listed("Left out", "reason", self.rejects)
         return "\n".join(text + _listed("Used, with a remark", "remark", self.notes))

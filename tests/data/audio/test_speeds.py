@@ -47,6 +47,9 @@ def test_training_clips_are_learnt_from_at_other_speeds_too_and_no_others(
     assert data.train_names == [*plain.train_names, *copies]
     for part in ("held_out", "validation"):
         assert data.part(part).held_out_names == plain.part(part).held_out_names
+    assert data.scan.metrics["copies"] == len(copies)
+    assert f"| copies at other speeds | {len(copies)} |" in data.scan.table()
+    assert "copies" not in plain.scan.table()
     batch = data.train_batch(0, 64, 0)
     pitches = [hertz(x) for x in batch.x]
     near = [min((200.0, 160.0, 250.0), key=lambda f: abs(f - pitch)) for pitch in pitches]
@@ -82,6 +85,16 @@ def test_copies_are_prepared_once_and_recordings_not_again(
     assert not read
     assert torch.equal(first.train_batch(3, 4, 0).x, second.train_batch(3, 4, 0).x)
     assert first.identity() == second.identity() != corpus().identity()
+
+
+def test_a_copy_that_is_too_short_is_left_out_with_a_remark(
+    corpus: Callable[..., AudioCorpus],
+) -> None:
+    data = corpus(speeds=[1.25], shortest=0.9)
+    assert not [name for name in data.train_names if " at " in name]
+    assert data.scan.metrics["rejects"] == data.scan.metrics["copies"] == 0
+    notes = [data.scan.notes[f"{name} at 1.25"] for name in data.train_names]
+    assert all(note.startswith("no copy: too short") for note in notes)
 
 
 @pytest.mark.parametrize(
