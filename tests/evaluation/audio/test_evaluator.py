@@ -51,7 +51,7 @@ def test_evaluate_puts_teacher_student_and_griffin_lim_side_by_side(report):
     assert 0 <= report.scalars["teacher/right_label_wins"] <= 1
     assert report.scalars["student/change_by_label"] == 0  # not trained yet
     assert report.scalars["student/health/flow_0/scale"] == pytest.approx(1)
-    assert "| what | teacher | student | griffin_lim |" in report.tables["summary"]
+    assert "| what | reference | teacher | student | griffin_lim |" in report.tables["summary"]
 
 
 def test_evaluate_keeps_sound_and_spectrograms(report, data, tmp_path):
