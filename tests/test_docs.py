@@ -45,7 +45,12 @@ def test_every_command_composes(words: list[str], capsys: pytest.CaptureFixture[
     assert "device: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", RUN)
+LONG = {"tutorials/sound.md"}  # it trains a teacher and a student of sound
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in RUN]
+)
 def test_a_page_runs_in_a_process_of_its_own(name: str, tmp_path: Path) -> None:
     paths = os.pathsep.join([str(ROOT), str(tmp_path)])
     done = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -43,10 +44,12 @@ VALUES = (
 VALUES += ("''", "word", "'two words'", "é", "distill.data.Moons", "9" * 30)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(key=st.sampled_from(KEYS), value=st.sampled_from(VALUES))
-def test_any_value_of_any_setting_is_run_or_refused_in_a_line(tmp_path, capsys, key, value):
-    run = tmp_path / "run"
+ONE_BY_ONE = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+ANY = {"key": st.sampled_from(KEYS), "value": st.sampled_from(VALUES)}
+
+
+def check_setting(folder, capsys, key, value):
+    run = folder / "run"
     shutil.rmtree(run, ignore_errors=True)
     code = main(["teacher", *QUICK, f"run={run}", f"{key}={value}"])
     said = capsys.readouterr().err
@@ -55,3 +58,16 @@ def test_any_value_of_any_setting_is_run_or_refused_in_a_line(tmp_path, capsys, 
     assert len(refused) == (code == 2), said
     assert "bug" not in said
     assert code == 0 or not (run / "teacher" / "checkpoint.pt").exists()
+
+
+@settings(max_examples=20, **ONE_BY_ONE)
+@given(**ANY)
+def test_any_value_of_any_setting_is_run_or_refused_in_a_line(tmp_path, capsys, key, value):
+    check_setting(tmp_path, capsys, key, value)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, **ONE_BY_ONE)
+@given(**ANY)
+def test_many_more_values_are_run_or_refused_in_a_line(tmp_path, capsys, key, value):
+    check_setting(tmp_path, capsys, key, value)

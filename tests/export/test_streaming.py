@@ -26,7 +26,7 @@ from tests.export.students import BACKENDS, CASES, RATE, features_of
 FEW = [
     "pt2-speakers",
     "onnx-speakers",
-    "pt2-whitened, from the mel",
+    "onnx-whitened, from the mel",
     "loops-whitened, from the mel",
 ]
 GRAPHS_ONLY = ["transposed, logistic", "linear", "whitened, no pitch"]
