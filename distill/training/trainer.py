@@ -31,6 +31,7 @@ from distill.training.state import TrainingState
 from distill.training.tracker import Tracker
 
 _MAX_SKIPS_IN_A_ROW = 50
+_MOST_AHEAD = 100
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 _fused_adam: OptimizerFactory = partial(torch.optim.Adam, fused=True)
@@ -66,8 +67,9 @@ class Trainer:
         monitor: Name of the watched scalar that is to fall.
         precision: `float32`, `bfloat16` for mixed precision, or `auto`: bfloat16 where the device
             has units for it and the models gain from it.
-        prefetch: Batches that a thread makes ready while a step runs; 0 makes each when its step
-            begins. By default 2 for a GPU, and 0 on a CPU, whose cores are all at work in the step.
+        prefetch: Batches that a thread makes ready while a step runs, at most 100, as each takes
+            memory; 0 makes each when its step begins. By default 2 for a GPU, and 0 on a CPU, whose
+            cores are all at work in the step.
 
     Errors:
         ValueError: An unknown schedule or precision, or numbers out of range.
@@ -107,9 +109,9 @@ class Trainer:
             check_number(f"trainer.{name}", getattr(self, name), low=1, whole=True)
         for name in ("warmup_steps", "patience"):
             check_number(f"trainer.{name}", getattr(self, name), low=0, whole=True)
-        for name in ("watch_every", "prefetch"):
+        for name, high in (("watch_every", None), ("prefetch", _MOST_AHEAD)):
             if getattr(self, name) is not None:
-                check_number(f"trainer.{name}", getattr(self, name), low=0, whole=True)
+                check_number(f"trainer.{name}", getattr(self, name), low=0, high=high, whole=True)
         for name in ("learning_rate", "clip"):
             check_number(f"trainer.{name}", getattr(self, name), above=0)
         check_number("trainer.ema", self.ema, low=0, below=1)

@@ -68,5 +68,6 @@ def test_a_training_is_the_same_with_batches_made_ahead() -> None:
         fit(model, data, steps=5, batch_size=16, prefetch=prefetch)
     for one, other in zip(*(model.parameters() for model in models), strict=True):
         assert torch.equal(one, other)
-    with pytest.raises(ValueError, match=r"trainer\.prefetch"):
-        Trainer(prefetch=-1)
+    for ahead in (-1, 10**6):  # a million batches do not fit into memory
+        with pytest.raises(ValueError, match=r"trainer\.prefetch"):
+            Trainer(prefetch=ahead)
