@@ -11,6 +11,7 @@ import torch
 from distill.contract import Batch
 from distill.data import Data
 
+MOST_AHEAD = 100  # each takes its memory
 
 class Batches:
     """The training batches of steps in a row, on their device.

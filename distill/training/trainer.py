@@ -21,7 +21,7 @@ from distill.interruption import Interrupted, StopRequest, interruptible
 from distill.models.checkpoint import Checkpoint
 from distill.objectives import Task
 from distill.progress import progress_bar, show
-from distill.training.batches import Batches
+from distill.training.batches import MOST_AHEAD, Batches
 from distill.training.ema import EMA
 from distill.training.gradient import Gradient
 from distill.training.precision import PRECISIONS, choose
@@ -31,7 +31,6 @@ from distill.training.state import TrainingState
 from distill.training.tracker import Tracker
 
 _MAX_SKIPS_IN_A_ROW = 50
-_MOST_AHEAD = 100
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 _fused_adam: OptimizerFactory = partial(torch.optim.Adam, fused=True)
@@ -67,9 +66,8 @@ class Trainer:
         monitor: Name of the watched scalar that is to fall.
         precision: `float32`, `bfloat16` for mixed precision, or `auto`: bfloat16 where the device
             has units for it and the models gain from it.
-        prefetch: Batches that a thread makes ready while a step runs, at most 100, as each takes
-            memory; 0 makes each when its step begins. By default 2 for a GPU, and 0 on a CPU, whose
-            cores are all at work in the step.
+        prefetch: Batches that a thread makes ready while a step runs, at most 100; 0 makes each
+            when its step begins. By default 2 for a GPU, and 0 on a CPU, which is busy with the step.
 
     Errors:
         ValueError: An unknown schedule or precision, or numbers out of range.
@@ -109,7 +107,7 @@ class Trainer:
             check_number(f"trainer.{name}", getattr(self, name), low=1, whole=True)
         for name in ("warmup_steps", "patience"):
             check_number(f"trainer.{name}", getattr(self, name), low=0, whole=True)
-        for name, high in (("watch_every", None), ("prefetch", _MOST_AHEAD)):
+        for name, high in (("watch_every", None), ("prefetch", MOST_AHEAD)):
             if getattr(self, name) is not None:
                 check_number(f"trainer.{name}", getattr(self, name), low=0, high=high, whole=True)
         for name in ("learning_rate", "clip"):
