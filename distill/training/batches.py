@@ -13,6 +13,7 @@ from distill.data import Data
 
 MOST_AHEAD = 100  # each takes its memory
 
+
 class Batches:
     """The training batches of steps in a row, on their device.
 

@@ -67,7 +67,7 @@ class Trainer:
         precision: `float32`, `bfloat16` for mixed precision, or `auto`: bfloat16 where the device
             has units for it and the models gain from it.
         prefetch: Batches that a thread makes ready while a step runs, at most 100; 0 makes each
-            when its step begins. By default 2 for a GPU, and 0 on a CPU, which is busy with the step.
+            when its step begins. By default 2 for a GPU, and 0 on a CPU, busy with the step.
 
     Errors:
         ValueError: An unknown schedule or precision, or numbers out of range.
