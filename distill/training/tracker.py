@@ -9,12 +9,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import soundfile
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from torch.utils.tensorboard import SummaryWriter
 
 from distill.evaluation import Report
 from distill.files import atomic_write, is_full, write_json, write_text
+
+_DPI = 110
 
 
 class Tracker:
@@ -81,10 +87,10 @@ class Tracker:
             return
         self.scalars(report.scalars, step)
         for name, figure in report.figures.items():
-            path = self._path("figures", name + suffix, "png")
+            path, drawn = self._path("figures", name + suffix, "png"), _drawn(figure)
             with atomic_write(path) as draft:
-                figure.savefig(draft, dpi=110)
-            self.writer.add_figure(name, figure, step, close=False)
+                imsave(draft, drawn, format="png")
+            self.writer.add_image(name, drawn, step, dataformats="HWC")
         for name, (sound, rate) in report.audio.items():
             samples = sound.detach().cpu().float().flatten()
             with atomic_write(self._path("audio", name + suffix, "wav")) as draft:
@@ -105,6 +111,14 @@ class Tracker:
     def _path(self, kind: str, name: str, suffix: str) -> Path:
         assert self.folder is not None
         return self.folder / kind / f"{name.replace('/', '_')}.{suffix}"
+
+
+def _drawn(figure: Figure) -> np.ndarray:
+    """Return the pixels `(height, width, 3)`, drawn once for file and events."""
+    figure.set_dpi(_DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _plain(value: float | torch.Tensor) -> float | None:
