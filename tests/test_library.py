@@ -163,7 +163,7 @@ def test_a_folder_keeps_checkpoints_and_a_resumed_fit_gives_the_same_curve(tmp_p
     with pytest.raises(FileExistsError, match="resume=True"):
         fitted(tmp_path / "a", steps=6)
     assert torch.equal(fitted(tmp_path / "a", steps=6, resume=True), whole)
-    with pytest.raises(ValueError, match="another settings was trained there"):
+    with pytest.raises(ValueError, match=r"settings.learning_rate=0.1 in place of 0.001"):
         fitted(tmp_path / "a", steps=6, resume=True, learning_rate=0.1)
     loaded = distill.load(tmp_path / "a")
     assert torch.equal(loaded.log_prob(torch.zeros(1, 2)), whole)
@@ -264,3 +264,17 @@ def test_a_student_is_a_distribution_of_torch() -> None:
     assert x.shape == (5, 2, 2)
     torch.testing.assert_close(given.log_prob(x), log_prob)
     torch.testing.assert_close(given.log_prob(x[:, 1:].expand(5, 2, 2))[:, 1], log_prob[:, 1])
+
+
+def test_columns_without_a_density_are_told_of_arrays_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    dice = np.random.default_rng(0).integers(0, 6, (120, 1))
+    distill.as_data(np.hstack([dice, POINTS[:, :1], 2 * POINTS[:, :1]]))
+    told = capsys.readouterr().out
+    assert "as_data: whole numbers only in column 0" in told
+    assert "column 2 is column 1 scaled and shifted" in told
+    data = distill.as_data(dice, dequantize=True)
+    assert "note" not in capsys.readouterr().out
+    assert len(data.train_values.unique()) > 90
+    assert data.train_values.round().unique().tolist() == [0, 1, 2, 3, 4, 5]

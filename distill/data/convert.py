@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from distill.data.array import ArrayData
 from distill.data.base import Data
+from distill.data.discrete import told_of_steps
 from distill.data.points import Points
 
 
@@ -24,7 +25,7 @@ def as_data(values: Any, features: Mapping[str, Any] | None = None, **settings: 
             file of points (.npy, .csv, .txt); a folder of audio; or `Data`, as it is.
         features: Conditioning by name, N rows: floats `(N, C)` or integer labels `(N,)`.
         settings: Of the class that it becomes: `ArrayData`, `Points` or `AudioCorpus`, as in
-            `held_out=0.2`, `sample_rate=8000`.
+            `held_out=0.2`, `sample_rate=8000`; for arrays `dequantize=True` too, as of `Points`.
 
     Errors:
         FileNotFoundError: No such file or folder.
@@ -45,9 +46,20 @@ def as_data(values: Any, features: Mapping[str, Any] | None = None, **settings: 
         if isinstance(values, Dataset):
             values, features = _rows(values, features)
         given = {name: _array(value) for name, value in (features or {}).items()}
-        return ArrayData(_array(values), given, **settings)
+        return _held(_array(values), given, **settings)
     except TypeError as error:
         raise ValueError(f"as_data: {error}.") from error
+
+
+def _held(
+    values: np.ndarray, features: dict[str, Any], dequantize: bool = False, **settings: Any
+) -> ArrayData:
+    numbers = values.ndim == 2 and values.dtype.kind in "fiub" and np.isfinite(values).all()
+    if numbers and len(values):
+        names = [str(k) for k in range(values.shape[1])]
+        seed = settings.get("seed", 0)
+        values = told_of_steps("as_data", values, names, dequantize, seed)
+    return ArrayData(values, features, **settings)
 
 
 def _read(path: Path, settings: dict[str, Any]) -> Data:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+_NOISE = 2
 _OFTEN = 10
 """How often a value that is no whole number comes back, on average, in a column of steps."""
 
@@ -61,6 +64,40 @@ def repeated(values: np.ndarray) -> list[tuple[int, int]]:
     return [(i, j) for i, j in np.argwhere(np.triu(same, 1)).tolist()]
 
 
+def told_of_steps(
+    name: str, values: np.ndarray, names: Sequence[str], dequantize: bool, seed: int
+) -> np.ndarray:
+    """Return values `(N, T)` whose columns of steps are spread, or say which have no density.
+
+    Arguments:
+        name: Of the data, for the line that is printed.
+        values: Finite numbers.
+        names: Of the columns.
+        dequantize: Whether to spread columns of steps.
+        seed: Of the noise.
+
+    Example:
+        >>> steps = np.arange(20.0)[:, None] % 4
+        >>> told_of_steps("dice", steps, ["n"], dequantize=True, seed=0).round().T[0, :4].tolist()
+        [0.0, 1.0, 2.0, 3.0]
+    """
+    kinds = {k: kind for k in range(values.shape[1]) if (kind := kind_of(values[:, k]))}
+    if kinds and dequantize:
+        values = values.astype(np.float64)
+        noise = np.random.default_rng([_NOISE, seed]).random((len(values), len(kinds)))
+        for number, k in enumerate(kinds):
+            values[:, k] = spread(values[:, k], noise[:, number])
+    elif kinds:
+        print(note(name, {names[k]: kind for k, kind in kinds.items()}), flush=True)
+    for one, other in repeated(values):
+        print(
+            f"note: {name}: column {names[other]} is column {names[one]} scaled and shifted: their "
+            "density has no bound. Leave one out.",
+            flush=True,
+        )
+    return values
+
+
 def note(path: str, kinds: dict[str, str]) -> str:
     """Return the line that warns of columns, by name, of steps.
 
@@ -74,6 +111,6 @@ def note(path: str, kinds: dict[str, str]) -> str:
     )
     return (
         f"note: {path}: {said}: a density of steps has no bound, and falls into them. "
-        "+data.dequantize=true spreads each over its step; data.condition=[NAME] takes a column as "
-        "a condition."
+        "+data.dequantize=true (in Python dequantize=True) spreads each over its step; "
+        "data.condition=[NAME] takes a column as a condition."
     )

@@ -9,12 +9,11 @@ import numpy as np
 
 from distill.checks import check_seed
 from distill.data.array import ArrayData, check_finite
-from distill.data.discrete import kind_of, note, repeated, spread
+from distill.data.discrete import told_of_steps
 from distill.data.modes import edges_at_gaps, modes_between
 from distill.data.table import read_table
 
 _FEWEST_ROWS = 10
-_NOISE = 2
 
 
 class Points(ArrayData):
@@ -75,22 +74,9 @@ class Points(ArrayData):
             )
         check_finite(str(path), "the rows", table.values)
         values = table.values[:, kept]
-        kinds = {k: kind for k in range(len(kept)) if (kind := kind_of(values[:, k]))}
         print(table.summary(path), flush=True)
-        if kinds and dequantize:
-            noise = np.random.default_rng([_NOISE, seed]).random((rows, len(kinds)))
-            for number, k in enumerate(kinds):
-                values[:, k] = spread(values[:, k], noise[:, number])
-        elif kinds:
-            names = table.names or tuple(map(str, range(columns)))
-            print(note(path, {names[kept[k]]: kind for k, kind in kinds.items()}), flush=True)
         names = table.names or tuple(map(str, range(columns)))
-        for one, other in repeated(values):
-            print(
-                f"note: {path}: column {names[kept[other]]} is column {names[kept[one]]} scaled "
-                "and shifted: their density has no bound. Leave one out.",
-                flush=True,
-            )
+        values = told_of_steps(str(path), values, [names[k] for k in kept], dequantize, seed)
         shift = values.mean(0) if center else np.zeros(len(kept))
         features = {"condition": table.values[:, given]} if given else None
         super().__init__(values - shift, features, seed=seed, held_out=held_out)

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import torch
 from hydra import compose, initialize_config_dir
 
 from distill.checks import check_seed
@@ -20,6 +21,7 @@ from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.models.foreign import as_density
 from distill.objectives import Distillation, Likelihood, Objective, Task
 from distill.renamed import check_arguments
+from distill.training.described import described, first_difference
 from distill.training.ranks import here
 from distill.training.tracker import Tracker
 from distill.training.trainer import Trainer, Watch
@@ -67,7 +69,7 @@ def fit(
     data.check_matches(model.spec)
     watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed)
     task = Likelihood(model, loss_warmup)
-    made = (folder, resume, settings, "likelihood")
+    made = (folder, resume, settings, {"objective": "likelihood", "loss_warmup": loss_warmup})
     return _trained(task, data, evaluator, watch, seed, *made)
 
 
@@ -123,7 +125,9 @@ def distill(
     chosen = objective_of(objective)
     task = Distillation(student, density, chosen, encoder, loss_warmup)
     watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed, density)
-    made = (folder, resume, settings, repr(chosen))
+    by = {"objective": described(chosen), "teacher": described(density)}
+    by |= {"encoder": encoder, "loss_warmup": loss_warmup}
+    made = (folder, resume, settings, by)
     trained = _trained(task, data, evaluator, watch, seed, *made)
     assert isinstance(trained, Flow)
     return trained
@@ -137,7 +141,7 @@ def objective_of(objective: Objective | str) -> Objective:
 
     Example:
         >>> objective_of("gaussian_kl")
-        GaussianKL()
+        GaussianKL(pull=4.0, reverse=True)
     """
     if isinstance(objective, Objective):
         return objective
@@ -157,7 +161,7 @@ def _trained(
     folder: str | Path | None,
     resume: bool,
     settings: dict[str, Any],
-    trained_by: str,
+    by: dict[str, Any],
 ) -> Any:
     check_arguments(settings)
     try:
@@ -165,10 +169,19 @@ def _trained(
     except TypeError as error:
         raise ValueError(f"fit: {error}. Settings are those of distill.training.Trainer.") from None
     place = None if folder is None else Path(folder).expanduser()
-    made_from = {"data": data.identity(), "by": trained_by, "settings": repr(trainer), "seed": seed}
+    if not any(p.requires_grad for p in task.model.parameters()):
+        raise ValueError(
+            "fit: wanted a model with weights to train, got none: it has none, or was frozen, as "
+            "the teacher of a distillation is. model.requires_grad_(True) lets it train again."
+        )
+    made_from = {"data": data.identity(), "settings": described(trainer), "seed": seed, **by}
     recipe = getattr(task.model.recipe, "node", {})
+    if not recipe:
+        made_from["model"] = described(task.model, weights=False)
     checkpoint = Checkpoint("model", {"model": recipe}, task.model.spec, {}, {}, made_from)
+    device = next(task.model.parameters()).device
     with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         if place is not None and here().leads:
             place.mkdir(parents=True, exist_ok=True)
             stack.enter_context(locked(place / LOCK, f"{place}: another training", "folder"))
@@ -187,12 +200,11 @@ def _resumed(folder: Path, mine: Checkpoint, resume: bool) -> Checkpoint:
             f"{folder}: holds a checkpoint. Go on with resume=True, or name another folder."
         )
     found = read_checkpoint(folder)
-    differs = [name for name in mine.made_from if found.made_from.get(name) != mine.made_from[name]]
-    if found.config != mine.config or found.spec != mine.spec:
-        differs.append("model")
+    was, now = ({"model": c.config, "spec": c.spec.to_dict(), **c.made_from} for c in (found, mine))
+    differs = first_difference(was, now)
     if differs:
         raise ValueError(
-            f"{folder}: can't go on, since another {', '.join(differs)} was trained there. Name "
-            "another folder."
+            f"{folder}: can't go on, since another training is there: {differs}. Name another "
+            "folder."
         )
     return found

@@ -1,0 +1,102 @@
+"""What was trained, as plain data: two trainings are compared by it before one goes on."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_PLAIN = (str, int, float, bool, type(None))
+_DEEPEST = 20
+
+
+def described(value: Any, weights: bool = True, depth: int = 0) -> Any:
+    """Return a value as dictionaries, lists, numbers and texts, the same in every process.
+
+    Objects become their class and public attributes, functions their name, tensors a hash.
+
+    Arguments:
+        value: An objective, a model, the settings of a training.
+        weights: Whether the weights of modules are told.
+        depth: How far inside of the first value it lies.
+
+    Example:
+        >>> from distill.objectives import Ramp
+        >>> described(Ramp(0.0, 1.0))["stop"]
+        1.0
+    """
+    if isinstance(value, Enum) or depth > _DEEPEST:
+        return str(value)
+    if isinstance(value, _PLAIN):
+        return value
+    inner = functools.partial(described, weights=weights, depth=depth + 1)
+    if isinstance(value, Tensor | np.ndarray):
+        return _hashed(torch.as_tensor(value))
+    if isinstance(value, Mapping):
+        return {str(key): inner(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [inner(each) for each in value]
+    if isinstance(value, functools.partial):
+        return {
+            "function": _name(value.func),
+            "args": inner([*value.args]),
+            **inner(value.keywords),
+        }
+    if not hasattr(value, "__dict__") or isinstance(value, type) or hasattr(value, "__code__"):
+        return _name(value)
+    found = {"class": _name(type(value))}
+    hidden = isinstance(value, torch.distributions.Distribution)  # mixtures hide their parts
+    for key, each in vars(value).items():
+        if key != "training" and (hidden or not key.startswith("_")):
+            found[key] = inner(each)
+    if isinstance(value, nn.Module):
+        own = value.named_buffers(recurse=False), value.named_parameters(recurse=False)
+        for name, tensor in (pair for pairs in own for pair in pairs):
+            found[name] = _hashed(tensor) if weights else str(tuple(tensor.shape))
+        found |= {name: inner(child) for name, child in value.named_children()}
+    return found
+
+
+def first_difference(old: Any, new: Any, path: str = "") -> str | None:
+    """Return where two descriptions differ first, as in `objective.beta=0.5 in place of 1.0`.
+
+    Example:
+        >>> first_difference({"a": {"b": 1}}, {"a": {"b": 2}})
+        'a.b=2 in place of 1'
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted(old.keys() | new.keys()):
+            inside = f"{path}.{key}" if path else str(key)
+            found = first_difference(old.get(key), new.get(key), inside)
+            if found:
+                return found
+        return None
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        differences = (first_difference(*pair, f"{path}[{number}]") for number, pair in pairs)
+        return next((each for each in differences if each), None)
+    return None if old == new else f"{path}={_short(new)} in place of {_short(old)}"
+
+
+def _hashed(tensor: Tensor) -> str:
+    kept = tensor.detach().cpu().contiguous()
+    content = kept.reshape(-1).view(torch.uint8).numpy().tobytes() if kept.numel() else b""
+    return f"{tuple(kept.shape)} {hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def _name(value: Any) -> str:
+    of = value if hasattr(value, "__qualname__") else type(value)
+    return f"{of.__module__}.{of.__qualname__}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = value.get("class", value.get("function", "something else"))
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
