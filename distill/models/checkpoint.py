@@ -77,6 +77,9 @@ class Checkpoint:
                 weights belong to another model than it builds now.
         """
         model = self._build(trusted)
+        kinds = {value.dtype for value in self.weights.values() if value.is_floating_point()}
+        if len(kinds) == 1:  # as it was saved, where all of it was in one precision
+            model.to(kinds.pop())
         try:
             model.load_state_dict(self.weights)
         except RuntimeError as error:
@@ -89,6 +92,12 @@ class Checkpoint:
         return model.eval()
 
     def _build(self, trusted: Sequence[str]) -> Density:
+        if not self.config.get(self.role):
+            raise ValueError(
+                f"checkpoint: the {self.role} was put together by hand, and the file doesn't say "
+                "how. Build it again and load read_checkpoint(path).weights into it; a function "
+                "or class under @distill.register is remembered."
+            )
         try:
             check_near(self.config[self.role])
             model = build(self.config[self.role], trusted=trusted, spec=self.spec)
@@ -108,14 +117,14 @@ class Checkpoint:
         return model  # type: ignore[return-value]
 
 
-def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Read a checkpoint file, or the one in a folder.
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint file, or the one in a folder, into the CPU's memory.
 
     Errors:
         FileNotFoundError: There is none.
         ValueError: It is cut short or damaged, of another program, or holds more than plain data.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     file = path / NAME if path.is_dir() or not path.suffix else path
     if not file.is_file():
         raise FileNotFoundError(
@@ -123,7 +132,7 @@ def read_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             "name the folder that holds it, as in run=runs/moons."
         )
     try:
-        values = read_pt(file, device, sums=True)
+        values = read_pt(file, "cpu", sums=True)
     except Exception as error:
         raise ValueError(
             f"{file}: not a readable checkpoint: it is cut short or damaged, or holds something "
@@ -180,7 +189,7 @@ def save(model: Density, path: str | Path) -> Path:
     Returns the file.
 
     Errors:
-        ValueError: A model that does not know how it was built.
+        ValueError: No model, or one that does not know how it was built.
 
     Example:
         >>> import tempfile
@@ -190,6 +199,8 @@ def save(model: Density, path: str | Path) -> Path:
         >>> load(file).log_prob(torch.zeros(1, 2)).shape
         torch.Size([1, 2])
     """
+    if not isinstance(model, Density):
+        raise ValueError(f"save: wanted a model of distill, got {type(model).__name__}.")
     path = Path(path).expanduser()
     folder, name = (path.parent, path.name) if path.suffix else (path, NAME)
     folder.mkdir(parents=True, exist_ok=True)
@@ -210,6 +221,12 @@ def load(
 
     Errors:
         FileNotFoundError: There is no checkpoint.
-        ValueError: It can't be read, or its config names a class that is not trusted.
+        ValueError: It can't be read, its config names a class that is not trusted, or there is no
+            such device.
     """
-    return read_checkpoint(path, device).model(trusted).to(device)
+    model = read_checkpoint(path).model(trusted)
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise ValueError(f"load: device={device} can't be used here: {reason}.") from error

@@ -56,3 +56,26 @@ def test_weights_of_another_model_than_the_config_builds_are_refused(tmp_path: P
     Checkpoint("teacher", config, DataSpec(sites=2), {"other": torch.ones(1)}).save(tmp_path)
     with pytest.raises(ValueError, match=r"Missing key.*the version of distill that wrote it"):
         distill.load(tmp_path)
+
+
+def test_a_model_comes_back_in_the_precision_that_it_was_saved_in(tmp_path: Path) -> None:
+    model = distill.maf(DataSpec(sites=2), layers=1, hidden=[4]).double()
+    loaded = distill.load(distill.save(model, tmp_path / "model.pt"))
+    x = torch.randn(3, 2, dtype=torch.float64)
+    assert torch.equal(loaded.log_prob(x), model.eval().log_prob(x))
+
+
+def test_what_is_saved_at_home_is_loaded_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    distill.save(distill.maf(DataSpec(sites=2), layers=1, hidden=[4]), "~/model.pt")
+    assert distill.load("~/model.pt").spec.sites == 2
+    with pytest.raises(ValueError, match="save: wanted a model of distill, got int"):
+        distill.save(3, "~/model.pt")  # type: ignore[arg-type]
+
+
+def test_a_device_that_is_not_there_is_not_the_files_fault(tmp_path: Path) -> None:
+    file = distill.save(distill.maf(DataSpec(sites=2), layers=1, hidden=[4]), tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="device=cuda:77 can't be used here"):
+        distill.load(file, device="cuda:77")
