@@ -120,8 +120,14 @@ class ActNorm(Bijector):
 
     @torch.no_grad()
     def _start(self, x: Tensor) -> None:
+        if rows.count(x) < 2:
+            raise ValueError(
+                "ActNorm: wanted a first training batch of at least 2 rows, whose scale it takes, "
+                "got 1. Use a larger batch, or eval()."
+            )
         mean, var = rows.moments(x, self)
         if (mean + var).isfinite().all():
             self.loc.copy_(mean)
-            self.log_scale.copy_(var.sqrt().clamp_min(1e-6).log())
+            # What is constant in this batch has no scale yet.
+            self.log_scale.copy_(torch.where(var > 0, var.sqrt().clamp_min(1e-6), 1.0).log())
             self.started.fill_(True)
