@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from distill import rows
+from distill.checks import check_number
 from distill.contract import Batch, Draw
 from distill.distributions import Base, Conditional, GaussianHead, Normal
 from distill.models import AutoregressiveDensity, Density, Flow
 from distill.objectives.kl import total
-from distill.objectives.objective import Loss, Objective, Schedule, at, per_site
+from distill.objectives.objective import Loss, Objective, Schedule, at, check_weight, per_site
 
 
 class FreeEntropyKL(Objective):
@@ -34,9 +35,12 @@ class FreeEntropyKL(Objective):
 
     def __init__(self, redraws: int = 8) -> None:
         super().__init__()
-        if redraws < 1:
-            raise ValueError(f"FreeEntropyKL: wanted redraws >= 1, got {redraws}.")
-        self.redraws = redraws
+        check_number("FreeEntropyKL: redraws", redraws, low=1, whole=True)
+        self.redraws = int(redraws)
+
+    def extra_repr(self) -> str:
+        """Show the setting."""
+        return f"redraws={self.redraws}"
 
     def check(self, student: Flow, teacher: Density) -> None:
         """Refuse a student or a teacher without conditionals."""
@@ -75,8 +79,13 @@ class GaussianKL(Objective):
 
     def __init__(self, pull: float | Schedule = 4.0, reverse: bool = True) -> None:
         super().__init__()
+        check_weight("GaussianKL: pull", pull)
         self.pull = pull
         self.reverse = reverse
+
+    def extra_repr(self) -> str:
+        """Show the settings."""
+        return f"pull={self.pull}, reverse={self.reverse}"
 
     def check(self, student: Flow, teacher: Density) -> None:
         """Refuse a pair that is not Gaussian on both sides."""
@@ -149,6 +158,13 @@ def check_conditionals(objective: Objective, student: Flow, teacher: Density) ->
             f"{name}: wanted a teacher with a continuous conditional of each site (a WaveNet with "
             f"a Gaussian, logistic or mixture head), got {what}. Train such a teacher, or use "
             "objective=reverse_kl with a density that has a gradient."
+        )
+    order = teacher.conditioner.order
+    if order is not None and list(order) != sorted(order):
+        raise ValueError(
+            f"{name}: wanted a teacher that reads sites in their natural order, as the student "
+            f"does, got order={list(order)[:8]}. Build it with order=natural, or use "
+            "objective=reverse_kl."
         )
 
 

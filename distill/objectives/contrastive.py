@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from distill import rows
+from distill.checks import check_number
 from distill.contract import Batch, Context, Draw, Features
 from distill.models import Density, Flow
 from distill.objectives.kl import check_gradient
@@ -25,6 +26,8 @@ class Contrastive(Objective):
 
     def __init__(self, gamma: float = 0.3, limit: float = 10.0) -> None:
         super().__init__()
+        check_number("Contrastive: gamma", gamma, low=0)
+        check_number("Contrastive: limit", limit, above=0)
         self.gamma = gamma
         self.limit = limit
 

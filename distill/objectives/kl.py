@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from distill import rows
+from distill.checks import check_number
 from distill.contract import Batch, Draw
 from distill.distributions import Head
 from distill.models import Density, Flow
-from distill.objectives.objective import Loss, Objective, Schedule, at, per_site
+from distill.objectives.objective import Loss, Objective, Schedule, at, check_weight, per_site
 
 
 class ReverseKL(Objective):
@@ -39,7 +40,12 @@ class ReverseKL(Objective):
 
     def __init__(self, beta: float | Schedule = 1.0) -> None:
         super().__init__()
+        check_weight("ReverseKL: beta", beta)
         self.beta = beta
+
+    def extra_repr(self) -> str:
+        """Show the weight."""
+        return f"beta={self.beta}"
 
     def check(self, student: Flow, teacher: Density) -> None:
         """Refuse a teacher whose log-prob has no gradient in x."""
@@ -79,14 +85,18 @@ class ForwardKL(Objective):
 
     def __init__(self, pool: int = 0) -> None:
         super().__init__()
-        if pool < 0:
-            raise ValueError(f"{type(self).__name__}: wanted pool >= 0, got {pool}.")
-        self.pool = pool
+        check_number(f"{type(self).__name__}: pool", pool, low=0, whole=True)
+        self.pool = int(pool)
         self._samples: tuple[Tensor, Tensor] | None = None
 
+    def extra_repr(self) -> str:
+        """Show the size of the pool."""
+        return f"pool={self.pool}"
+
     def check(self, student: Flow, teacher: Density) -> None:
-        """Refuse a teacher of levels, whose log-prob is no density to compare with."""
+        """Refuse a teacher of levels, whose log-prob is no density; forget another's samples."""
         check_gradient(self, teacher)
+        self._samples = None
 
     def wants_draw(self, progress: float) -> bool:
         """Return that it does not: the student scores, and never draws."""
@@ -96,23 +106,28 @@ class ForwardKL(Objective):
         self, draw: Draw | None, student: Flow, teacher: Density, batch: Batch, progress: float
     ) -> Loss:
         """Average the log-ratio on teacher samples."""
-        x, log_p = self._teacher_samples(teacher, batch)
+        x, log_p = self._teacher_samples(student, teacher, batch)
         ratio = log_p - student.log_prob(x, batch.given("student"))
+        plain, mask = ratio.detach(), batch.mask
         return Loss(
-            per_site(ratio), {"kl": total(ratio.detach()), "kl_per_site": per_site(ratio.detach())}
+            per_site(ratio, mask), {"kl": total(plain, mask), "kl_per_site": per_site(plain, mask)}
         )
 
     @torch.no_grad()
-    def _teacher_samples(self, teacher: Density, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _teacher_samples(
+        self, student: Flow, teacher: Density, batch: Batch
+    ) -> tuple[Tensor, Tensor]:
+        """Return samples with their log-density, in the student's precision."""
         count, sites = batch.x.shape
+        like = next(student.parameters(), batch.x)
         if not self.pool or batch.features:
             given = batch.given("teacher")
             x = teacher.sample(count, given, sites=sites)
-            return x, teacher.log_prob(x, given)
+            return x.to(like), teacher.log_prob(x, given).to(like)
         if self._samples is None:
             # A seed of its own: the pool is then the same after a resume.
             x = teacher.sample(self.pool, sites=sites, seed=self.pool)
-            self._samples = x, teacher.log_prob(x)
+            self._samples = x.to(like), teacher.log_prob(x).to(like)
         device = batch.x.device
         pick = rows.drawn(partial(torch.randint, self.pool, device=device), (count,), device)
         return self._samples[0][pick], self._samples[1][pick]
@@ -137,9 +152,18 @@ class JensenShannon(ForwardKL):
     def forward(
         self, draw: Draw | None, student: Flow, teacher: Density, batch: Batch, progress: float
     ) -> Loss:
-        """Average both halves; densities of whole values enter the mixture, not those of sites."""
+        """Average both halves; densities of whole values enter the mixture, not those of sites.
+
+        Errors:
+            ValueError: Sites are to be left out.
+        """
         assert draw is not None
-        x, log_p = self._teacher_samples(teacher, batch)
+        if batch.mask is not None:
+            raise ValueError(
+                "JensenShannon: wanted whole values, whose densities it mixes, got sites to leave "
+                "out. Set loss_warmup=0, or use another objective."
+            )
+        x, log_p = self._teacher_samples(student, teacher, batch)
         log_q = student.log_prob(x, batch.given("student"))
         from_teacher = _log_ratio_to_mean(log_p.sum(1), log_q.sum(1))
         own_log_p = teacher.log_prob(draw.x, batch.given("teacher")).sum(1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from distill import rows
+from distill.checks import check_number
 from distill.contract import Batch, Draw
 from distill.models import Density, Flow
 
@@ -65,8 +67,8 @@ class WeightedSum(Objective):
         WeightedSum(
           reverse=1.0, forward=2.0
           (terms): ModuleList(
-            (0): ReverseKL()
-            (1): ForwardKL()
+            (0): ReverseKL(beta=1.0)
+            (1): ForwardKL(pool=0)
           )
         )
     """
@@ -79,6 +81,8 @@ class WeightedSum(Objective):
         # Not a ModuleDict, which could not hold a term named "forward".
         self.terms = nn.ModuleList(term["objective"] for term in full.values())
         self.weights = {name: term.get("weight", 1.0) for name, term in full.items()}
+        for name, weight in self.weights.items():
+            check_weight(f"WeightedSum: weight of {name}", weight)
 
     def extra_repr(self) -> str:
         """Show the weights."""
@@ -127,6 +131,18 @@ def at(value: float | Schedule, progress: float) -> float:
         2.0
     """
     return value(progress) if callable(value) else value
+
+
+def check_weight(name: str, value: Any) -> None:
+    """Raise unless a weight is a schedule, or a number that is not negative.
+
+    Example:
+        >>> check_weight("ReverseKL: beta", -1.0)
+        Traceback (most recent call last):
+        ValueError: ReverseKL: beta: wanted a number of 0 or more, got -1.0.
+    """
+    if not callable(value):
+        check_number(name, value, low=0)
 
 
 def per_site(log_ratio: Tensor, mask: Tensor | None = None) -> Tensor:

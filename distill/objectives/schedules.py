@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from distill.checks import check_number
+
 
 class Ramp:
     """Move from `start` to `stop` while progress goes from `begin` to `end`; constant outside.
@@ -32,6 +34,8 @@ class Ramp:
         end: float = 1.0,
         geometric: bool = False,
     ) -> None:
+        for name, value in (("start", start), ("stop", stop)):
+            check_number(f"Ramp: {name}", value)
         if not 0 <= begin < end <= 1:
             raise ValueError(f"Ramp: wanted 0 <= begin < end <= 1, got begin={begin}, end={end}.")
         if geometric and (start <= 0 or stop <= 0):
@@ -39,6 +43,10 @@ class Ramp:
         self.start, self.stop = start, stop
         self.begin, self.end = begin, end
         self.geometric = geometric
+
+    def __repr__(self) -> str:
+        """Show the settings."""
+        return f"Ramp({', '.join(f'{k}={v}' for k, v in vars(self).items())})"
 
     def __call__(self, progress: float) -> float:
         """Return the value at a progress between 0 and 1."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill import rows
+from distill.checks import check_number
 from distill.contract import Batch, Draw
 from distill.functional import at_least_single, without_autocast
 from distill.models import Density, Flow
@@ -57,6 +58,10 @@ class PowerLoss(Objective):
         super().__init__()
         if form not in _FORMS:
             raise ValueError(f"PowerLoss: wanted form among {', '.join(_FORMS)}, got {form!r}.")
+        check_number("PowerLoss: window", window, low=2, whole=True)
+        if hop is not None:
+            check_number("PowerLoss: hop", hop, low=1, whole=True)
+        check_number("PowerLoss: floor", floor, low=0)
         self.hop = hop or window // 4
         self.form = form
         self.average = average
@@ -116,6 +121,10 @@ class MultiResolutionSTFT(Objective):
     def __init__(self, windows: Sequence[int] = (128, 512, 1024)) -> None:
         super().__init__()
         sizes = list(windows)
+        if not sizes:
+            raise ValueError("MultiResolutionSTFT: wanted at least one window, got none.")
+        for size in sizes:
+            check_number("MultiResolutionSTFT: windows", size, low=4, whole=True)
         self.longest = max(sizes)
         self.distances = nn.ModuleList(_Magnitudes(w, w // 4, w) for w in sizes)
 

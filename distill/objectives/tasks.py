@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from distill.checks import check_number
 from distill.contract import Batch
 from distill.models import AutoregressiveDensity, Density, Flow, freeze
+from distill.models.foreign import ForeignDensity
 from distill.models.outer import outer_difference
 from distill.objectives.kl import total
-from distill.objectives.objective import Loss, Objective, Schedule, at, per_site
+from distill.objectives.objective import Loss, Objective, Schedule, at, check_weight, per_site
 
 MIN_LOG_SCALE = -7.0
 """Lowest log-scale of a teacher's site in distillation, in units of the data's scale."""
@@ -53,13 +54,15 @@ class Likelihood(Task):
         self, model: Density, loss_warmup: int = 0, history_noise: float | Schedule = 0.0
     ) -> None:
         super().__init__()
+        check_weight("likelihood.history_noise", history_noise)
         if history_noise != 0 and not isinstance(model, AutoregressiveDensity):
             raise ValueError(
                 "likelihood.history_noise: wanted a model that predicts each site from those "
                 f"before it, got {type(model).__name__}. Leave it at 0, or take a WaveNet teacher."
             )
+        check_number("loss_warmup", loss_warmup, low=0, whole=True)
         self.model = model
-        self.loss_warmup = loss_warmup
+        self.loss_warmup = int(loss_warmup)
         self.history_noise = history_noise
 
     def forward(self, batch: Batch, progress: float) -> Loss:
@@ -115,7 +118,13 @@ class Distillation(Task):
         self.teacher = freeze(teacher)
         self.objective = objective
         self.shares_encoder = encoder == "shared"
-        self.loss_warmup = loss_warmup
+        check_number("loss_warmup", loss_warmup, low=0, whole=True)
+        if loss_warmup and isinstance(teacher, ForeignDensity):
+            raise ValueError(
+                f"loss_warmup: wanted 0 with a density of another library, which scores whole "
+                f"values, got {loss_warmup}. Leave it out."
+            )
+        self.loss_warmup = int(loss_warmup)
         check_number("min_log_scale", min_log_scale)
         self.min_log_scale = min_log_scale
         check_same_outer(student, teacher)
@@ -141,6 +150,8 @@ class Distillation(Task):
         with torch.no_grad():
             value, _ = student.inward(batch.x, context)
         contexts = {"student": context, "teacher": theirs}
+        if theirs is None:  # without an encoder it reads the features themselves
+            del contexts["teacher"]
         inner = Batch(value, batch.features, batch.mask, contexts)
         # The one place where models are stripped of the bijector that they share.
         core, teacher = student.core, self.teacher.bounded(self.min_log_scale).core
