@@ -45,10 +45,13 @@ def check_number(
         >>> check_number("learning_rate", math.nan, above=0)
         Traceback (most recent call last):
         ValueError: learning_rate: wanted a number above 0, got nan.
+        >>> check_number("count", 1e3, low=0, whole=True)
+        Traceback (most recent call last):
+        ValueError: count: wanted a whole number of 0 or more, got 1000.0. Write 1000.
     """
     numeric: bool = type(value) is not bool and isinstance(value, Real)
     good = numeric and math.isfinite(value)
-    good = good and not (whole and value != int(value))
+    good = good and not (whole and not isinstance(value, Integral))
     good = good and (low is None or value >= low) and (high is None or value <= high)
     good = good and (above is None or value > above) and (below is None or value < below)
     if good:
@@ -62,6 +65,8 @@ def check_number(
         bounds = [f"of {low:g} or more"]
     kind = "a whole number" if whole else "a number"
     text = " ".join([f"{name}: wanted {kind}", *bounds])
+    if whole and not remedy and type(value) is float and value.is_integer():
+        remedy = f"Write {int(value)}."
     raise ValueError(f"{text}, got {value!r}.{f' {remedy}' if remedy else ''}")
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from distill import rows
 from distill.bijectors.base import Bijector
-from distill.checks import check_sites
+from distill.checks import check_number, check_sites
 from distill.contract import Context
 from distill.functional import is_backward, is_transformed
 
@@ -48,6 +48,8 @@ class BatchNorm(Bijector):
 
     def __init__(self, sites: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
+        check_number("BatchNorm: momentum", momentum, low=0, high=1)
+        check_number("BatchNorm: eps", eps, low=0)
         self.momentum = momentum
         self.eps = eps
         self.bias = nn.Parameter(torch.zeros(sites))

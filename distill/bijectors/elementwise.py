@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from distill.checks import check_number
 from distill.functional import at_least_single
 
 
@@ -57,8 +58,9 @@ class Affine(Transform):
 
     def __init__(self, bound: float | None = 2.0, log_scale: float = 0.0) -> None:
         super().__init__()
-        if bound is not None and bound <= 0:
-            raise ValueError(f"Affine: wanted a positive bound or none, got bound={bound}.")
+        if bound is not None:
+            check_number("Affine: bound", bound, above=0, remedy="None is no bound.")
+        check_number("Affine: log_scale", log_scale)
         self.bound = bound
         self.log_scale = log_scale
 

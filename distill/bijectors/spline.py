@@ -40,7 +40,7 @@ class RationalQuadraticSpline(Transform):
 
     def __init__(self, bins: int = 8, limit: float = 4.0, floor: float = 1e-3) -> None:
         super().__init__()
-        if bins < 2 or limit <= 0 or not 0 < floor < 1 / bins:
+        if bins < 2 or not 0 < limit < math.inf or not 0 < floor < 1 / bins:
             raise ValueError(
                 "RationalQuadraticSpline: wanted bins >= 2, limit > 0 and 0 < floor < 1 / bins, "
                 f"got bins={bins}, limit={limit}, floor={floor}."

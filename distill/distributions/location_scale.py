@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from distill.checks import check_number
 from distill.distributions.base import Base, Logistic, Normal
 from distill.distributions.head import Head, SamplingSpec
 
@@ -28,6 +29,8 @@ class LocationScaleHead(Head):
 
     def __init__(self, base: Base, min_log_scale: float, log_scale: float = 0.0) -> None:
         super().__init__()
+        check_number(f"{type(self).__name__}: min_log_scale", min_log_scale)
+        check_number(f"{type(self).__name__}: log_scale", log_scale)
         self.base = base
         self.min_log_scale = min_log_scale
         self.log_scale = log_scale

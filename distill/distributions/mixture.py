@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distill.checks import check_number
 from distill.distributions.base import Base, Logistic, Normal
 from distill.distributions.head import Head, SamplingSpec
 
@@ -34,8 +35,8 @@ class Mixture(Head):
         self, base: Base, components: int, min_log_scale: float, log_scale: float, spread: float
     ) -> None:
         super().__init__()
-        if components < 1:
-            raise ValueError(f"{type(self).__name__}: wanted components >= 1, got {components}.")
+        check_number(f"{type(self).__name__}: components", components, low=1, whole=True)
+        check_number(f"{type(self).__name__}: min_log_scale", min_log_scale)
         self.base = base
         self.components = components
         self.min_log_scale = min_log_scale

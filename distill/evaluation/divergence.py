@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from distill.checks import check_number
 from distill.contract import Features
 from distill.evaluation.estimate import Estimate
 from distill.evaluation.placing import (
@@ -164,6 +165,7 @@ def _collect(
     sites: int | None,
     size: int,
 ) -> Scores:
+    check_number("count", count, low=1, whole=True)
     sites = sites or student.spec.sites
     # Each chunk has a seed of its own, from the one that was given.
     seeds = torch.Generator().manual_seed(seed)

@@ -51,10 +51,22 @@ class Density(nn.Module):
         return self.__dict__.get("_whole", self)
 
     def context(self, features: Features | Context) -> Context | None:
-        """Encode raw features, unless they are encoded already."""
+        """Encode raw features, unless they are encoded already.
+
+        Errors:
+            ValueError: Features of a model whose data has none.
+        """
         encoder = getattr(self, "encoder", None)
-        if encoder is None or isinstance(features, Context):
-            return features if isinstance(features, Context) else None
+        if isinstance(features, Context):
+            return features
+        if encoder is None:
+            if features and not self.spec.features:
+                raise ValueError(
+                    f"{type(self).__name__}: wanted no features, of which its data has none, got "
+                    f"{', '.join(features)}. Leave them out, or build it from the spec of data "
+                    "with features."
+                )
+            return None
         return encoder(features)
 
     def inward(self, x: Tensor, context: Context | None) -> tuple[Tensor, Tensor]:
@@ -145,13 +157,13 @@ class Density(nn.Module):
         own = next(self.parameters(), x).dtype
         if x.dtype == own:
             return x
-        if x.is_complex() or (x.dtype == torch.float64 and own.is_floating_point):
+        if x.is_complex() or torch.promote_types(x.dtype, own) != own:
             raise ValueError(
                 f"{name}: wanted values in the model's {str(own).removeprefix('torch.')}, got "
                 f"{str(x.dtype).removeprefix('torch.')}. Convert either: x.float(), or "
                 "model.double()."
             )
-        return x.to(own) if torch.promote_types(x.dtype, own) == own else x
+        return x.to(own)
 
     def _check_draw(self, count: int, temperature: float) -> None:
         """Raise unless these are a number of samples and a temperature."""

@@ -145,6 +145,10 @@ def objective_of(objective: Objective | str) -> Objective:
     """
     if isinstance(objective, Objective):
         return objective
+    given: Any = objective
+    if isinstance(given, type):
+        name = given.__name__
+        raise ValueError(f"objective: wanted one that is made, as {name}(), got the class {name}.")
     known = sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))
     if objective not in known:
         raise ValueError(f"objective: wanted one of {', '.join(known)}, got {objective!r}.")
@@ -164,6 +168,17 @@ def _trained(
     by: dict[str, Any],
 ) -> Any:
     check_arguments(settings)
+    looks: Any = evaluator
+    if not (looks is None or isinstance(looks, Evaluator)):
+        raise ValueError(
+            f"evaluator: wanted one that is made, as PointsEvaluator(), got {looks!r}."
+        )
+    optimizer = settings.get("optimizer", torch.optim.Adam)
+    if not callable(optimizer):
+        raise ValueError(
+            "optimizer: wanted what makes one of the parameters, as torch.optim.AdamW or a "
+            f"functools.partial of it, got {type(optimizer).__name__}."
+        )
     try:
         trainer = Trainer(**{"batch_size": data.batch_size, **settings})
     except TypeError as error:

@@ -67,7 +67,7 @@ class Gradient:
             batch = self.batches.take(step)
             with self.precision.autocast(self.device):
                 loss: Loss = self.task(batch, progress)
-            loss.value.backward()
+            _backward(loss.value)
             return loss
         batch = self.batches.take(step)
         if not self._started:
@@ -144,7 +144,7 @@ class Gradient:
             with rows.sharing(share), self._quiet(last=end == edges[-1][1]):
                 loss = self._loss(self._wrapped, share, self._part(batch, begin, end), progress)
                 # Wrappers average over processes, and weights add up to 1 over all shares.
-                (loss.value * (self.ranks.count * share.weight)).backward()
+                _backward(loss.value * (self.ranks.count * share.weight))
             losses.append((share.weight, Loss(loss.value.detach(), loss.parts)))
         return self._whole(losses)
 
@@ -196,6 +196,12 @@ class Gradient:
 
     def _seed_of(self, step: int) -> int:
         return hash((self.batches.seed, step)) % 2**63
+
+
+def _backward(value: Tensor) -> None:
+    """Go backward, unless every term has a weight of zero now."""
+    if value.requires_grad:
+        value.backward()
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -119,6 +119,15 @@ class AudioCorpus(AudioData):
         # Before all the work.
         self._cache, self._limit = cache, cache_limit
         check_seed(seed, "data.seed")
+        check_number("data.sample_rate", sample_rate, low=1, whole=True)
+        check_number("data.shortest", shortest, low=0)
+        check_number("data.silence", silence)
+        check_number("data.held_out_seconds", held_out_seconds, above=0)
+        for name, value in (("level", level), ("trim", trim)):
+            if value is not None:
+                check_number(f"data.{name}", value)
+        if crop is not None:
+            check_number("data.crop", crop, low=1, whole=True)
         check_number("data.bucket", bucket, low=0, whole=True)
         check_number("data.memory", memory, low=0)
         check_number("data.workers", workers, low=0, whole=True)

@@ -1,0 +1,90 @@
+"""Likely mistakes with the library end in a sentence that names the thing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import distill
+from distill.bijectors import Affine, BatchNorm, RationalQuadraticSpline
+from distill.data import Moons
+from distill.distributions import GaussianHead, MixtureOfGaussians
+from distill.evaluation import PointsEvaluator, reverse_kl
+from distill.objectives import MultiResolutionSTFT, Ramp, ReverseKL, WeightedSum
+
+POINTS = np.random.default_rng(0).normal(size=(60, 2))
+SPEC = Moons().spec
+SETTINGS = {"steps": 2, "batch_size": 8}
+
+
+def maf() -> distill.Density:
+    return distill.maf(SPEC, layers=1, hidden=[4])
+
+
+def student() -> distill.Flow:
+    return distill.iaf(SPEC, layers=1, hidden=[4])
+
+
+fit = partial(distill.fit, data=POINTS)
+MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
+    "a float of samples": (lambda: maf().sample(1e3), r"whole number.*got 1000\.0\. Write 1000\."),
+    "a float of draws": (lambda: reverse_kl(student(), maf(), 100.0), "count: wanted a whole"),
+    "no draws": (lambda: reverse_kl(student(), maf(), 0), "count: wanted a whole number of 1"),
+    "a float of rows": (lambda: fit(maf(), batch_size=16.0), r"batch_size.*Write 16\."),
+    "a float of layers": (lambda: distill.maf(SPEC, layers=2.0), r"layers: .*Write 2\."),
+    "a float of components": (lambda: MixtureOfGaussians(components=2.0), "components: wanted"),
+    "features of none": (
+        lambda: maf().sample(3, {"side": torch.ones(3, 1)}),
+        "wanted no features, of which its data has none, got side",
+    ),
+    "a made optimizer": (
+        lambda: fit(maf(), optimizer=torch.optim.Adam(maf().parameters())),
+        "optimizer: wanted what makes one.*got Adam",
+    ),
+    "an optimizer's name": (lambda: fit(maf(), optimizer="adam"), "optimizer: wanted.*got str"),
+    "an evaluator's class": (lambda: fit(maf(), evaluator=PointsEvaluator), "evaluator: wanted"),
+    "an objective's class": (
+        lambda: distill.distill(student(), maf(), POINTS, ReverseKL),
+        r"as ReverseKL\(\), got the class ReverseKL",
+    ),
+    "values more precise than the model": (
+        lambda: maf().bfloat16().log_prob(torch.zeros(1, 2)),
+        "wanted values in the model's bfloat16, got float32",
+    ),
+    "no bound": (lambda: Affine(bound=math.nan), "Affine: bound: wanted a number above 0"),
+    "no limit": (lambda: RationalQuadraticSpline(limit=math.nan), "RationalQuadraticSpline"),
+    "no floor": (lambda: GaussianHead(min_log_scale=math.nan), "GaussianHead: min_log_scale"),
+    "momentum": (lambda: BatchNorm(2, momentum=2.0), "BatchNorm: momentum: wanted"),
+    "no windows": (lambda: MultiResolutionSTFT([]), "MultiResolutionSTFT: wanted at least one"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_with_the_way_out(mistake: str) -> None:
+    call, named = MISTAKES[mistake]
+    with pytest.raises(ValueError, match=named):
+        call()
+
+
+@pytest.mark.parametrize(
+    "setting", ["level", "trim", "shortest", "silence", "held_out_seconds", "crop", "sample_rate"]
+)
+def test_a_corpus_with_a_setting_that_is_no_number_is_refused(setting: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"data.{setting}: wanted a"):
+        distill.as_data(tmp_path, **{"cache": None, setting: math.nan})
+
+
+def test_a_step_without_any_term_changes_nothing_and_the_next_one_does() -> None:
+    term = {"objective": ReverseKL(), "weight": Ramp(0.0, 1.0)}
+    first, model = student(), student()
+    first.load_state_dict(model.state_dict())
+    for steps, changes in ((1, False), (3, True)):
+        distill.distill(model, maf(), POINTS, WeightedSum({"kl": term}), steps=steps, batch_size=8)
+        pairs = zip(model.parameters(), first.parameters(), strict=True)
+        assert any(not torch.equal(a, b) for a, b in pairs) == changes
