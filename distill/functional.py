@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 from torch.utils.checkpoint import checkpoint
 
 
@@ -24,6 +25,24 @@ def is_transformed() -> bool:
         False
     """
     return torch._C._functorch.maybe_current_level() is not None or forward_ad._current_level >= 0
+
+
+def may_look(*values: Tensor) -> bool:
+    """Return whether values are plain numbers of a CPU, which code may read and branch on now.
+
+    It may not inside of transforms, traces, exports and counters of operations.
+
+    Example:
+        >>> may_look(torch.zeros(1)), may_look(torch.zeros(1, device="meta"))
+        (True, False)
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and not is_transformed()
+        and _get_current_dispatch_mode() is None
+        and all(type(v) in (Tensor, nn.Parameter) and v.device.type == "cpu" for v in values)
+    )
 
 
 def is_backward() -> bool:

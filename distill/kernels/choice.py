@@ -9,9 +9,8 @@ from importlib.util import find_spec
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from distill.functional import is_autocast, is_transformed
+from distill.functional import is_autocast, may_look
 
 _plain: ContextVar[bool] = ContextVar("plain", default=False)
 
@@ -44,17 +43,9 @@ def may_compile(*values: Tensor) -> bool:
     first = values[0]
     return (
         first.dtype in (torch.float32, torch.float64)
-        and all(
-            type(v) in (Tensor, torch.nn.Parameter)
-            and v.device.type == "cpu"
-            and v.dtype == first.dtype
-            for v in values
-        )
+        and all(v.dtype == first.dtype for v in values)
         and not _plain.get()
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
-        and not is_transformed()
+        and may_look(*values)
         and not is_autocast(first.device)
-        and _get_current_dispatch_mode() is None
         and find_spec("numba") is not None
     )

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from distill.contract import Context, DataSpec, Features, FeatureSpec
 from distill.networks.envelope import Envelope
-from distill.networks.frame_features import channels_of, with_missing
+from distill.networks.frame_features import channels_of
+from distill.networks.given_features import given_features
 from distill.networks.missing import MissingPhase, MissingPitch, State, fillers
 from distill.networks.upsample import (
     CausalStage,
@@ -22,7 +23,7 @@ from distill.networks.upsample import (
 )
 
 _MODES = ("transposed", "linear", "repeat")
-_NONE = FeatureSpec("frames", 0)
+_NONE = FeatureSpec("frames", 1)
 
 
 class FrameEncoder(nn.Module):
@@ -75,8 +76,8 @@ class FrameEncoder(nn.Module):
 
     Errors:
         ValueError: No feature at frame rate, an unknown mode, rates that do not divide the hop;
-            optional features that nothing estimates; a feature that is missing or has another shape
-            than the spec says.
+            optional features that nothing estimates; what `given_features` refuses: a feature that
+            is missing or has another shape than the spec says, labels out of range.
 
     Source: Ping et al., ClariNet, 2018, arXiv 1807.07281 (transposed).
 
@@ -265,27 +266,16 @@ class FrameEncoder(nn.Module):
 
     def _read(self, features: Features) -> tuple[Tensor, list[Tensor]]:
         """Check the features; return frames side by side, and embedded labels and vectors."""
+        given = given_features("FrameEncoder", features, self.features)
         frames: list[Tensor] = []
         labels: list[Tensor] = []
         vectors: list[Tensor] = []
-        dtype = self.frames_loc.dtype
-        features = with_missing(features, self.features)
-        for name, feature in self.features.items():
-            value = features.get(name)
-            dims, size = {"frames": (3, feature.size), "vector": (2, feature.size)}.get(
-                feature.kind, (1, None)
-            )
-            if value is None or value.dim() != dims or (size and value.shape[-1] != size):
-                wanted = {1: "(batch,)", 2: f"(batch, {size})", 3: f"(batch, frames, {size})"}[dims]
-                raise ValueError(
-                    f"FrameEncoder: feature {name!r} wanted shape {wanted}, got "
-                    f"{'none' if value is None else tuple(value.shape)}. Pass what it was built "
-                    f"for: {', '.join(self.features)}."
-                )
-            if dims == 1:
+        for name, value in given.items():
+            if self.features[name].kind == "label":
                 labels.append(self.embeddings[name](value))
             else:
-                (frames if dims == 3 else vectors).append(value.to(dtype))
+                own = frames if self.features[name].kind == "frames" else vectors
+                own.append(value.to(self.frames_loc.dtype))
         if vectors:
             labels.append((torch.cat(vectors, -1) - self.vector_loc) / self.vector_scale)
         return torch.cat(frames, -1), labels

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.contract import Context, DataSpec, Features
+from distill.networks.given_features import given_features
 
 
 class VectorEncoder(nn.Module):
@@ -18,7 +19,8 @@ class VectorEncoder(nn.Module):
         spec: The data's features, of kinds `vector` and `label`.
 
     Errors:
-        ValueError: A feature is missing, or has another shape than the spec says.
+        ValueError: Features at frame rate; what `given_features` refuses: a feature that is missing
+            or has another shape than the spec says, labels out of range.
 
     Example:
         >>> from distill.contract import FeatureSpec
@@ -33,6 +35,12 @@ class VectorEncoder(nn.Module):
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
         self.features = dict(spec.features)
+        framed = [name for name, feature in self.features.items() if feature.kind == "frames"]
+        if framed:
+            raise ValueError(
+                "VectorEncoder: wanted features of kinds vector and label, got frames: "
+                f"{', '.join(framed)}. Use FrameEncoder, as WaveNets do."
+            )
         self.channels = sum(feature.size for feature in self.features.values())
         loc, scale = [torch.zeros(0)], [torch.zeros(0)]
         for feature in self.features.values():
@@ -49,24 +57,13 @@ class VectorEncoder(nn.Module):
 
     def forward(self, features: Features) -> Context:
         """Encode one batch."""
-        missing = [name for name in self.features if not features or name not in features]
-        if missing or features is None:
-            raise ValueError(
-                f"VectorEncoder: wanted the features {', '.join(self.features)}; missing "
-                f"{', '.join(missing)}. Pass them as a dict, features={{name: tensor}}."
-            )
-        parts = []
-        for name, feature in self.features.items():
-            value = features[name]
-            if feature.kind == "label":
-                value = F.one_hot(value, feature.size)
-            if value.dim() != 2 or value.shape[1] != feature.size:
-                raise ValueError(
-                    f"VectorEncoder: feature {name!r} wanted shape (batch, {feature.size}), got "
-                    f"{tuple(value.shape)}."
-                )
-            parts.append(value.to(self.loc.dtype))
-        return Context((torch.cat(parts, 1) - self.loc) / self.scale)
+        given = given_features("VectorEncoder", features, self.features)
+        parts = [
+            F.one_hot(value, self.features[name].size) if value.dim() == 1 else value
+            for name, value in given.items()
+        ]
+        rows = torch.cat([part.to(self.loc.dtype) for part in parts], 1)
+        return Context((rows - self.loc) / self.scale)
 
     def loss(self, features: Features) -> dict[str, Tensor]:
         """Return nothing: it estimates nothing that would have to be trained."""
