@@ -29,7 +29,8 @@ def as_data(values: Any, features: Mapping[str, Any] | None = None, **settings: 
 
     Errors:
         FileNotFoundError: No such file or folder.
-        ValueError: What can't be taken, or settings that its class does not have.
+        ValueError: What can't be taken: masked entries, rows of several features or shapes;
+            features that are not by name, or beside a file; settings that its class does not have.
 
     Example:
         >>> data = as_data(np.random.default_rng(0).normal(size=(100, 3)), held_out=0.2)
@@ -37,16 +38,15 @@ def as_data(values: Any, features: Mapping[str, Any] | None = None, **settings: 
         (3, 80)
     """
     try:
-        if isinstance(values, str | Path) and features is None:
-            return _read(Path(values).expanduser(), settings)
+        if isinstance(values, str | Path):
+            return _read(Path(values).expanduser(), features, settings)
         if isinstance(values, Data):
             return _unchanged(values, features, settings)
         if isinstance(values, DataLoader):
             values = values.dataset
         if isinstance(values, Dataset):
             values, features = _rows(values, features)
-        given = {name: _array(value) for name, value in (features or {}).items()}
-        return _held(_array(values), given, **settings)
+        return _held(_array(values), _by_name(features), **settings)
     except TypeError as error:
         raise ValueError(f"as_data: {error}.") from error
 
@@ -62,16 +62,37 @@ def _held(
     return ArrayData(values, features, **settings)
 
 
-def _read(path: Path, settings: dict[str, Any]) -> Data:
+def _read(path: Path, features: Any, settings: dict[str, Any]) -> Data:
     if not path.exists():
         raise FileNotFoundError(
             f"{path}: no such file or folder. Name points, or a folder of audio."
+        )
+    if features is not None:
+        name = 'condition=["COLUMN"]' if path.is_file() else 'conditions=["mel"]'
+        raise ValueError(
+            f"as_data: {path}: a file or folder brings its own features, got others beside it. "
+            f"Name its own, as {name}, or give arrays."
         )
     if path.is_file():
         return Points(str(path), **settings)
     from distill.data.audio import AudioCorpus  # slow to import
 
     return AudioCorpus(str(path), **settings)
+
+
+def _by_name(features: Any) -> dict[str, np.ndarray]:
+    if not (features is None or hasattr(features, "items")):  # data frames have them too
+        raise ValueError(
+            f'as_data: wanted features by name, as {{"label": ...}}, got {type(features).__name__}.'
+        )
+    given = {name: _array(value) for name, value in (features or {}).items()}
+    for name, value in given.items():
+        if not value.ndim:
+            raise ValueError(
+                f"as_data: feature {name!r} wanted a row for each value, got {value!s:.40}. Repeat "
+                "it by np.full."
+            )
+    return given
 
 
 def _unchanged(data: Data, features: Any, settings: dict[str, Any]) -> Data:
@@ -105,7 +126,8 @@ def _rows(dataset: Any, features: Any) -> tuple[Any, dict[str, Any]]:
                 f"got {type(own).__name__}. Give (value, {{'label': ...}})."
             )
         values.append(_array(value))
-        features.append(own)
+        features.append({name: _array(v) for name, v in own.items()})
+        _check_like_first(index, features)
     shapes = {value.shape for value in values}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1:
         found = ", ".join(map(str, sorted(shapes)[:3]))
@@ -113,12 +135,29 @@ def _rows(dataset: Any, features: Any) -> tuple[Any, dict[str, Any]]:
             f"as_data: wanted values of one shape (T,), got {found}. Cut them to "
             "one length, or give a folder of audio."
         )
-    return np.stack(values), {
-        k: np.stack([_array(own[k]) for own in features]) for k in features[0]
-    }
+    return np.stack(values), {k: np.stack([own[k] for own in features]) for k in features[0]}
+
+
+def _check_like_first(index: int, features: list[dict[str, np.ndarray]]) -> None:
+    """Raise unless a row has the features of row 0, of the same shapes."""
+    first, own = ({name: v.shape for name, v in features[i].items()} for i in (0, index))
+    if own != first:
+        raise ValueError(
+            f"as_data: wanted the same features in every row, got {_said(first)} in row 0 and "
+            f"{_said(own)} in row {index}. Give each row all of them, of one shape."
+        )
+
+
+def _said(shapes: Mapping[Any, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items()) or "none"
 
 
 def _array(values: Any) -> np.ndarray:
+    if np.ma.is_masked(values):
+        raise ValueError(
+            f"as_data: wanted numbers everywhere, got an array with {np.ma.count_masked(values)} "
+            "masked. Leave those rows out, or fill them by .filled(NUMBER)."
+        )
     if isinstance(values, torch.Tensor):
         if values.layout != torch.strided or values.is_nested or values.is_meta:
             raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import Dataset
 
 from distill.data import Points
 from distill.data.convert import as_data
@@ -131,6 +132,57 @@ def test_a_column_that_copies_another_is_said(tmp_path, capsys):
 def test_arrays_that_are_no_numbers_are_refused_by_what_they_are(values, features, says):
     with pytest.raises(ValueError, match=says):
         as_data(values, features)
+
+
+@pytest.mark.parametrize(
+    ("values", "features", "says"),
+    [
+        (TWO, np.arange(30), r'features by name, as \{"label": ...\}, got ndarray'),
+        (TWO, torch.arange(30), r"features by name, .* got Tensor"),
+        (TWO, {"a": 3}, "'a' wanted a row for each value, got 3"),
+        (np.ma.masked_less(TWO, 0.0), {}, r"got an array with \d+ masked\. .*\.filled"),
+        (TWO, {"a": np.ma.masked_less(TWO, 0.0)}, r"got an array with \d+ masked"),
+        ("a.csv", {"a": TWO}, r"a\.csv: a file or folder brings its own features.*condition="),
+        (".", {"a": TWO}, r"a file or folder brings its own features.*conditions="),
+        ([(row, {"a": 1} if i < 7 else {}) for i, row in enumerate(TWO)], None, r"row 7\."),
+        ([(row, {"a": 1} if i else {}) for i, row in enumerate(TWO)], None, r"none in row 0 and a"),
+        ([(row, {"a": TWO[0][: 1 + i // 3]}) for i, row in enumerate(TWO)], None, r"in row 3\."),
+    ],
+)
+def test_features_that_are_not_one_row_a_value_by_name_are_refused(
+    tmp_path, monkeypatch, values, features, says
+):
+    monkeypatch.chdir(tmp_path)
+    np.savetxt("a.csv", TWO, delimiter=",")
+    with pytest.raises(ValueError, match=says):
+        as_data(Rows(values) if isinstance(values, list) else values, features)
+
+
+def test_a_masked_array_without_masked_entries_is_an_array():
+    plain = as_data(TWO, {"a": TWO})
+    masked = as_data(np.ma.masked_array(TWO), {"a": np.ma.masked_array(TWO)})
+    assert masked.identity() == plain.identity()
+
+
+def test_rows_of_a_dataset_that_have_the_same_features_in_another_order_are_taken():
+    rows = [(row, {"a": i, "b": i % 3}) for i, row in enumerate(TWO)]
+    turned = [
+        (row, dict(reversed(own.items())) if i % 2 else own) for i, (row, own) in enumerate(rows)
+    ]
+    assert as_data(Rows(turned)).identity() == as_data(Rows(rows)).identity()
+
+
+class Rows(Dataset):
+    """A dataset of rows given in a list."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        return self.rows[index]
 
 
 class Frame:
