@@ -28,6 +28,9 @@ class FeatureSpec:
         loc: Location of each channel, for encoders that standardize; empty for none.
         scale: Scale of each channel, likewise.
         optional: Whether a trained model can do without it: it then estimates it from the others.
+
+    Errors:
+        ValueError: Another kind, or a size below 1.
     """
 
     kind: str
@@ -36,16 +39,17 @@ class FeatureSpec:
     scale: tuple[float, ...] = ()
     optional: bool = False
 
+    def __post_init__(self) -> None:
+        """Check kind and size."""
+        check_wholes(type(self), vars(self), "size")
+        if self.kind not in KINDS:
+            kinds = ", ".join(KINDS)
+            raise ValueError(f"FeatureSpec.kind: wanted one of {kinds}, got {self.kind!r}.")
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FeatureSpec:
         """Rebuild the record that `DataSpec.to_dict` wrote, tuples or lists."""
-        fields = check_record(cls, values, tuples=("loc", "scale"))
-        check_wholes(cls, fields, "size")
-        if fields["kind"] not in KINDS:
-            raise ValueError(
-                f"{cls.__name__}.kind: wanted one of {', '.join(KINDS)}, got {fields['kind']!r}."
-            )
-        return cls(**fields)
+        return cls(**check_record(cls, values, tuples=("loc", "scale")))
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ class DataSpec:
         sample_rate: Sites per second, for signals.
         hop: Sites per frame, for features of kind `frames`.
         settings: Anything else that a later stage must match (a mel's settings, say).
+
+    Errors:
+        ValueError: Sites, a rate or a hop below 1.
     """
 
     sites: int | None
@@ -69,6 +76,10 @@ class DataSpec:
     sample_rate: int | None = None
     hop: int = 1
     settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check the numbers of sites."""
+        check_wholes(type(self), vars(self), "sites", "sample_rate", "hop")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain containers, for a checkpoint or a JSON file: lists, never tuples."""
@@ -82,7 +93,6 @@ class DataSpec:
             ValueError: An unknown or missing entry, or one of another type.
         """
         fields = check_record(cls, values, tuples=("loc", "scale"))
-        check_wholes(cls, fields, "sites", "sample_rate", "hop")
         features = fields.get("features") or {}
         if not isinstance(features, Mapping):
             raise ValueError(f"{cls.__name__}.features: wanted them by name, got {features!r}.")

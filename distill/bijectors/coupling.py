@@ -30,7 +30,7 @@ class Coupling(Bijector):
         keep: Which part is kept, 0 (the first half, or even sites) or 1.
 
     Errors:
-        ValueError: Fewer than two sites, or an unknown mask.
+        ValueError: Fewer than two sites, or an unknown mask; a context of other rows than values.
 
     Source: Dinh et al., Real-NVP, 2016, arXiv 1605.08803; NICE, 2014, arXiv 1410.8516.
 
@@ -100,8 +100,14 @@ class Coupling(Bijector):
 
     def _raw(self, value: Tensor, context: Context | None) -> Tensor:
         seen = value[:, self.kept]
-        if context is not None and context.rows is not None:
-            seen = torch.cat([seen, context.rows], 1)
+        rows = None if context is None else context.rows
+        if rows is not None:
+            if rows.dim() != 2 or rows.shape[0] != value.shape[0]:
+                raise ValueError(
+                    f"Coupling: wanted context rows of shape ({value.shape[0]}, channels), one for "
+                    f"each value, got {tuple(rows.shape)}. Pass features of as many rows."
+                )
+            seen = torch.cat([seen, rows], 1)
         raw = self.network(seen)
         return raw.unflatten(1, (len(self.changed), self.transform.parameters_per_site))
 

@@ -28,6 +28,7 @@ from distill.models.density import Density
 from distill.models.flow import Flow
 from distill.models.outer import standardization
 from distill.models.recipe import builder
+from distill.models.settings import check_factory, check_several
 from distill.networks import MADE, MLP, VectorEncoder
 
 _NORMS = {"none": None, "batch": BatchNorm, "act": ActNorm}
@@ -164,7 +165,7 @@ def coupling_flow(
         >>> flow.log_prob(flow.sample(5)).shape
         torch.Size([5, 4])
     """
-    _check_layers(layers)
+    _check_stack(layers, hidden, transform)
     sites, encoder = _fixed_sites(spec), _encoder(spec)
     stack: list[Bijector] = []
     for i in range(layers):
@@ -215,7 +216,7 @@ def _stack(
     norm: str,
     backwards: bool,
 ) -> list[Bijector]:
-    _check_layers(layers)
+    _check_stack(layers, hidden, transform)
     sites, encoder = _fixed_sites(spec), _encoder(spec)
     stack: list[Bijector] = []
     for i in range(layers):
@@ -240,6 +241,7 @@ def _flow(
     """Carry a stack of unit scale to data, by a layer of its own or by the outer bijector."""
     if outer is None:
         return Flow(Chain([*stack, standardization(spec)], recompute), spec, base, encoder)
+    check_factory("outer", outer, "standardization")
     return Flow(Chain(stack, recompute), spec, base, encoder, outer(spec))
 
 
@@ -255,8 +257,10 @@ def _between(between: str | Sequence[int], sites: int) -> list[Bijector]:
     return [Permute(between)]
 
 
-def _check_layers(layers: int) -> None:
+def _check_stack(layers: int, hidden: Sequence[int], transform: Callable[[], Transform]) -> None:
     check_number("layers", layers, low=1, high=1000, whole=True)
+    check_several("hidden", hidden)
+    check_factory("transform", transform, "Affine")
 
 
 def _norm(norm: str, sites: int, backwards: bool) -> list[Bijector]:

@@ -9,12 +9,14 @@ from typing import Any
 from torch import nn
 
 from distill.bijectors import Affine, Autoregressive, Bijector, Chain, Standardize
+from distill.checks import check_number
 from distill.contract import DataSpec
 from distill.distributions import Base, GaussianHead, Head
 from distill.models.autoregressive import AutoregressiveDensity
 from distill.models.flow import Flow
 from distill.models.outer import standardization
 from distill.models.recipe import builder
+from distill.models.settings import check_factory, check_several
 from distill.networks import FrameEncoder, VectorEncoder, WaveNet
 
 _LOWEST_PITCH = 65.0  # Hz, where the data does not say
@@ -69,7 +71,8 @@ def wavenet(
         >>> teacher.sample(2, sites=16).shape
         torch.Size([2, 16])
     """
-    made_head, made_outer = head(), outer(spec) if outer else None
+    check_factory("head", head, "GaussianHead")
+    made_head, made_outer = head(), _outer(spec, outer)
     made_encoder = _encoder(spec, encoder, made_outer)
     units, scale = (None, 1.0) if made_outer else _units(spec, made_head)
     made_head.start_at(scale)
@@ -144,7 +147,9 @@ def wavenet_iaf(
         >>> student.draw(student.noise(2, sites=16)).loc.shape
         torch.Size([2, 16])
     """
-    made_outer = outer(spec) if outer else None
+    check_several("flows", flows)
+    check_number("cycle", cycle, low=1, whole=True)
+    made_outer = _outer(spec, outer)
     made_encoder = _encoder(spec, encoder, made_outer)
     layers: list[Bijector] = []
     for count in flows:
@@ -184,10 +189,18 @@ def _units(spec: DataSpec, head: Head) -> tuple[Standardize | None, float]:
     return None, spec.scale[0]
 
 
+def _outer(spec: DataSpec, outer: Callable[[DataSpec], Bijector] | None) -> Bijector | None:
+    if outer is None:
+        return None
+    check_factory("outer", outer, "standardization")
+    return outer(spec)
+
+
 def _encoder(
     spec: DataSpec, frame_encoder: Callable[..., nn.Module], outer: Bijector | None
 ) -> nn.Module | None:
     """Build the encoder, which also predicts what the outer bijector reads of the context."""
+    check_factory("encoder", frame_encoder, "FrameEncoder")
     if not spec.features:
         return None
     kinds = {feature.kind for feature in spec.features.values()}

@@ -10,6 +10,7 @@ from torch.distributions import Distribution, constraints
 
 from distill.contract import Features
 from distill.models.flow import Flow
+from distill.networks.given_features import by_name
 
 
 class FlowDistribution(Distribution):
@@ -24,7 +25,7 @@ class FlowDistribution(Distribution):
         sites: T, where the data does not fix it.
 
     Errors:
-        ValueError: Values without a fixed length, and no `sites`.
+        ValueError: Values without a fixed length, and no `sites`; features without rows.
 
     Example:
         >>> from distill import DataSpec, iaf
@@ -40,7 +41,13 @@ class FlowDistribution(Distribution):
     def __init__(self, flow: Flow, features: Features = None, sites: int | None = None) -> None:
         self.flow = flow
         self.features = features
-        rows = next((value.shape[:1] for value in (features or {}).values()), torch.Size())
+        given = by_name("FlowDistribution", features, flow.spec.features)
+        rows = next((value.shape[:1] for value in given.values()), torch.Size())
+        if 0 in rows:
+            raise ValueError(
+                f"FlowDistribution: wanted features of one row or more, got none of "
+                f"{', '.join(given)}. Leave out what has no rows."
+            )
         length = flow._sites(sites, features)
         super().__init__(rows, torch.Size([length]), validate_args=False)
 

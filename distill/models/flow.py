@@ -44,6 +44,9 @@ class Flow(Density):
         encoder: Turns raw features into the context that the conditioners read, once per batch.
         outer: A last bijector, which a teacher may share.
 
+    Errors:
+        ValueError: A base that is no such thing: a class, say.
+
     Example:
         >>> from distill.bijectors import Standardize
         >>> flow = Flow(Standardize(loc=[1.0], scale=[2.0]), DataSpec(sites=2))
@@ -61,6 +64,14 @@ class Flow(Density):
         outer: Bijector | None = None,
     ) -> None:
         super().__init__()
+        given: object = base
+        if not isinstance(given, Base | Density | None):
+            name = given.__name__ if isinstance(given, type) else type(given).__name__
+            got = f"the class {name}" if isinstance(given, type) else f"a {name}"
+            raise ValueError(
+                f"base: wanted a Base of distill.distributions, as Logistic(), got {got}. Make an "
+                "instance of one, or leave it out for normal noise."
+            )
         self.spec = spec
         self.base = base if base is not None else Normal()
         self.encoder = encoder
@@ -100,9 +111,30 @@ class Flow(Density):
         return self.bijector.keeps_order and self.bijector.is_affine
 
     def draw(self, noise: Tensor, features: Features | Context = None) -> Draw:
-        """Turn noise `(B, T)` into samples that carry their exact log-density."""
+        """Turn noise `(B, T)` into samples that carry their exact log-density.
+
+        Errors:
+            ValueError: Noise that is no tensor, or of more precision than the model.
+        """
+        noise = self._given_noise(noise)
         x, log_det = self.bijector(noise, self.context(features))
         return Draw(x, noise, log_det, self.base.log_prob(noise) - log_det, self.locatable)
+
+    def _given_noise(self, noise: Tensor) -> Tensor:
+        """Return noise in the model's precision where that holds it exactly, as `values` does."""
+        given = isinstance(noise, Tensor)
+        own = next((p.dtype for p in self.parameters()), noise.dtype if given else torch.float32)
+        wider = given and noise.dtype == torch.float64 != own
+        if not given or noise.ndim != 2 or noise.is_complex() or wider:
+            wanted = str(own).removeprefix("torch.")
+            got = f"{noise.dtype} {tuple(noise.shape)}" if given else type(noise).__name__
+            raise ValueError(
+                f"{type(self).__name__}.draw: wanted noise, a tensor (batch, sites) of {wanted}, "
+                f"got {got.removeprefix('torch.')}. Make it by noise(count), or convert either: "
+                "noise.float(), or model.double()."
+            )
+        fits = noise.dtype != own and torch.promote_types(noise.dtype, own) == own
+        return noise.to(own) if fits else noise
 
     def start(self, noise: Tensor, features: Features = None) -> State:
         """Return the state before the first chunk, for `run`: the encoder's, then the bijector's.

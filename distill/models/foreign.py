@@ -6,12 +6,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Transform
 
 from distill.bijectors import Jacobi
 from distill.checks import check_seed
 from distill.contract import Context, DataSpec, Features
 from distill.models.density import Density
+from distill.networks.given_features import by_name
 
 
 class ForeignDensity(Density):
@@ -25,11 +26,13 @@ class ForeignDensity(Density):
         density: With `log_prob(x)` or `log_prob(x, context)` that has a gradient in x, as nflows,
             normflows and `torch.distributions` have it; or a call that returns such a distribution,
             `density()` or `density(context)`, as zuko has it.
-        spec: What the data is. A feature, of which it takes one, is handed over as the context.
+        spec: What the data is. A feature, of which it takes one, is handed over as the context; a
+            `torch.distributions.Distribution` takes none, and is the same for all of them.
 
     Errors:
-        ValueError: Something without a log-prob; more than one feature; a log-prob of another
-            shape than `(B,)`.
+        ValueError: Something without a log-prob; a distribution of torch whose tensors require a
+            gradient, which nothing could freeze; more than one feature, or one that is missing; a
+            log-prob of another shape than `(B,)`.
 
     Example:
         >>> normal = torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
@@ -45,7 +48,13 @@ class ForeignDensity(Density):
                 f"ForeignDensity: wanted a density with log_prob, got {type(density).__name__}. "
                 "Wrap it in an object that has one."
             )
-        if len(spec.features) > 1:
+        trained = _trained(density)
+        if trained:
+            raise ValueError(
+                f"ForeignDensity: wanted a {type(density).__name__} that is fixed, got one with a "
+                f"gradient for {', '.join(trained)}. Build it from detached tensors."
+            )
+        if len(spec.features) > 1 and not isinstance(density, Distribution):
             raise ValueError(
                 "ForeignDensity: wanted at most one feature, which becomes the context, got "
                 f"{', '.join(spec.features)}. Put them into one."
@@ -111,10 +120,28 @@ class ForeignDensity(Density):
         return found
 
     def _given(self, features: Features | Context) -> tuple[Tensor, ...]:
-        if isinstance(features, Context) or not self.spec.features:
+        no_context = isinstance(features, Context) or not self.spec.features
+        if no_context or isinstance(self.density, Distribution):
             return ()
         (name,) = self.spec.features
-        return ((features or {})[name],)
+        found = by_name("ForeignDensity", features, self.spec.features)
+        if found.get(name) is None:
+            raise ValueError(
+                f"ForeignDensity: wanted the feature {name!r}, got {', '.join(found) or 'none'}. "
+                "Pass it as features={name: tensor}."
+            )
+        return (found[name],)
+
+
+def _trained(part: Any) -> list[str]:
+    """Return the tensors of a distribution of torch, and of those inside, that are not fixed."""
+    if isinstance(part, list | tuple):
+        return [name for each in part for name in _trained(each)]
+    if not isinstance(part, Distribution | Transform):
+        return []
+    held = {name.removeprefix("_"): value for name, value in vars(part).items()}
+    own = [k for k, v in held.items() if isinstance(v, Tensor) and v.requires_grad]
+    return own or [name for value in held.values() for name in _trained(value)]
 
 
 def as_density(density: Any, spec: DataSpec) -> Density:

@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from torch import nn
 
+from distill.contract import DataSpec
 from distill.distributions import Base
 from distill.trust import consent
 
@@ -42,6 +43,9 @@ def builder(build: Callable[P, M]) -> Callable[P, M]:
     Arguments:
         build: A function that returns a model, or a class of models, at the top of a module.
 
+    Errors:
+        ValueError: From what it returns, where something else is given in place of the spec.
+
     Example:
         >>> from distill.contract import DataSpec
         >>> from distill.models import maf
@@ -53,6 +57,7 @@ def builder(build: Callable[P, M]) -> Callable[P, M]:
 
     @functools.wraps(build)
     def recorded(*args: P.args, **kwargs: P.kwargs) -> M:
+        _check_spec(build, build, args, kwargs)
         model = build(*args, **kwargs)
         recipe: Any = _recipe(recorded, inspect.signature(build), args, kwargs)
         model.recipe = recipe
@@ -131,6 +136,18 @@ def name_of(thing: Any) -> str | None:
     return None
 
 
+def _check_spec(
+    build: Any, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> None:
+    first = next(iter(inspect.signature(call).parameters), "")
+    for given in args[:1] or [kwargs[name] for name in kwargs if name == first]:
+        if not isinstance(given, DataSpec):
+            raise ValueError(
+                f"{build.__name__}: wanted a DataSpec first, got {type(given).__name__}. Give "
+                "data.spec, of data from as_data."
+            )
+
+
 def _recipe(
     target: Any, signature: inspect.Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Recipe:
@@ -174,6 +191,7 @@ def _recording_class(kind: Any) -> Any:
 
     @functools.wraps(construct)
     def recorded(self: Any, *args: Any, **kwargs: Any) -> None:
+        _check_spec(kind, functools.partial(construct, self), args, kwargs)
         construct(self, *args, **kwargs)
         if type(self) is kind:
             own = inspect.signature(functools.partial(construct, self))

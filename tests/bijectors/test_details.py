@@ -18,6 +18,7 @@ from distill.bijectors import (
     Shift,
     Standardize,
 )
+from distill.contract import Context
 from distill.networks import MADE, MLP
 
 
@@ -101,6 +102,15 @@ def test_coupling_keeps_its_part_bit_by_bit():
     x = Coupling(5, network, mask="even")(u)[0]
     assert torch.equal(x[:, ::2], u[:, ::2])
     assert not torch.equal(x[:, 1::2], u[:, 1::2])
+
+
+@pytest.mark.parametrize("rows", [torch.zeros(2, 1), torch.zeros(1, 1), torch.zeros(3, 4, 1)])
+def test_a_coupling_refuses_a_context_that_is_not_one_row_a_value(rows):
+    layer = Coupling(2, MLP(2, 2, [4]))
+    assert layer(torch.zeros(3, 2), Context(torch.zeros(3, 1)))[0].shape == (3, 2)
+    for way in (layer.forward, layer.inverse):
+        with pytest.raises(ValueError, match=r"wanted context rows of shape \(3, channels\)"):
+            way(torch.zeros(3, 2), Context(rows))
 
 
 def test_act_norm_normalizes_its_first_batch_and_then_stays():

@@ -1,0 +1,196 @@
+"""Mistakes in building, drawing from and borrowing models are named, with the way out."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import distributions as td
+
+import distill
+from distill.bijectors import Affine, RationalQuadraticSpline
+from distill.contract import DataSpec, FeatureSpec
+from distill.data import Moons
+from distill.distributions import GaussianHead, Logistic
+from distill.models import Flow, coupling_flow, iaf, maf, nice, wavenet, wavenet_iaf
+from distill.models.outer import standardization
+from distill.networks import FrameEncoder
+
+FLAT, LONG = DataSpec(2), DataSpec(None)
+LABELED = DataSpec(2, features={"side": FeatureSpec("label", 3)})
+FRAMED = DataSpec(None, features={"mel": FeatureSpec("frames", 2)}, hop=4)
+STACKS = [iaf, maf, coupling_flow]
+NORMAL = td.MultivariateNormal(torch.zeros(2), torch.eye(2))
+X = torch.zeros(3, 2)
+
+
+@pytest.mark.parametrize("build", [*STACKS, nice, wavenet, wavenet_iaf])
+@pytest.mark.parametrize("given", [Moons(), np.zeros((9, 2)), None])
+def test_what_is_no_spec_is_refused_where_a_spec_is_wanted(build, given):
+    says = rf"{build.__name__}: wanted a DataSpec first, got {type(given).__name__}\. .*data\.spec"
+    for call in (lambda: build(given), lambda: build(spec=given)):
+        with pytest.raises(ValueError, match=says):
+            call()
+
+
+def test_a_registered_class_wants_a_spec_too():
+    from tests import own_models
+
+    with pytest.raises(ValueError, match="Squeezed: wanted a DataSpec first, got Moons"):
+        own_models.Squeezed(Moons())
+
+
+@pytest.mark.parametrize("build", [*STACKS, nice])
+@pytest.mark.parametrize("hidden", [32, "ab"])
+def test_widths_that_are_not_a_list_are_refused(build, hidden):
+    with pytest.raises(ValueError, match=rf"hidden: wanted a list .* got {hidden!r}"):
+        build(FLAT, hidden=hidden)
+
+
+@pytest.mark.parametrize("build", STACKS)
+@pytest.mark.parametrize(
+    ("transform", "got"), [("spline", "'spline'"), (Affine(), "an instance of Affine")]
+)
+def test_a_transform_that_is_no_factory_is_refused(build, transform, got):
+    with pytest.raises(ValueError, match=f"transform: wanted a class, as Affine, .* got {got}"):
+        build(FLAT, hidden=[4], transform=transform)
+    build(FLAT, layers=1, hidden=[4], transform=partial(RationalQuadraticSpline, bins=3))
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: wavenet(LONG, head=GaussianHead()), "head: wanted a class, as GaussianHead"),
+        (lambda: wavenet(LONG, outer=standardization(FLAT)), "outer: wanted a class"),
+        (lambda: wavenet_iaf(LONG, outer="white"), "outer: wanted a class.*'white'"),
+        (lambda: iaf(FLAT, outer=standardization(FLAT)), "outer: wanted a class"),
+        (lambda: wavenet(FRAMED, encoder=FrameEncoder(FRAMED)), "encoder: wanted a class"),
+        (lambda: wavenet_iaf(LONG, flows=3), "flows: wanted a list of whole numbers.*got 3"),
+        (lambda: wavenet_iaf(LONG, cycle=0), "cycle: wanted a whole number of 1 or more, got 0"),
+    ],
+)
+def test_settings_of_another_kind_are_refused_by_name(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+@pytest.mark.parametrize(
+    "build", [*(partial(build, FLAT, hidden=[4]) for build in STACKS), partial(wavenet_iaf, LONG)]
+)
+@pytest.mark.parametrize(
+    ("base", "got"), [(Logistic, "the class Logistic"), (td.Normal(0.0, 1.0), "a Normal")]
+)
+def test_a_base_that_is_no_base_is_refused(build, base, got):
+    with pytest.raises(ValueError, match=rf"base: wanted a Base .* Logistic\(\), got {got}"):
+        build(base=base)
+    assert isinstance(build(base=Logistic()).base, Logistic)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: DataSpec(sites=0), "DataSpec.sites: wanted a whole number of 1 or more, got 0"),
+        (lambda: DataSpec(None, hop=0), "DataSpec.hop: wanted a whole number"),
+        (lambda: FeatureSpec("lable", 3), "FeatureSpec.kind: wanted one of .*label, got 'lable'"),
+        (lambda: FeatureSpec("label", 0), "FeatureSpec.size: wanted a whole number of 1 or more"),
+    ],
+)
+def test_a_spec_of_nothing_is_refused_where_it_is_written(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("noise", "got"),
+    [
+        (X.double(), r"float64 \(3, 2\)"),
+        (X + 1j, r"complex64 \(3, 2\)"),
+        (X.numpy(), "ndarray"),
+        (X.tolist(), "list"),
+        (X[0], r"float32 \(2,\)"),
+    ],
+)
+def test_noise_that_a_model_cannot_draw_from_is_refused(noise, got):
+    for flow in (iaf(FLAT, 1, [4]), coupling_flow(FLAT, 2, [4])):
+        with pytest.raises(ValueError, match=rf"Flow\.draw: wanted noise, .*float32, got {got}\."):
+            flow.draw(noise)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.int64])
+def test_noise_of_less_precision_is_drawn_from_in_the_models(dtype):
+    flow = iaf(FLAT, 1, [4]).double()
+    draw = flow.draw((X + 2).to(dtype))
+    assert draw.noise.dtype == draw.x.dtype == torch.float64
+    assert torch.equal(draw.x, flow.draw(X.double() + 2).x)
+
+
+@pytest.mark.parametrize("build", STACKS)
+def test_features_of_other_rows_than_the_noise_are_refused(build):
+    flow = build(LABELED, hidden=[4])
+    with pytest.raises(ValueError, match=r"wanted context rows of shape \(3, "):
+        flow.draw(X, {"side": torch.tensor([0, 1])})
+
+
+@pytest.mark.parametrize(
+    ("features", "says"),
+    [
+        (None, "wanted the feature 'side', got none"),
+        ({"hand": X}, "wanted the feature 'side', got hand"),
+        (torch.tensor([0, 1, 2]), "features by name, as {'side': ...}, got Tensor"),
+    ],
+)
+def test_a_feature_that_another_librarys_density_lacks_is_named(features, says):
+    teacher = distill.ForeignDensity(lambda side: NORMAL, LABELED)
+    assert teacher.log_prob(X, {"side": torch.tensor([0, 1, 2])}).shape == (3, 2)
+    for call in (lambda: teacher.log_prob(X, features), lambda: teacher.sample(3, features)):
+        with pytest.raises(ValueError, match=f"ForeignDensity: .*{says}"):
+            call()
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b"]])
+def test_a_distribution_of_torch_is_the_same_for_all_features(names):
+    spec = DataSpec(2, features={name: FeatureSpec("label", 3) for name in names})
+    teacher = distill.ForeignDensity(NORMAL, spec)
+    log_prob = teacher.log_prob(X, {name: torch.tensor([0, 1, 2]) for name in names})
+    torch.testing.assert_close(log_prob.sum(1), NORMAL.log_prob(X))
+    assert teacher.sample(3, {name: torch.tensor([0, 1, 2]) for name in names}).shape == (3, 2)
+
+
+TRAINED = torch.zeros(2, requires_grad=True)
+INDEPENDENT = td.Independent(td.Normal(torch.zeros(2), 1.0), 1)
+
+
+@pytest.mark.parametrize(
+    ("trained", "name"),
+    [
+        (td.MultivariateNormal(TRAINED, torch.eye(2)), "loc"),
+        (td.Independent(td.Normal(torch.zeros(2), TRAINED.exp()), 1), "scale"),
+        (td.TransformedDistribution(INDEPENDENT, [td.AffineTransform(TRAINED, 1.0)]), "loc"),
+        (
+            td.MixtureSameFamily(
+                td.Categorical(logits=TRAINED), td.Independent(td.Normal(X[:2], 1.0), 1)
+            ),
+            "logits",
+        ),
+    ],
+)
+def test_a_distribution_of_torch_that_is_still_trained_is_refused_by_name(trained, name):
+    with pytest.raises(ValueError, match=rf"{type(trained).__name__} that.* {name}.*detached"):
+        distill.ForeignDensity(trained, FLAT)
+    fixed = td.TransformedDistribution(INDEPENDENT, [td.AffineTransform(TRAINED.detach(), 1.0)])
+    assert distill.ForeignDensity(fixed, FLAT).log_prob(X).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("features", "says"),
+    [
+        ({"side": torch.zeros(0, dtype=torch.long)}, "of one row or more, got none of side"),
+        (torch.tensor([0, 1]), "features by name"),
+    ],
+)
+def test_a_distribution_wants_features_by_name_with_rows(features, says):
+    flow: Flow = iaf(LABELED, 1, [4])
+    with pytest.raises(ValueError, match=f"FlowDistribution: wanted .*{says}"):
+        distill.FlowDistribution(flow, features)
