@@ -7,17 +7,19 @@ in any file: where its node names a class with `_target_`, every argument of the
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
+from distill.cli.composing import composed
 from distill.cli.config_groups import config_dir, groups
+from distill.cli.positional import quoted
 from distill.cli.types import accepts, hints_of, type_name
 from distill.errors import suggest
 from distill.instantiate import check_finite
@@ -40,6 +42,7 @@ COMMON = {
     "overwrite": Common(bool, "true: replace it"),
     "trusted": Common(list[str], "packages of your own that a checkpoint may build from"),
 }
+_TYPES = {"metrics": list[str] | None, **{key: common.type for key, common in COMMON.items()}}
 
 
 def checked(
@@ -57,16 +60,14 @@ def checked(
         ValueError: An unknown key, with the near ones, or a value of another type.
         HydraException: What Hydra finds wrong by itself.
     """
-    folders = [config_dir(), *([Path(folder)] if folder else [])]
+    own = [Path(folder)] if folder else []
     parsed = OverridesParser.create().parse_overrides(list(texts))
-    known = groups(folders)
+    known = groups([config_dir(), *own])
     plain = [_is_plain(override, known) for override in parsed]
-    pairs = zip(parsed, plain, strict=True)
-    rest = [_one_value(override, multirun) for override, is_plain in pairs if not is_plain]
-    if folder:
-        rest.append(f"hydra.searchpath=[{Path(folder).resolve().as_uri()}]")
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose(stage, rest)
+    new = [_is_new(override, known) for override in parsed]
+    pairs = zip(parsed, plain, new, strict=True)
+    rest = [_one_value(override, multirun) for override, *checks in pairs if not any(checks)]
+    config = composed(stage, rest, own)
     if config.trusted:
         raise ValueError(
             f"trusted: a config file sets it to {list(config.trusted)}, and only the command line "
@@ -77,8 +78,15 @@ def checked(
         node = OmegaConf.select(config, path) if path else config
         if isinstance(node, DictConfig) and name in node:
             check_key(key)
+    for override, is_new in zip(parsed, new, strict=True):
+        if is_new:
+            _check_new(config, override.key_or_group, texts, known)
+    # Another option of a swept group may not hold what the first one does.
+    groups_swept = multirun and any(
+        override.is_sweep_override() and override.key_or_group in known for override in parsed
+    )
     return [
-        _check(config, override, text, known, multirun) if is_plain else text
+        _check(config, override, text, known, multirun, groups_swept) if is_plain else text
         for override, text, is_plain in zip(parsed, texts, plain, strict=True)
     ]
 
@@ -88,6 +96,22 @@ def _is_plain(override: Override, known: dict[str, list[str]]) -> bool:
     key = override.key_or_group
     own = key.startswith(("hydra.", "hydra/")) or key.split("@")[0] in known
     return not (own or override.is_add() or override.is_force_add() or override.is_delete())
+
+
+def _is_new(override: Override, known: dict[str, list[str]]) -> bool:
+    """Whether an override may add a key beside those that stages read."""
+    key, adds = override.key_or_group, override.is_add() or override.is_force_add()
+    return adds and not (override.package or key in known or "." in key or "/" in key)
+
+
+def _check_new(
+    config: DictConfig, key: str, texts: Sequence[str], known: dict[str, list[str]]
+) -> None:
+    """Raise where a key is added that nothing takes: no stage has it, and nothing refers to it."""
+    # In a sweep's jobs Hydra writes references as $\{key\}.
+    used = re.compile(rf"\$\\?\{{[^}}]*\b{re.escape(key)}\b")
+    if key not in config.keys() and not used.search("\n".join([*texts, OmegaConf.to_yaml(config)])):  # noqa: SIM118
+        raise ValueError(_unknown(key, config, known))
 
 
 def _one_value(override: Override, multirun: bool) -> str:
@@ -104,6 +128,7 @@ def _check(
     text: str,
     known: dict[str, list[str]],
     multirun: bool,
+    force: bool,
 ) -> str:
     key = override.key_or_group
     check_key(key)
@@ -115,29 +140,37 @@ def _check(
             return text
         raise ValueError(_unknown(key, config, known))
     arguments = {parameter.name: parameter.annotation for parameter in _parameters(node)}
-    hint = COMMON[key].type if key in COMMON else arguments.get(name)
+    hint = _TYPES.get(key, arguments.get(name))
     written = name in node.keys()  # noqa: SIM118 - `in node` is false for a value of ???
-    if not written:
-        if name not in arguments:
-            raise ValueError(_unknown(key, config, known, _settable(node)))
+    if not written and name not in arguments:
+        raise ValueError(_unknown(key, config, known, _settable(node)))
+    if force or not written:
         text = f"++{text}"
+    if hint is None and written and not OmegaConf.is_missing(node, name):
+        held = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[call-overload,index]
+        hint = _type_of(held, may_lack=path == "exports")
     if override.is_sweep_override():
         if multirun:
             return text
-        raise ValueError(
-            f"{key}: several values want -m, which runs once for each; a list is written "
-            f"'{key}=[{text.partition('=')[2]}]'."
-        )
+        raise ValueError(_several(key, override, hint))
     value = override.value()
     check_finite(value, key)
-    if hint is None and written and not OmegaConf.is_missing(node, name):
-        hint = _type_of(OmegaConf.to_container(node, resolve=False)[name])  # type: ignore[call-overload,index]
     if accepts(hint, value):
         return text
     if not isinstance(value, list | dict) and accepts(hint, str(value)):
         # A number given where a text is wanted (data.word=2024).
         return f"{text.partition('=')[0]}='{text.partition('=')[2]}'"
     raise ValueError(f"{key}: wanted {type_name(hint)}, got {value!r}.{_parts(config, key)}")
+
+
+def _several(key: str, override: Override, hint: Any) -> str:
+    values = (override.input_line or "").partition("=")[2]
+    ways = ["several values want -m, which runs once for each"]
+    if accepts(hint, "word"):
+        ways.append(f'quote a comma: "{key}={quoted(values)}"')
+    if accepts(hint, []):
+        ways.append(f"a list is written '{key}=[{values}]'")
+    return f"{key}: {'; '.join(ways)}."
 
 
 def _parts(config: DictConfig, key: str) -> str:
@@ -147,10 +180,19 @@ def _parts(config: DictConfig, key: str) -> str:
     return f" Set its parts, as in {key}.{names[-1]}=VALUE, or leave it out." if names else ""
 
 
-def _type_of(value: Any) -> Any:
-    """Return the type that a plain value stands for; 1 may stand for 1.0, a text for anything."""
+def _type_of(value: Any, may_lack: bool = False) -> Any:
+    """Return the type that a plain value stands for; 1 may stand for 1.0, a text for anything.
+
+    Arguments:
+        value: What the config holds.
+        may_lack: Whether `null` leaves out a part that is built.
+    """
     if isinstance(value, dict):
-        return Mapping[str, Any] | None
+        built = "_target_" in value and not may_lack
+        return Mapping[str, Any] if built else Mapping[str, Any] | None
+    if isinstance(value, list):
+        numbers = [isinstance(part, int | float) for part in value]
+        return list[float] if numbers and all(numbers) else list[Any]
     if isinstance(value, bool):
         return bool
     if isinstance(value, int | float):

@@ -36,10 +36,16 @@ def with_positional(stage: str, words: Sequence[str]) -> list[str]:
         return rest
     if any(word.startswith(f"{key}=") for word in rest):
         raise ValueError(f"{key}: set twice, by {given[0]} and by {key}=. Use one of the two ways.")
-    return [*rest, f"{key}=[{','.join(map(_quoted, given))}]"]
+    return [*rest, f"{key}=[{','.join(map(quoted, given))}]"]
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    r"""Return a text in the quotes of Hydra's grammar.
+
+    Example:
+        >>> print(quoted("it's a,b"))
+        'it\'s a,b'
+    """
     # Backslashes before a quote, and at the end, would be read as escapes.
     slashes = len(text) - len(text.rstrip("\\"))
     return "'" + re.sub(r"(\\*)'", r"\1\1\\'", text) + "\\" * slashes + "'"

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from distill.cli.config_groups import config_dir
+from distill.cli.composing import composed
 from distill.stages.reads import BEGINS, READS, keys_of, readers_of
 
 _FIXED = {
@@ -54,11 +53,7 @@ def refuse_useless(stage: str, typed: Sequence[str]) -> None:
 
 def printed(stage: str, overrides: Sequence[str], folder: str | None, resolve: bool) -> str:
     """Return the config that a stage would run with, as YAML, for `--cfg job`."""
-    rest = list(overrides)
-    if folder:
-        rest.append(f"hydra.searchpath=[{Path(folder).resolve().as_uri()}]")
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose(stage, rest)
+    config = composed(stage, overrides, [Path(folder)] if folder else [])
     names = [str(key) for key in config if not _is_foreign(stage, str(key))]
     if resolve:
         return OmegaConf.to_yaml(read_by(stage, config))
