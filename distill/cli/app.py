@@ -12,7 +12,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from distill._version import __version__
 from distill.cli.together import refuse_many, together, told_elsewhere
@@ -94,58 +94,72 @@ def _run(stage: str, words: list[str], show: bool) -> int:
     for text in typed:
         flags.remove(text)
     if given.shell_completion or given.hydra_help:
-        return _under_hydra(stage, [*flags, *typed], [], show)
+        return _under_hydra(stage, [*flags, *typed], [], show, _Sweep())
     refuse_many(stage, given.multirun)
     from distill.cli.goals import without_goals
     from distill.cli.overrides import checked
     from distill.cli.positional import with_positional
     from distill.cli.quoting import readable
     from distill.cli.reading import refuse_useless
-    from distill.cli.recorded import recorded_overrides
+    from distill.cli.recorded import recorded_overrides, run_folder
+    from distill.cli.sweeps import first_job, keys_of_folders, swept_keys
 
     typed, goals = without_goals(readable(with_positional(stage, typed)), given.multirun)
     refuse_useless(stage, typed)
-    overrides = checked(
-        stage, [*recorded_overrides(stage, typed, own), *typed], given.config_dir, given.multirun
-    )
+    first, swept = typed, []
+    if given.multirun:
+        first = first_job(typed)
+        swept = keys_of_folders(stage, swept_keys(typed), run_folder(stage, first, own))
+    recorded = recorded_overrides(stage, first, own, swept, tell=not given.multirun)
+    overrides = checked(stage, [*recorded, *typed], given.config_dir, given.multirun)
     if given.cfg == "job" and not given.package and not given.multirun:
         from distill.cli.reading import printed
 
         print(printed(stage, overrides, given.config_dir, given.resolve), end="")
         return 0
-    return _under_hydra(stage, [*flags, *overrides], typed, show, goals)
+    sweep = _Sweep(swept, given.config_dir, goals)
+    return _under_hydra(stage, [*flags, *overrides], typed, show, sweep)
 
 
 class _Over(BaseException):
     """Ends a search, through a sweeper that goes on after errors."""
 
 
-def _under_hydra(
-    stage: str, words: list[str], typed: list[str], show: bool, goals: Sequence[str] = ()
-) -> int:
+class _Sweep(NamedTuple):
+    """The keys by which jobs have folders, the user's config folder, what a search is for."""
+
+    swept: Sequence[str] = ()
+    folder: str | None = None
+    goals: Sequence[str] = ()
+
+
+def _under_hydra(stage: str, words: list[str], typed: list[str], show: bool, sweep: _Sweep) -> int:
     import hydra
 
     from distill.cli.config_groups import config_dir
     from distill.cli.goals import UnknownGoalError, reached
+    from distill.cli.jobs import of_job, typed_of
     from distill.cli.reading import read_by
-    from distill.cli.sweeps import job_folder, swept_keys
     from distill.stages.typed_overrides import with_typed
 
     codes: list[int] = []
-    process, swept = os.getpid(), swept_keys(typed)
+    process, (swept, folder, goals) = os.getpid(), sweep
 
     def job(config: Any) -> Any:
         try:
-            config, task = read_by(stage, config), _task()
-            if swept and task is not None:
-                config.run = job_folder(config.run, swept, task)
-            with with_typed(typed if task is None else task), together(config):
+            task = _task()
+            said = typed if task is None else typed_of(task, typed)
+            if task is None:
+                config = read_by(stage, config)
+            else:
+                config = of_job(stage, config, said, swept, folder)
+            with with_typed(said), together(config):
                 found = importlib.import_module(f"distill.stages.{stage}").run(config)
                 return reached(goals, found) if goals else found
         except Exception as error:
             if os.getpid() != process:
                 raise  # a launcher took the job elsewhere and carries the error back
-            codes.append(_report(error, _which(stage, swept if goals else ()), show))
+            codes.append(_report(error, _which(stage, swept if goals else typed), show))
             if isinstance(error, UnknownGoalError):
                 raise _Over from None
             return None
@@ -173,12 +187,14 @@ def _task() -> list[str] | None:
     return list(settings.overrides.task) if settings.mode == RunMode.MULTIRUN else None
 
 
-def _which(stage: str, keys: Sequence[str] = ()) -> str:
+def _which(stage: str, by: Sequence[str]) -> str:
     """Name the stage, and in a sweep the run too, by some keys where a task holds others."""
     task = _task()
     if task is None:
         return stage
-    named = [text for text in task if text.lstrip("+").partition("=")[0] in keys]
+    from distill.cli.jobs import typed_of
+
+    named = typed_of(task, by)
     return f"{stage} ({', '.join(named or task)})"
 
 

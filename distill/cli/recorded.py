@@ -8,37 +8,53 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import QuotedString
 from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
+from distill.cli.composing import composed
 from distill.cli.config_groups import config_dir, groups
 from distill.cli.replayable import replayable
+from distill.cli.sweeps import job_folder
 from distill.renamed import current_override
+from distill.stages.manifest import read_manifest
 
 READERS = ("student", "evaluate", "export", "benchmark", "sample")
 _OWN = ("run", "seed", "resume", "overwrite", "device", "threads")
 
 
-def recorded_overrides(stage: str, overrides: Sequence[str], own: Sequence[Path] = ()) -> list[str]:
+def recorded_overrides(
+    stage: str,
+    overrides: Sequence[str],
+    own: Sequence[Path] = (),
+    swept: Sequence[str] = (),
+    tell: bool = True,
+) -> list[str]:
     """Return the overrides that a run's training stage was given, less those said now.
 
     Only what `replayable` lets through is taken up; what else the file holds is named on stderr.
 
     Arguments:
         stage: The stage that is to run; one that starts a run takes up nothing.
-        overrides: What the command line says now. Another `experiment=` than the run's starts
-            afresh.
+        overrides: What the command line says now, in a sweep that of one job. Another `experiment=`
+            than the run's starts afresh.
         own: The user's own config folders, whose options count as known.
+        swept: Keys that name the folder of this job of a sweep, below the run's.
+        tell: Whether to name what is not taken up.
+
+    Errors:
+        ValueError: Without `run=`, the run's record would lead to another run.
 
     Example:
         >>> recorded_overrides("evaluate", ["run=no/such/run"])
         []
     """
-    said = {_key(text): _value(text) for text in overrides}
-    if stage not in READERS or "run" not in said:
+    if stage not in READERS:
         return []
-    root = Path(said["run"]).expanduser()
-    for folder in (root / "student", root / "teacher", root):
+    run = run_folder(stage, overrides, own)
+    if not run:
+        return []
+    root = Path(job_folder(run, swept, overrides)).expanduser()
+    for folder in _places(stage, root):
         try:
             texts = json.loads((folder / "overrides.json").read_text(encoding="utf-8"))
             break
@@ -46,35 +62,88 @@ def recorded_overrides(stage: str, overrides: Sequence[str], own: Sequence[Path]
             continue
     else:
         return []
+    said = {key_of(text): _value(text) for text in overrides}
     if isinstance(texts, list):
         texts = [current_override(text) if isinstance(text, str) else text for text in texts]
     kept, left = replayable(texts, groups([config_dir(), *own]))
-    was = next((_value(text) for text in kept if _key(text) == "experiment"), None)
+    was = next((_value(text) for text in kept if key_of(text) == "experiment"), None)
     if said.get("experiment", was) != was:
         return []
-    unsaid = [text for text in left if _key(text) not in (*said, *_OWN)]
-    if unsaid:
+    unsaid = [text for text in left if key_of(text) not in (*said, *_OWN)]
+    if unsaid and tell:
         print(
             f"{folder / 'overrides.json'}: not taken up, since a file may not say it: "
             f"{', '.join(unsaid)[:200]}. Say it again if you mean it.",
             file=sys.stderr,
         )
-    return [text for text in kept if _key(text) not in (*said, *_OWN) and not _within(text, said)]
+    kept = [text for text in kept if key_of(text) not in (*said, *_OWN) and not _within(text, said)]
+    if run_folder(stage, [*kept, *overrides], own) not in (None, run):
+        raise ValueError(
+            f"run: {run}, which {folder / 'overrides.json'} turns into another. Name the one that "
+            f"you mean, as in run={run}."
+        )
+    return kept
 
 
-def _key(text: str) -> str:
+def run_folder(stage: str, overrides: Sequence[str], own: Sequence[Path] = ()) -> str | None:
+    """Return the run folder that overrides mean, `None` where none is there to be told.
+
+    Arguments:
+        stage: The stage that is to run.
+        overrides: Of the command line, in a sweep those of one job.
+        own: The user's own config folders.
+
+    Example:
+        >>> run_folder("student", ["run=2024_06"]), run_folder("student", ["experiment=moons"])
+        ('2024_06', 'runs/moons')
+    """
+    runs = [_value(text) for text in overrides if key_of(text) == "run"]
+    if runs and "${" not in runs[-1]:
+        return runs[-1]
+    known = groups([config_dir(), *own])
+    rest = []
+    for text in overrides:
+        key = key_of(text)
+        if not key.startswith(("hydra.", "hydra/")):
+            plain = text[0] not in "+~" and key.partition("@")[0] not in known
+            rest.append(f"++{text}" if plain else text)
+    try:
+        found = composed(stage, rest, own).run
+    except (HydraException, OmegaConfBaseException):  # said where all overrides are checked
+        return None
+    return None if found is None else str(found)
+
+
+def _places(stage: str, root: Path) -> tuple[Path, ...]:
+    """Return where a run's record may lie, the one to go by first."""
+    teacher, student = root / "teacher", root / "student"
+    if stage == "student":
+        new, old = read_manifest(teacher), read_manifest(student)
+        weights = None if old is None else old.made_from.get("teacher")
+        if new is not None and (weights is None or weights != new.made.get("weights")):
+            return teacher, student, root  # that student was another teacher's
+    return student, teacher, root
+
+
+def key_of(text: str) -> str:
+    """Return what an override sets.
+
+    Example:
+        >>> key_of("++data.path=a=b"), key_of("~exports.pt2")
+        ('data.path', 'exports.pt2')
+    """
     return text.lstrip("+~").partition("=")[0]
 
 
 def _value(text: str) -> str:
-    """Return what a typed value means: `'runs/mine (1)'` without its quotes."""
+    """Return what a typed value means: `'runs/mine (1)'` without its quotes, `2024_06` as it is."""
     try:
         value = OverridesParser.create().parse_override(text).value()
     except HydraException:
-        return text.partition("=")[2]
-    return value.text if isinstance(value, QuotedString) else str(value)
+        value = None
+    return value if isinstance(value, str) else text.partition("=")[2]
 
 
 def _within(text: str, said: dict[str, str]) -> bool:
     """Whether a text sets a part of a group that is chosen anew (`data.path` under `data=`)."""
-    return any(_key(text).startswith(f"{key}.") for key in said)
+    return any(key_of(text).startswith(f"{key}.") for key in said)

@@ -5,17 +5,25 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+
+from distill.stages.reads import BEGINS
+from distill.stages.typed_overrides import config_path_of
 
 _LONGEST = 80
+_REFERENCE = re.compile(r"\$\{([A-Za-z]\w*(?:\.\w+)*)\}")
+_JOB = re.compile(r"\$\{hydra:job\.(num|id|override_dirname)\}")
+_OUTSIDE = ("sample", "stream", "compare", "doctor")  # they write where output= says, or nothing
 
 
 def swept_keys(typed: Sequence[str]) -> list[str]:
     """Return the keys that a command line sweeps over and that its run folder does not name.
 
-    Empty where `run=` is swept itself or refers to other keys, since it then names a folder a job;
-    an experiment names its run by itself.
+    What `run=` refers to it names, itself where it is swept, and by `name` the experiment, unless
+    `name=` is typed. A folder by `${hydra:job.num}` is a job's own already.
 
     Example:
         >>> swept_keys(["seed=0,1", "experiment=moons"])
@@ -25,14 +33,75 @@ def swept_keys(typed: Sequence[str]) -> list[str]:
     """
     parsed = OverridesParser.create().parse_overrides(list(typed))
     runs = [override for override in parsed if override.key_or_group == "run"]
-    if any(run.is_sweep_override() or "${" in (run.input_line or "") for run in runs):
+    places = _values(runs[-1]) if runs else ["runs/${name}"]
+    if all(_JOB.search(place) for place in places):
         return []
-    named = {"experiment", "name"} if not runs else set()
-    keys = [override.key_or_group for override in parsed if override.is_sweep_override()]
-    return [key for key in keys if key not in named]
+    named = set.intersection(*(set(_REFERENCE.findall(place)) for place in places)) | {"run"}
+    if "name" in named and not any(override.key_or_group == "name" for override in parsed):
+        named.add("experiment")
+    keys = [config_path_of(override) for override in parsed if override.is_sweep_override()]
+    return [key for key in dict.fromkeys(keys) if key not in named]
 
 
-def job_folder(run: str, keys: Sequence[str], overrides: Sequence[str]) -> str:
+def _values(override: Override) -> list[str]:
+    if override.is_discrete_sweep():
+        return list(override.sweep_string_iterator())
+    return [(override.input_line or "").partition("=")[2]]
+
+
+def first_job(typed: Sequence[str]) -> list[str]:
+    """Return the overrides of a sweep's first job, without those that a search chooses.
+
+    Example:
+        >>> first_job(["seed=3,4", "run=r"])
+        ['seed=3', 'run=r']
+    """
+    parsed = OverridesParser.create().parse_overrides(list(typed))
+    return [
+        f"{text.partition('=')[0]}={_values(override)[0]}" if override.is_sweep_override() else text
+        for text, override in zip(typed, parsed, strict=True)
+        if not override.is_interval_sweep()
+    ]
+
+
+def keys_of_folders(stage: str, keys: Sequence[str], run: str | None) -> list[str]:
+    """Return the keys by which the jobs of a stage have folders of their own.
+
+    A stage that begins a run has them, and `pipeline`; others where the run holds no model itself,
+    as a sweep's does not. What writes nothing into the run but samples else shares it.
+
+    Arguments:
+        stage: Its name.
+        keys: From `swept_keys`.
+        run: The run folder that all jobs share.
+
+    Errors:
+        ValueError: Another stage, where the run itself holds the model.
+
+    Example:
+        >>> keys_of_folders("evaluate", ["seed"], "no/such/run")
+        ['seed']
+    """
+    if not keys or stage in (*BEGINS, "pipeline") or not run:
+        return list(keys)
+    root = Path(run).expanduser()
+    held = [folder for folder in (root, root / "teacher", root / "student") if _is_model(folder)]
+    if not held:
+        return list(keys)
+    if stage in _OUTSIDE:
+        return []
+    raise ValueError(
+        f"{', '.join(keys)}: several values, and {stage} wants a run for each, but {root} is one, "
+        f"with a {'model' if held[-1] == root else held[-1].name}. Begin a run for each by "
+        "`pipeline -m`, or go through runs that are there, as in -m run=A,B."
+    )
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "checkpoint.pt").is_file()
+
+
+def job_folder(run: str | None, keys: Sequence[str], overrides: Sequence[str]) -> str:
     """Return the run folder of one job of a sweep, below the run's.
 
     Arguments:
@@ -40,13 +109,18 @@ def job_folder(run: str, keys: Sequence[str], overrides: Sequence[str]) -> str:
         keys: From `swept_keys`.
         overrides: Of this job.
 
+    Errors:
+        ValueError: There is no such folder.
+
     Example:
         >>> job_folder("runs/moons", ["seed", "student.layers"], ["seed=1", "student.layers=3"])
         'runs/moons/seed-1_student.layers-3'
     """
+    if run is None or not run.strip():
+        raise ValueError("run: wanted a folder, got none. Name one, as in run=runs/mine.")
     values = {}
     for override in OverridesParser.create().parse_overrides(list(overrides)):
-        values[override.key_or_group] = (override.input_line or "").partition("=")[2]
+        values[config_path_of(override)] = (override.input_line or "").partition("=")[2]
     parts = [f"{key}-{values[key]}" for key in keys if key in values]
     text = "_".join(parts)
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text)

@@ -29,7 +29,7 @@ def _ran(tmp_path, monkeypatch) -> list[DictConfig]:
     files = {
         "teacher": {
             "defaults": ["common", {"student": "iaf"}, {"experiment": None}, "_self_"],
-            "run": None,
+            "run": "runs/mine",
             "path": "???",
             "rate": 1,
         },

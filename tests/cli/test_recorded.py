@@ -15,14 +15,19 @@ from omegaconf import OmegaConf
 from distill.cli.config_groups import config_dir, groups
 from distill.cli.recorded import recorded_overrides
 from distill.cli.replayable import replayable
+from distill.stages.manifest import Manifest
 from distill.trust import check_config
+
+
+def write(folder, *said):
+    folder.mkdir(parents=True)
+    (folder / "overrides.json").write_text(json.dumps(said))
 
 
 @pytest.fixture
 def run(tmp_path):
-    (tmp_path / "teacher").mkdir()
     said = ["experiment=moons", "run=x", "data=points", "++data.path=a.csv", "seed=3"]
-    (tmp_path / "teacher" / "overrides.json").write_text(json.dumps(said))
+    write(tmp_path / "teacher", *said)
     return tmp_path
 
 
@@ -48,6 +53,47 @@ def test_another_experiment_starts_afresh_and_the_same_does_not(run):
     assert recorded_overrides("evaluate", said) == []
     said = [f"run={run}", "experiment=moons"]
     assert recorded_overrides("evaluate", said) == ["data=points", "++data.path=a.csv"]
+
+
+def test_a_run_that_is_not_typed_is_looked_for_where_the_stage_would_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "runs" / "moons" / "teacher", "experiment=moons", "student.layers=3")
+    assert recorded_overrides("student", ["experiment=moons"]) == ["student.layers=3"]
+    said = ["run='runs/${name}'", "experiment=moons", "teacher.norm=act"]
+    assert recorded_overrides("student", said) == ["student.layers=3"]
+    assert recorded_overrides("student", ["experiment=rings"]) == []
+
+
+def test_a_record_that_leads_to_another_run_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "runs" / "default" / "teacher", "experiment=moons")
+    with pytest.raises(ValueError, match=r"run: runs/default, which .* as in run=runs/default"):
+        recorded_overrides("student", [])
+    assert recorded_overrides("student", ["run=runs/default"]) == ["experiment=moons"]
+
+
+@pytest.mark.parametrize("name", ["2024_06", "1e3", "007", "true"])
+def test_a_run_whose_name_reads_as_a_number_is_found(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / name / "teacher", "data=points")
+    for text in (f"run={name}", f"run='{name}'"):
+        assert recorded_overrides("student", [text]) == ["data=points"]
+
+
+def test_a_student_of_a_former_teacher_does_not_speak_for_the_new_one(tmp_path):
+    old, new = tmp_path / "student", tmp_path / "teacher"
+    write(old, "student.layers=4")
+    write(new, "student.layers=2")
+    run = f"run={tmp_path}"
+    assert recorded_overrides("student", [run]) == ["student.layers=4"]  # nothing is known of them
+    teacher = Manifest.begin("teacher", {}, {})
+    teacher.made = {"weights": "b"}
+    teacher.write(new)
+    assert recorded_overrides("student", [run]) == ["student.layers=2"]
+    for weights, layers in (("a", 2), ("b", 4)):
+        Manifest.begin("student", {}, {"teacher": weights}).write(old)
+        assert recorded_overrides("student", [run]) == [f"student.layers={layers}"]
+    assert recorded_overrides("evaluate", [run]) == ["student.layers=4"]
 
 
 def test_a_stage_that_starts_a_run_takes_up_nothing(run):
