@@ -177,7 +177,7 @@ class InputChecks:
     def _floats(self, value: Any, name: str) -> Tensor:
         """Take floats of any precision and byte order, as every reader of arrays does."""
         if isinstance(value, Tensor) and value.dtype == self.dtype:
-            return value.detach()
+            return value.detach().clone()  # a caller may fill its buffer again
         array = as_floats(value, f"{self.name}: {name}")
         with np.errstate(over="ignore"):  # what overflows is refused as not finite
             return torch.from_numpy(np.array(array, self.metadata.dtype))
