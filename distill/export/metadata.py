@@ -114,7 +114,14 @@ class Metadata:
                 for state in values["state"]
             )
             metadata = cls(**values)
-        except (TypeError, KeyError, AttributeError, json.JSONDecodeError) as error:
+        except (
+            TypeError,
+            KeyError,
+            AttributeError,
+            json.JSONDecodeError,
+            UnicodeDecodeError,
+            RecursionError,
+        ) as error:
             raise foreign(path, f"its metadata is not readable ({error})") from None
         floats = {metadata.dtype, *(state.dtype for state in metadata.state)}
         known = metadata.base in BASES and metadata.precision in PRECISIONS

@@ -16,7 +16,7 @@ from distill.export.backend import Backend
 from distill.export.exported import Exported
 from distill.export.graph import SamplingGraph
 from distill.export.metadata import METADATA, Metadata, foreign
-from distill.export.onnx_check import check_onnx, name_axes
+from distill.export.onnx_check import check_onnx, name_axes, sealed
 from distill.export.quiet import quiet
 
 OPSET = 18
@@ -33,7 +33,8 @@ class ONNX(Backend):
     `next.*`, the state of the next chunk, or, before a filter, `excitation`, `log_prob`, `next.*`
     and `autocorrelation`. Their axes are called `batch`, `frames` and `samples`; a node's name
     starts with the module that it comes from. The metadata lies in the model's `metadata_props`
-    under `distill`, as JSON: see `Metadata`.
+    under `distill`, as JSON: see `Metadata`; under `distill.sha256` lies the SHA-256 of the file
+    with zeros in its place.
 
     Arguments:
         opset: Version of the operator set, 18 to 23. ONNX Runtime reads 21 from its version 1.20
@@ -85,12 +86,12 @@ class ONNX(Backend):
                 f"model. Use opset={written}."
             )
         name_axes(proto, metadata)
-        path.write_bytes(proto.SerializeToString())
+        path.write_bytes(sealed(proto))
 
     def load(self, path: str | Path) -> Exported:
         """Read an `.onnx` that `write` wrote."""
         content = Path(path).read_bytes()
-        check_onnx(content, path)
+        properties = check_onnx(content, path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads or torch.get_num_threads()
         options.log_severity_level = 3
@@ -104,7 +105,6 @@ class ONNX(Backend):
                 f"{path}: ONNX Runtime {onnxruntime.__version__} refuses it: {why}. Export it "
                 f"again with opset={OPSET}, or install a newer onnxruntime."
             ) from None
-        properties = session.get_modelmeta().custom_metadata_map
         if METADATA not in properties:
             raise foreign(path, "it carries no metadata of this package")
         metadata = Metadata.from_json(properties[METADATA], path)

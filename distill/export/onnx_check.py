@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,29 @@ from typing import Any
 from distill.export.metadata import Metadata, foreign
 from distill.export.sidecar import signature
 
+SEAL = "distill.sha256"
+"""The key of the file's digest."""
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.ms.internal.nhwc"}
+_BLANK = b"0" * 64
 
 
-def check_onnx(content: bytes, path: str | Path) -> None:
-    """Refuse a file that would read other files, or wants operators of a foreign library.
+def sealed(model: Any) -> bytes:
+    """Return a model as bytes that hold their own SHA-256, taken with zeros in its place."""
+    model.metadata_props.add(key=SEAL, value=_BLANK.decode())
+    content = model.SerializeToString()
+    before, found, after = content.rpartition(_BLANK)
+    assert found
+    return before + hashlib.sha256(content).hexdigest().encode() + after
+
+
+def check_onnx(content: bytes, path: str | Path) -> dict[str, str]:
+    """Return what a file says under its keys, unless it would do harm or is damaged.
+
+    A file without a digest, which earlier versions wrote, is taken as it is.
 
     Errors:
-        ValueError: Weights in another file, foreign operators, or no ONNX at all.
+        ValueError: Weights in another file, foreign operators, another digest than the file's, or
+            no ONNX at all.
     """
     import onnx
 
@@ -33,6 +49,22 @@ def check_onnx(content: bytes, path: str | Path) -> None:
     for tensor in _tensors([model.graph, *model.functions]):
         if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise foreign(path, f"its weight {tensor.name[:40]!r} lies in another file")
+    try:
+        properties = {entry.key: entry.value for entry in model.metadata_props}
+    except UnicodeDecodeError:
+        raise foreign(path, "its metadata is not readable (no UTF-8)") from None
+    if SEAL in properties and not _is_whole(content, str(properties[SEAL]).encode()):
+        raise foreign(path, "it is damaged, or was changed since it was written")
+    return properties
+
+
+def _is_whole(content: bytes, digest: bytes) -> bool:
+    """Whether a file is the one that its digest is of."""
+    before, _, after = content.rpartition(digest)
+    total = hashlib.sha256(before)
+    for part in (_BLANK, after):
+        total.update(part)
+    return total.hexdigest().encode() == digest
 
 
 def _tensors(graphs: Any) -> Iterator[Any]:

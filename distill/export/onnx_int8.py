@@ -12,6 +12,7 @@ import onnx
 from distill.export.graph import SamplingGraph
 from distill.export.metadata import METADATA
 from distill.export.onnx import ONNX, OPSET
+from distill.export.onnx_check import sealed
 from distill.export.verify import Limit
 
 _NARROW = 16
@@ -84,4 +85,4 @@ class ONNXInt8(ONNX):
                 logging.root.setLevel(level)
         model = onnx.load(path)
         onnx.helper.set_model_props(model, {METADATA: metadata.to_json()})
-        onnx.save(model, path)
+        path.write_bytes(sealed(model))

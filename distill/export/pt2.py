@@ -73,7 +73,8 @@ class PT2(WithBFloat16):
                 # Its function of guards can't run in two threads; what it guards is checked by us.
                 module = torch.export.load(io.BytesIO(content)).module(check_guards=False)
         except Exception as error:
-            raise foreign(path, f"torch can't read it ({one_line(error, 120)})") from None
+            why = one_line(error, 120).partition(" Please check the warnings above")[0]
+            raise foreign(path, f"torch can't read it ({why})") from None
 
         @torch.no_grad()
         def run(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 _LOGGERS = (
     "onnxscript",
+    "torch.export",
     "torch.export.pt2_archive._package",
     "torch.onnx",
     "torch.utils.cpp_extension",
