@@ -44,6 +44,7 @@ def run(config: DictConfig) -> dict[str, float]:
     assert isinstance(student, Flow)
     folder, mine = root_of(config) / "export", config_of(config, "export")
     backends = {name: build(node) for name, node in config.exports.items()}
+    _check_files(backends)
     weights = weights_of(saved)
     page.check_wanted(config, folder, backends.values(), student)
     with alone_in(folder):
@@ -80,6 +81,24 @@ def run(config: DictConfig) -> dict[str, float]:
             config, folder, [entry["file"] for entry in work.manifest.made.values()], weights
         )
         return written  # type: ignore[return-value]
+
+
+def _check_files(backends: Mapping[str, Backend]) -> None:
+    """Raise unless there is a format, and each has a file of its own.
+
+    Errors:
+        ValueError: None, or two of one suffix.
+    """
+    if not backends:
+        raise ValueError("exports: no format is left. Keep one, as in +export@exports.onnx=onnx.")
+    names: dict[str, str] = {}
+    for name, backend in backends.items():
+        first = names.setdefault(backend.suffix, name)
+        if first != name:
+            raise ValueError(
+                f"exports.{name}: would be written to student{backend.suffix}, as exports.{first} "
+                f"is. Leave one out (~exports.{first}), or change exports.{first} itself."
+            )
 
 
 def _entry(path: Path, weights: str, settings: Any) -> dict[str, Any]:

@@ -167,6 +167,30 @@ def test_export_prints_a_table_of_its_files(run: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (
+            ["+export@exports.mine=onnx", "exports.mine.opset=20", "~exports.pt2"],
+            "exports.mine: would be written to student.onnx, as exports.onnx is. Leave one out "
+            "(~exports.onnx), or change exports.onnx itself.",
+        ),
+        (["~exports.pt2", "~exports.onnx"], "exports: no format is left"),
+    ],
+)
+def test_formats_without_a_file_of_their_own_are_refused_before_anything_is_written(
+    run: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in sorted((run / "export").rglob("*"))}
+    capsys.readouterr()
+    assert main(["export", f"run={run}", "overwrite=true", *words]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    assert len(error) == 1
+    assert says in error[0]
+    after = {path: path.stat().st_mtime_ns for path in sorted((run / "export").rglob("*"))}
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
         (["teacher", "teacher.layer=3"], "layer"),
         (["teacher", "experiment=mons"], "moons"),
         (["teacher", "teacher_trainer.steps=many"], "steps"),
