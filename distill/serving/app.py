@@ -155,7 +155,7 @@ class Server:
         text, kind = request.path_params["number"], request.path_params["kind"]
         number = int(text) if text.isascii() and text.isdecimal() and len(text) < 7 else -1
         _, clip = self.examples.get(number, ("", None))
-        if clip is None or kind not in clip.sounds:
+        if clip is None or kind not in clip.sounds or not clip.sounds[kind].is_file():
             raise HTTPException(404)
         return FileResponse(clip.sounds[kind], media_type="audio/wav")
 

@@ -94,12 +94,16 @@ class WorkerPool:
 
     @contextmanager
     def body(self) -> Iterator[Path]:
-        """Lend a path for the body of a request; what lies there is removed afterwards."""
+        """Lend a path for the body of a request; what lies there is removed afterwards.
+
+        A decoder that was stopped could not remove what it called by it and a suffix.
+        """
         path = self.folder / f"body{next(self._numbers)}"
         try:
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            for left in (path, *self.folder.glob(f"{path.name}.*")):
+                left.unlink(missing_ok=True)
 
     @contextmanager
     def room(self) -> Iterator[Callable[[int], None]]:

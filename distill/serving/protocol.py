@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from distill.serving.limits import Limits
@@ -20,7 +21,7 @@ def bounded_protocol(
 
     A client has so long to say what it wants, and to take what it is sent. When there are too many
     connections, the one that has been silent longest makes room; when all are at work, the new one
-    gets 503 as JSON, with `Retry-After`.
+    gets 503 as JSON, with `Retry-After`. What is no HTTP gets 400 as JSON.
 
     Who is answered before its body is read may still be sending, and would not see the answer if
     the line was cut: what still comes is dropped unread for a while.
@@ -62,6 +63,18 @@ def bounded_protocol(
             super().data_received(data)
             if self.cycle is not None and not self.cycle.response_complete:
                 self._stop()
+
+        def send_400_response(self, msg: str) -> None:
+            body = json.dumps({"error": msg}).encode()
+            head = {"content-type": "application/json", "connection": "close"}
+            head["content-length"] = str(len(body))
+            for event in (
+                h11.Response(status_code=400, headers=[*head.items()], reason=b"Bad Request"),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+            self.transport.close()
 
         def handle_websocket_upgrade(self, event: Any) -> None:
             self._stop()

@@ -27,11 +27,20 @@ def pcm(samples: np.ndarray) -> np.ndarray:
         >>> pcm(np.array([0.0, 0.5, -1.0, 3.0]))
         array([     0,  16384, -32768,  32767], dtype=int16)
     """
+    return np.clip(np.rint(finite(samples) * 2.0**15), -(2**15), 2**15 - 1).astype("<i2")
+
+
+def finite(samples: np.ndarray) -> np.ndarray:
+    """Return samples as they are.
+
+    Errors:
+        ValueError: They are not finite.
+    """
     if not np.isfinite(samples).all():
         raise ValueError(
             "The model drew a sound that is not finite. Lower the temperature, or train it longer."
         )
-    return np.clip(np.rint(samples * 2.0**15), -(2**15), 2**15 - 1).astype("<i2")
+    return samples
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from distill.serving.http_error import HTTPError
 from distill.serving.limits import Limits
 from distill.serving.metrics import StreamMetrics
 from distill.serving.pool import WorkerPool
-from distill.serving.sinks import pcm
+from distill.serving.sinks import finite, pcm
 from distill.serving.synthesizer import Connection, SynthesisSettings, Synthesizer
 from distill.serving.tokens import PROTOCOL
 from distill.serving.voices import Voices
@@ -125,7 +125,7 @@ async def _answer(
     began: float,
     limits: Limits,
 ) -> None:
-    content = pcm(samples) if settings.format == "int16" else samples.astype("<f4")
+    content = pcm(samples) if settings.format == "int16" else finite(samples.astype("<f4"))
     now = time.monotonic()
     metrics.add(now - began, len(samples), now)
     await _send(socket, content.tobytes(), limits)

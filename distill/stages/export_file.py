@@ -31,6 +31,11 @@ def exported_of(config: DictConfig) -> Exported:
 
 
 def _loaded(path: Path) -> Exported:
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path}: there is none. Name a file that `distill export` wrote; for a voice, a run's "
+            "folder does too."
+        )
     exported = load(path)
     if path.parent.name == "export":
         note_stale(path.parent.parent, exported)

@@ -52,12 +52,13 @@ def test_json_that_is_no_frames_is_refused_in_a_line(address, case, mel):
 
 
 @pytest.mark.parametrize("case", HEADS)
-def test_a_head_that_is_none_gets_400_and_the_next_is_served(address, case, mel, caplog):
+def test_a_head_that_is_none_is_refused_in_json_and_the_next_is_served(address, case, mel, caplog):
     with line_to(address) as line:
         line.settimeout(5)
         line.sendall(HEADS[case].replace("Host: H", f"Host: {address}").encode())
         answer = answer_on(line).decode()
     assert answer[:12] in ("HTTP/1.1 400", "HTTP/1.1 413", "HTTP/1.1 431", "HTTP/1.1 501")
+    assert json.loads(answer.partition("\r\n\r\n")[2])["error"]
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
     assert len(wave_of(post(address, npy(mel)))) == 30 * HOP
 

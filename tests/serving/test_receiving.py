@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from starlette.requests import Request
 
 from distill.serving.limits import Limits
+from distill.serving.pool import WorkerPool
 from distill.serving.receiving import receive
+from distill.serving.server_metrics import ServerMetrics
 
 MB = 2**20
 
@@ -80,3 +83,22 @@ def test_a_slow_disk_holds_up_nobody_else(tmp_path):
 def test_a_body_of_any_size_is_whole(tmp_path, size):
     asyncio.run(receive(request([bytes(size)]), tmp_path / "body", lambda _: None, Limits()))
     assert (tmp_path / "body").stat().st_size == size
+
+
+def test_what_a_stopped_decoder_left_of_a_body_goes_with_it_and_nothing_else():
+    pool = WorkerPool(Limits(), ServerMetrics())
+    try:
+        with ExitStack() as others:
+            for _ in range(10):
+                others.enter_context(pool.body())
+            with pool.body() as tenth:
+                kept = tenth.with_name("body1"), tenth.with_name("body100")
+                for body in (tenth, *kept):
+                    body.write_bytes(b"RIFF")
+                    body.with_name(f"{body.name}.wav").symlink_to(body)
+            left = {path.name for path in pool.folder.iterdir()}
+            assert tenth.name == "body10"
+            assert left == {"body1", "body1.wav", "body100", "body100.wav"}
+        assert {path.name for path in pool.folder.iterdir()} == {"body100", "body100.wav"}
+    finally:
+        pool.close()

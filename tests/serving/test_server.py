@@ -229,7 +229,7 @@ def test_examples_are_found_in_folders_and_as_evaluation_leaves_them(tmp_path: P
         find_examples(tmp_path / "c")
 
 
-def test_examples_are_handed_out(serving, tmp_path: Path):
+def test_examples_are_handed_out_while_they_are_there(serving, tmp_path: Path):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / "reference.wav").write_bytes(sound(0.1))
     with serving(examples=find_examples(tmp_path)) as address:
@@ -237,4 +237,8 @@ def test_examples_are_handed_out(serving, tmp_path: Path):
         (clip,) = about["examples"]
         assert clip == {"name": "one", "sounds": {"reference": "/examples/0/reference.wav"}}
         got = CLIENT.get(f"http://{address}{clip['sounds']['reference']}")
-    assert got.content == sound(0.1)
+        assert got.content == sound(0.1)
+        (tmp_path / "one" / "reference.wav").unlink()
+        gone = CLIENT.get(f"http://{address}{clip['sounds']['reference']}")
+    assert gone.status_code == 404
+    assert gone.json()["error"]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from distill.export import Exported
 from distill.serving.limits import Limits
 
 from .conftest import BANDS, HOP, RATE, connect, exchange, opened
@@ -101,3 +102,21 @@ def test_a_page_from_elsewhere_gets_no_stream(address):
         connect(f"ws://{address}/stream", origin="http://elsewhere.example"),
     ):
         pass
+
+
+@pytest.mark.parametrize("form", ["int16", "float32"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_sound_that_is_not_finite_is_refused_in_either_format(
+    serving, exported, mel, form, value
+):
+    def compute(noise, features, state):
+        x, log_prob, after = exported.compute(noise, features, state)
+        return x * value, log_prob, after
+
+    with (
+        serving(sampler=Exported(exported.metadata, compute, exported.path)) as address,
+        connect(f"ws://{address}/stream") as socket,
+    ):
+        opened(socket, format=form)
+        socket.send(mel.tobytes())
+        assert "not finite" in json.loads(socket.recv())["error"]

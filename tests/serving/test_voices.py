@@ -139,7 +139,8 @@ def test_a_run_speaks_by_compiled_loops_where_it_has_them(student, tmp_path: Pat
         ({"voices": {"anna": None}}, "voices.anna"),
         ({"voices": {"anna": {"b": "x.onnx"}}}, "voices.anna"),
         ({"voices": {"anna": "x.onnx"}, "file": "y.onnx"}, "leave out file="),
-        ({"voices": {"anna": "nowhere.onnx"}}, "nowhere.onnx"),
+        ({"voices": {"anna": "nowhere.onnx"}}, "nowhere.onnx: there is none"),
+        ({"voices": {"anna": "nowhere"}}, "nowhere: there is none.*a run's folder does too"),
     ],
 )
 def test_voices_that_are_none_are_refused_in_a_line(given, says):
