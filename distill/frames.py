@@ -22,7 +22,7 @@ class FrameLayout:
 
     Arguments:
         spec: Of a model that turns frames into sound.
-        without: Optional features that rows do not hold: the model estimates them.
+        without: Optional features, or one, that rows do not hold: the model estimates them.
         whole: Whether rows are those of a whole value, which may lack a phase that F0 adds up to.
 
     Attributes:
@@ -61,7 +61,7 @@ class FrameLayout:
         optional = [name for name, feature in framed.items() if feature.optional]
         self._all = {name: feature.size for name, feature in framed.items()}
         self.sizes = dict(self._all)
-        for name in without:
+        for name in [without] if isinstance(without, str) else without:
             if name not in optional:
                 raise ValueError(
                     "without: wanted features that this model can do without "

@@ -14,6 +14,8 @@ from distill.data.audio.inputs import INPUT_SUFFIXES, read_input
 from distill.frames import FrameLayout
 
 _MAGIC = {b"RIFF": ".wav", b"fLaC": ".flac", b"\x93NUM": ".npy", b"PK\x03\x04": ".pt"}
+_BLOCK = 2**20
+"""Bytes of the pipe that are read at once."""
 
 
 def open_source(name: str, layout: FrameLayout, chunk: int, pipe: BinaryIO) -> Iterator[np.ndarray]:
@@ -40,7 +42,7 @@ def open_source(name: str, layout: FrameLayout, chunk: int, pipe: BinaryIO) -> I
                 path = Path(folder) / f"stdin{_MAGIC[head]}"
                 with path.open("wb") as file:
                     file.write(head)
-                    while block := pipe.read(2**20):
+                    while block := pipe.read(_BLOCK):
                         file.write(block)
                 return _cut(read_rows(path, layout, "stdin"), chunk)
         return _raw(head, pipe, layout, chunk)
@@ -77,7 +79,7 @@ def _raw(head: bytes, pipe: BinaryIO, layout: FrameLayout, chunk: int) -> Iterat
     size = 4 * layout.width
     begun = False
     while True:
-        block = head + pipe.read(chunk * size - len(head))
+        block = head + _read(pipe, chunk * size - len(head))
         head = b""
         if len(block) % size:
             raise ValueError(
@@ -92,3 +94,12 @@ def _raw(head: bytes, pipe: BinaryIO, layout: FrameLayout, chunk: int) -> Iterat
         begun = True
         if len(block) < chunk * size:
             return
+
+
+def _read(pipe: BinaryIO, size: int) -> bytes:
+    """Read so many bytes, or all there are, which alone take memory."""
+    parts = []
+    while size and (part := pipe.read(min(size, _BLOCK))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

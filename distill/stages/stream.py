@@ -59,7 +59,7 @@ def run(config: DictConfig) -> dict[str, float]:
         rows = open_source(str(config.input), layout, chunk, given)
         rows = (part.astype(exported.metadata.dtype) for part in rows)
         first = next(rows)
-        start().push(np.repeat(first[:1], chunk + exported.metadata.latency, 0))  # to warm up
+        start().push(np.repeat(first[:1], len(first) + exported.metadata.latency, 0))  # to warm up
         stream, metrics = start(), StreamMetrics(layout.rate, lead=layout.seconds(chunk))
         rows = _paced(itertools.chain([first], rows), layout, config.pace)
         try:
