@@ -15,7 +15,7 @@ from distill.stages.differences import config_of
 from distill.stages.folders import check_ways, root_of, weights_of
 from distill.stages.links import check_inside
 from distill.stages.reads import PIPELINE
-from distill.stages.work import numbers_of
+from distill.stages.work import forget_whole
 
 _TRAINED = ("teacher", "student")
 
@@ -48,18 +48,10 @@ def run(config: DictConfig) -> dict[str, float]:
             anew = OmegaConf.merge(config, {"resume": False, "overwrite": True})
             numbers = stage.run(anew)
         finally:
-            _forget(root, name)
+            forget_whole(root / name)
         everything |= {f"{name}/{key}": value for key, value in numbers.items()}
     write_json(root / "metrics.json", everything)
     return everything
-
-
-def _forget(root: Path, name: str) -> None:
-    """Remove the numbers of the whole as soon as those of a stage are others."""
-    numbers = {f"{name}/{key}": value for key, value in numbers_of(root / name).items()}
-    whole = numbers_of(root)
-    if {key: whole[key] for key in whole if key.startswith(f"{name}/")} != numbers:
-        (root / "metrics.json").unlink(missing_ok=True)
 
 
 def _check(config: DictConfig, root: Path) -> None:

@@ -14,6 +14,7 @@ from distill.models.checkpoint import NAME as CHECKPOINT
 from distill.stages.links import check_inside
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.manifest import NAME as MANIFEST
+from distill.stages.reads import PIPELINE
 
 _RECORDS = (MANIFEST, "config.yaml", "overrides.json")
 """Of a stage's folder: they belong to the results that stand there."""
@@ -79,7 +80,8 @@ def recorded(
 
     While it runs, the record says so, and a killed stage is known by it. Where it fails before
     it has replaced anything, the old record and config come back. TensorBoard's old curves go once
-    there are new results, and new ones go where there are none.
+    there are new results, and new ones go where there are none. The numbers of the whole run go
+    with those of the stage.
 
     Arguments:
         folder: The stage's.
@@ -109,6 +111,7 @@ def recorded(
                 failed = work.manifest.state != COMPLETE
                 with suppress(FullDiskError) if failed else nullcontext():
                     work.manifest.write(folder)
+            forget_whole(folder)
 
 
 def numbers_of(folder: Path) -> dict[str, float]:
@@ -117,6 +120,17 @@ def numbers_of(folder: Path) -> dict[str, float]:
         return json.loads((folder / "metrics.json").read_text("utf-8"))
     except (OSError, ValueError):
         return {}
+
+
+def forget_whole(folder: Path) -> None:
+    """Remove a run's own `metrics.json` as soon as the numbers of a stage in it are others."""
+    root, name = folder.parent, folder.name
+    if name not in PIPELINE:
+        return
+    numbers = {f"{name}/{key}": value for key, value in numbers_of(folder).items()}
+    whole = numbers_of(root)
+    if {key: whole[key] for key in whole if key.startswith(f"{name}/")} != numbers:
+        (root / "metrics.json").unlink(missing_ok=True)
 
 
 def _results(folder: Path) -> dict[str, Any]:

@@ -159,6 +159,31 @@ def test_what_was_made_of_a_teacher_trained_anew_is_made_again(run, capsys):
     check_consistent(run)
 
 
+def test_numbers_of_a_replaced_student_are_stale_and_leave_the_runs_own(run, capsys):
+    other = ["student_trainer.steps=3", "student.layers=2"]
+    assert main(["student", f"run={run}", "overwrite=true", *other]) == 0
+    assert not (run / "metrics.json").exists()
+    capsys.readouterr()
+    assert main(["compare", str(run)]) == 0
+    shown = capsys.readouterr().out
+    assert "| state | evaluate stale, export stale, benchmark stale |" in shown
+    assert main(["evaluate", f"run={run}", "overwrite=true"]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(run)]) == 0
+    assert "| state | export stale, benchmark stale |" in capsys.readouterr().out
+    assert main(["teacher", f"run={run}", *QUICK, "seed=1", "overwrite=true"]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(run)]) == 0
+    assert "| state | student stale, evaluate stale," in capsys.readouterr().out
+
+
+def test_numbers_measured_anew_and_alike_leave_those_of_the_run(run):
+    assert main(["evaluate", f"run={run}", "overwrite=true"]) == 0
+    assert (run / "metrics.json").is_file()
+    assert main(["evaluate", f"run={run}", "overwrite=true", "evaluation.count=50"]) == 0
+    assert not (run / "metrics.json").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -12,13 +12,14 @@ from typing import Any
 import yaml
 
 from distill.stages import STAGES
+from distill.stages.folders import MODELS
+from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.manifest import NAME as MANIFEST
-from distill.stages.manifest import read_manifest
 from distill.stages.work import numbers_of
 
 _DEPTH = 4
 """How far below a named folder runs are looked for."""
-_UNKNOWN = "unknown"
+_UNKNOWN, _STALE = "unknown", "stale"
 _MEASURED = ("prepare", "teacher", "student", "classifier", "evaluate", "export", "benchmark")
 """Stages that leave RUN/STAGE with numbers, in the order of a table."""
 
@@ -31,7 +32,8 @@ class Run:
         label: A short name, unlike those of the runs beside it.
         folder: Where it lies.
         configs: What each stage read of the config, by stage.
-        states: How each stage ended, see `Manifest`; `unknown` where it left no record.
+        states: How each stage ended, see `Manifest`; `unknown` where it left no record, `stale`
+            where it is of another model than the run holds now.
         metrics: Finite numbers of all stages, as `evaluate/student/stft`.
     """
 
@@ -137,9 +139,18 @@ def _read(folder: Path, label: str) -> Run:
         label,
         folder,
         {s.name: r.config if (r := records[s.name]) else _config_of(s) for s in stages},
-        {name: record.state if record else _UNKNOWN for name, record in records.items()},
+        {name: _state(record, records) for name, record in records.items()},
         metrics,
     )
+
+
+def _state(record: Manifest | None, records: Mapping[str, Manifest | None]) -> str:
+    """Return how a stage ended, and whether the run's models are still those it was made from."""
+    if record is None:
+        return _UNKNOWN
+    held = {role: of.made.get("weights") for role in MODELS if (of := records.get(role))}
+    stale = any(now and record.made_from.get(role, now) != now for role, now in held.items())
+    return _STALE if stale and record.state == COMPLETE else record.state
 
 
 def _rank(stage: str) -> tuple[int, str]:
