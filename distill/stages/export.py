@@ -46,7 +46,7 @@ def run(config: DictConfig) -> dict[str, float]:
     backends = {name: build(node) for name, node in config.exports.items()}
     _check_files(backends)
     weights = weights_of(saved)
-    page.check_wanted(config, folder, backends.values(), student)
+    page.check_wanted(config, folder, backends.values(), student, weights)
     with alone_in(folder):
         kept = _kept(config, folder, backends, mine["exports"], weights)
         whole = kept.keys() == backends.keys()

@@ -15,7 +15,7 @@ from distill.serving.examples import Example, find_examples
 from distill.serving.voice import Voice, check_names
 from distill.stages.folders import root_of, saved_in, weights_of
 from distill.stages.links import leads_out
-from distill.stages.manifest import read_manifest
+from distill.stages.manifest import COMPLETE, read_manifest
 
 
 def exported_of(config: DictConfig) -> Exported:
@@ -67,18 +67,21 @@ def voices_of(config: DictConfig) -> dict[str, Voice]:
     if config.voices is None:
         exported = exported_of(config)
         place = root_of(config) if config.file is None else exported.path
-        return {_name(place): Voice(exported, tuple(_clips(config.examples, place)))}
+        return {_name(place): _voice(exported, config.examples, place)}
     if config.file is not None:
         raise ValueError("voices: names every voice; leave out file=, or give it a name there.")
     places = _places(config.voices)
     check_names(places)
     return {
-        name: Voice(
-            _exported_in(place) if place.is_dir() else _loaded(place),
-            tuple(_clips(config.examples, place)),
+        name: _voice(
+            _exported_in(place) if place.is_dir() else _loaded(place), config.examples, place
         )
         for name, place in places.items()
     }
+
+
+def _voice(exported: Exported, examples: Any, place: Path) -> Voice:
+    return Voice(exported, tuple(_clips(examples, place, exported.metadata.weights)))
 
 
 def _places(voices: Any) -> dict[str, Path]:
@@ -137,23 +140,37 @@ def note_stale(root: Path, *given: Exported) -> None:
         )
 
 
-def examples_of(config: DictConfig) -> list[Example]:
+def examples_of(config: DictConfig, weights: str) -> list[Example]:
     """Return the clips for a page: those of `examples`, or what `distill evaluate` left in the run.
+
+    Arguments:
+        config: `examples` and `run`.
+        weights: Hash of the student that speaks; clips of another one are left out, with a note.
 
     Errors:
         FileNotFoundError: There is no such folder.
         ValueError: It holds none; one in the run is a link to something else.
     """
-    return _clips(config.examples, root_of(config))
+    return _clips(config.examples, root_of(config), weights)
 
 
-def _clips(examples: Any, place: Path) -> list[Example]:
+def _clips(examples: Any, place: Path, weights: str) -> list[Example]:
     if examples is False:
         return []
     if examples is not None:
         return find_examples(examples)
     left = place / "evaluate" / "audio"
-    if not left.is_dir():
+    if not any(left.rglob("*.wav")):
+        return []
+    record = read_manifest(place / "evaluate")
+    of = record.made_from.get("student") if record and record.state == COMPLETE else None
+    if of != weights:
+        print(
+            f"note: {left}: the clips are not of a finished evaluation of this student, so they "
+            f"are left out. `distill evaluate run={place} overwrite=true` makes new ones.",
+            file=sys.stderr,
+            flush=True,
+        )
         return []
     found = find_examples(left)
     for path in (path for example in found for path in example.sounds.values()):

@@ -19,7 +19,7 @@ _SUFFIX = ".onnx"
 
 
 def check_wanted(
-    config: DictConfig, folder: Path, backends: Iterable[Backend], student: Flow
+    config: DictConfig, folder: Path, backends: Iterable[Backend], student: Flow, weights: str
 ) -> None:
     """Raise before anything is exported, where the page could not be written.
 
@@ -36,7 +36,7 @@ def check_wanted(
             "+export@exports.onnx=onnx, or leave out page=true."
         )
     FrameLayout(student.spec)
-    examples_of(config)
+    examples_of(config, weights)
     check_page(folder / FOLDER, npm=True)
 
 
@@ -54,7 +54,7 @@ def write(config: DictConfig, folder: Path, files: Iterable[str], weights: str) 
         models = sorted(name for name in files if name.endswith(_SUFFIX))
         # The plain file before those of reduced precision, whose names have more parts.
         models.sort(key=lambda name: name.count("."))
-        examples = examples_of(config)
+        examples = examples_of(config, weights)
         write_page(page, [folder / name for name in models], examples)
         clips = f", with {len(examples)} recordings to try" if examples else ""
         print(f"{page}: the student in a browser{clips}; any static host serves it")

@@ -18,6 +18,7 @@ from distill.serving.limits import Limits
 from distill.serving.sinks import pcm
 from distill.serving.voice import Voice
 from distill.stages.export_file import voices_of
+from distill.stages.manifest import COMPLETE, Manifest
 from tests.export.students import CASES
 
 from .client import npy, post, wave_of
@@ -104,12 +105,15 @@ def settings_of(**given: object) -> object:
     return OmegaConf.create({**empty, **given})
 
 
-def test_voices_are_files_and_runs_by_name(student, tmp_path: Path):
+def test_voices_are_files_and_runs_by_name(student, exported, tmp_path: Path):
     run = tmp_path / "run"
     (run / "export").mkdir(parents=True)
     (run / "export" / "student.onnx").write_bytes(student.read_bytes())
     (run / "evaluate" / "audio").mkdir(parents=True)
     soundfile.write(run / "evaluate" / "audio" / "reference_0.wav", np.zeros(100), RATE)
+    record = Manifest.begin("evaluate", {}, {"student": exported.metadata.weights})
+    record.end(COMPLETE)
+    record.write(run / "evaluate")
     found = voices_of(settings_of(voices={"anna": str(student), "ben": str(run)}))
     assert list(found) == ["anna", "ben"]
     assert [len(voice.examples) for voice in found.values()] == [0, 1]

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from distill.cli import main
 from distill.stages.export_file import examples_of
 from distill.stages.links import check_inside
+from distill.stages.manifest import COMPLETE, Manifest
 from distill.stages.work import alone_in
 
 from ..cli.test_bad_input import QUICK
@@ -58,9 +59,12 @@ def test_a_page_shows_no_file_from_outside_the_run(run):
     audio = run / "evaluate" / "audio"
     audio.mkdir(parents=True)
     (audio / "teacher_0.wav").write_bytes(b"RIFF")
+    record = Manifest.begin("evaluate", {}, {"student": "abc"})
+    record.end(COMPLETE)
+    record.write(run / "evaluate")
     config = OmegaConf.create({"run": str(run), "examples": None, "file": None})
-    assert [list(clip.sounds) for clip in examples_of(config)] == [["teacher"]]
+    assert [list(clip.sounds) for clip in examples_of(config, "abc")] == [["teacher"]]
     (audio / "reference_0.wav").symlink_to(run.parent / "mine" / "diary.txt")
     with pytest.raises(ValueError, match="shown to whoever opens the page"):
-        examples_of(config)
-    assert examples_of(OmegaConf.merge(config, {"examples": False})) == []
+        examples_of(config, "abc")
+    assert examples_of(OmegaConf.merge(config, {"examples": False}), "abc") == []
