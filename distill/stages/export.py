@@ -43,7 +43,9 @@ def run(config: DictConfig) -> dict[str, float]:
     student = saved.model(config.trusted)
     assert isinstance(student, Flow)
     folder, mine = root_of(config) / "export", config_of(config, "export")
-    backends = {name: build(node) for name, node in config.exports.items()}
+    wanted = {name: node for name, node in config.exports.items() if node is not None}
+    mine["exports"] = {name: mine["exports"][name] for name in wanted}
+    backends = {name: build(node) for name, node in wanted.items()}
     _check_files(backends)
     weights = weights_of(saved)
     page.check_wanted(config, folder, backends.values(), student, weights)

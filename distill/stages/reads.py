@@ -6,10 +6,11 @@ COMMON = ("name", "run", "seed", "device", "threads", "resume", "overwrite", "tr
 """Keys of every stage."""
 
 UNREAD = {
+    "prepare": ("device", "threads", "resume"),
     "sample": ("resume",),
-    "export": ("seed",),
+    "export": ("seed", "device", "threads"),
     "benchmark": ("seed",),
-    "compare": ("seed",),
+    "compare": ("seed", "device", "threads"),
     "stream": ("resume",),
     "serve": ("seed", "resume", "overwrite"),
     "doctor": ("seed", "resume", "overwrite"),
@@ -55,7 +56,7 @@ COMPARED = {"student": ("teacher",)}
 POSITIONAL = {"compare": "runs"}
 """Stages that take words without a key, and the key that these are the list of."""
 
-BEGINS = ("prepare", "teacher", "classifier")
+BEGINS = ("teacher",)
 """Stages that begin a run: what they are told of other stages is recorded for these."""
 
 TRAINING = ("teacher", "student", "classifier")

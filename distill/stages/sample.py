@@ -38,6 +38,7 @@ from distill.stages.links import check_inside
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.sampling.outputs import Output, output_for
 from distill.stages.sampling.requests import requests_of
+from distill.stages.typed_overrides import is_typed
 from distill.stages.work import alone_at
 
 
@@ -66,6 +67,20 @@ def _sampler(config: DictConfig) -> Jacobi | None:
     return sampler
 
 
+def _role(config: DictConfig) -> str:
+    """Return which model draws: the one whose folder `run` names, or else `model`."""
+    named = Path(config.run or "").expanduser()
+    role = config.model if named == root_of(config) else named.name
+    if config.model not in MODELS:
+        raise ValueError(f"model: wanted teacher or student, got {config.model!r}.")
+    if role != config.model and is_typed("model"):
+        raise ValueError(
+            f"model={config.model}: run={named} names the {role}. Leave out model=, or name the "
+            f"run with run={named.parent}."
+        )
+    return role
+
+
 def run(config: DictConfig) -> dict[str, float]:
     """Draw what the config asks for, into `output` or RUN/sample/.
 
@@ -73,9 +88,7 @@ def run(config: DictConfig) -> dict[str, float]:
         FileExistsError: An output exists and `overwrite` is not set.
         ValueError: An output of the wrong kind, or an input that the model can't read.
     """
-    role = Path(config.run).name if Path(config.run).name in MODELS else config.model
-    if role not in MODELS:
-        raise ValueError(f"model: wanted teacher or student, got {role!r}.")
+    role = _role(config)
     check_seed(config.seed)
     jacobi = _sampler(config)
     saved = saved_model(config, role)

@@ -37,7 +37,7 @@ Make = Callable[[str], Path]
 def command(stage: str, place: Path) -> list[str]:
     run = f"run={place / 'run'}"
     return [stage] + {
-        "prepare": [run, *TONES],
+        "prepare": [run, *TONES[:-1]],
         "classifier": [run, *TONES, *CLASSES],
         "teacher": [run, f"data.path={place / 't.csv'}", *POINTS],
         "student": [run],

@@ -15,6 +15,7 @@ from distill.contract import DataSpec, Features
 from distill.data.array import check_finite
 from distill.data.table import read_table
 from distill.labels import label_index
+from distill.stages.typed_overrides import is_typed
 
 _VALUES = 10_000
 
@@ -48,9 +49,10 @@ def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[SampleReq
 
     Errors:
         ValueError: A model of features without an input; a label that it lacks; numbers out of
-            range; what `read_inputs` raises.
+            range, or that the input or the model settles; what `read_inputs` raises.
     """
     _check(config, spec)
+    _check_used(config, spec)
     if config.input is not None and spec.sites is not None:
         return [_conditions(config, spec, role)]
     if config.input is not None:
@@ -71,10 +73,10 @@ def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[SampleReq
             "a file with input=: sounds or mels to copy, or a table of conditions, a row a sample."
         )
     if spec.sites is not None:
-        count = _VALUES if config.count is None else config.count
+        count = _VALUES if config.count is None else int(config.count)
         return [SampleRequest(role, count, _labels(config, spec, count))]
     assert spec.sample_rate is not None
-    count = 1 if config.count is None else config.count
+    count = 1 if config.count is None else int(config.count)
     sites = max(1, round(config.seconds * spec.sample_rate / spec.hop)) * spec.hop
     features = _labels(config, spec, 1)
     names = [role] if count == 1 else [f"{role}_{i}" for i in range(count)]
@@ -95,6 +97,23 @@ def _check(config: DictConfig, spec: DataSpec) -> None:
             f"count: {config.count} values of {sites} sites take {size / 1e9:,.0f} GB, and this "
             f"machine has {held / 1e9:,.0f} GB of memory. Draw fewer at a time."
         )
+
+
+def _check_used(config: DictConfig, spec: DataSpec) -> None:
+    """Raise if something is asked for that would change nothing."""
+    for name in ("speaker", "label"):
+        feature = spec.features.get(name)
+        if config[name] is not None and (feature is None or feature.kind != "label"):
+            raise ValueError(f"{name}: this model takes none; leave it out.")
+    if config.input is not None:
+        settled = "the input says how many values are drawn, and how long they are"
+    elif spec.sites is not None:
+        settled = f"each value of this model has {spec.sites} sites"
+    else:
+        return
+    for name in ("count", "seconds") if config.input is not None else ("seconds",):
+        if is_typed(name):
+            raise ValueError(f"{name}: {settled}; leave it out.")
 
 
 def _memory() -> float:
