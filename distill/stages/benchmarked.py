@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from distill.benchmark.inputs import cut, rows, sites_of
 from distill.benchmark.settings import BenchmarkSettings
@@ -46,6 +46,7 @@ class Benchmarked:
         features: Held-out features, as many rows as the largest batch or the data has.
         quality: `metrics.json` of an evaluation of the same weights; empty without one.
         made_from: Hashes of the models and of the exported files.
+        data: The node that features come from; without features that of the student's training.
         trusted: Packages that a checkpoint may name.
     """
 
@@ -57,6 +58,7 @@ class Benchmarked:
     features: Features
     quality: dict[str, float]
     made_from: dict[str, str]
+    data: Any
     trusted: list[str]
 
     @classmethod
@@ -73,9 +75,12 @@ class Benchmarked:
         models = {role: one.model(config.trusted).to(device) for role, one in saved.items()}
         student = models["student"]
         assert isinstance(student, Flow)
-        features = None
+        features, used = None, saved["student"].config.get("data")
+        if used is not None or student.spec.features:
+            node = saved_node(config, saved["student"], "data")
         if student.spec.features:
-            data = build(saved_node(config, saved["student"], "data"), trusted=config.trusted)
+            data = build(node, trusted=config.trusted)
+            used = OmegaConf.to_container(node, resolve=True)
             held_out = next(iter(data.held_out(max(settings.batch_sizes))))
             length = sites_of(student.spec, settings.sites)
             features = cut(held_out.features, student.spec, length)
@@ -93,6 +98,7 @@ class Benchmarked:
             features,
             _quality(root, weights),
             {**weights, "exports": fingerprint({path.name: sha256_of(path) for path in files})},
+            used,
             list(config.trusted),
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def run(config: DictConfig) -> dict[str, float]:
     data.check_matches(student.spec)
     part = data.part(config.part)
     mine: dict[str, Any] = {
-        "name": config.get("name"),
+        "name": student_file.config.get("name", config.get("name")),
         "run": str(config.run),
         "seed": config.seed,
         "part": config.part,
@@ -71,6 +72,7 @@ def run(config: DictConfig) -> dict[str, float]:
                 f"{changed}. Bring it back, or name other data with data.path=."
             )
     else:
+        _check_kept_back(root_of(config), student_file, mine["data"], now, config.part)
         print(f"evaluate: other data, so into {folder}", flush=True)
     if config.part != "held_out":
         folder = folder.with_name(f"{folder.name}-{config.part}")
@@ -86,10 +88,46 @@ def run(config: DictConfig) -> dict[str, float]:
         with Tracker(folder) as tracker:
             report = evaluator.evaluate(teacher, student, part, config.seed)
             tracker.report(report, 0)
+            _remove_others(folder / "audio", report.audio)
             tell(folder, report.tables.values())
             return tracker.metrics(report.scalars)  # type: ignore[return-value]
 
     return measure(config, "evaluate", folder, mine, made_from, work)
+
+
+def _check_kept_back(root: Path, saved: Checkpoint, node: Any, now: Any, part: str) -> None:
+    """Raise where another split would call values kept back that the models were trained on.
+
+    Arguments:
+        root: The run folder.
+        saved: The student's checkpoint.
+        node: The data's, as it is asked for.
+        now: The identity of that data.
+        part: What is to be measured.
+
+    Errors:
+        ValueError: The split is another, of the same values, and the parts meet or have no names.
+    """
+    old, new = (_located(data) for data in (saved.config["data"], node))
+    other = [key for key in ("seed", "held_out") if old.get(key) != new.get(key)]
+    made = new.get("path") is None
+    if not other or old.get("path") != new.get("path") or (made and "seed" in other):
+        return
+    trained = (saved.made_from.get("data") or {}).get("train")
+    if not (trained and part in now) or set(trained) & set(now[part]):
+        raise ValueError(
+            f"data.{other[0]}={new.get(other[0])}: splits the data of {root} in another way, and "
+            "values that its models were trained on would count as kept back. Leave it out, or "
+            f"name other data with {'data.seed' if made else 'data.path'}=."
+        )
+
+
+def _remove_others(folder: Path, clips: Mapping[str, Any]) -> None:
+    """Remove the clips of an earlier evaluation that this one has not replaced."""
+    mine = {f"{name.replace('/', '_')}.wav" for name in clips}
+    for path in folder.glob("*.wav"):
+        if path.name not in mine:
+            path.unlink()
 
 
 def _located(node: Any) -> dict[str, Any]:

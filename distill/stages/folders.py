@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from distill.export.metadata import digest
@@ -21,6 +22,8 @@ from distill.training.session import device_here
 from distill.trust import BEYOND
 
 MODELS = ("teacher", "student")
+_WHOLE = ("experiment", "debug")
+"""Options that say something of every node."""
 _DEVICE = re.compile(r"cpu|cuda(:\d+)?|mps")
 
 
@@ -163,25 +166,39 @@ def _on_this_machine(node: Any) -> Any:
 def saved_node(config: DictConfig, saved: Checkpoint, group: str) -> DictConfig:
     """Return a node of the config that a model was made with, under what is said now.
 
+    An experiment that is typed says how to measure, and may not say other data.
+
     Errors:
         ValueError: Another option of the group was chosen, which is not what the model was made
             with.
     """
     node = OmegaConf.create({group: _on_this_machine(saved.config[group])})
-    nested = OmegaConf.create({})
+    nested, whole = OmegaConf.create({}), None
     for override in typed_overrides():
         place = config_path_of(override)
         if place == group:
-            chosen = OmegaConf.to_container(config[group], resolve=True)
-            other = difference({group: saved.config[group]}, {group: chosen}, FREE)
-            if other:
-                raise ValueError(
-                    f"{override.input_line}: {root_of(config)} was made with other {group}: here "
-                    f"{other}. Leave it out, or change parts of it, as in {group}.path=elsewhere."
-                )
+            _check_chosen(config, saved.config[group], group, override)
+        elif override.key_or_group in _WHOLE:
+            whole = override
         if place == group or place.startswith(f"{group}."):
             value = OmegaConf.select(config, place)
             OmegaConf.update(nested, place, value, force_add=True)
     merged = OmegaConf.merge(node, nested)
     assert isinstance(merged, DictConfig)
+    if whole is None:
+        return merged[group]
+    if group == "evaluation":
+        return config[group]
+    _check_chosen(config, OmegaConf.to_container(merged[group], resolve=True), group, whole)
     return merged[group]
+
+
+def _check_chosen(config: DictConfig, own: Any, group: str, override: Override) -> None:
+    """Raise if what an override chooses is another node than a run's own."""
+    chosen = OmegaConf.to_container(config[group], resolve=True)
+    other = difference({group: own}, {group: chosen}, FREE)
+    if other:
+        raise ValueError(
+            f"{override.input_line}: {root_of(config)} was made with other {group}: here {other}. "
+            f"Leave it out, or change parts of it, as in {group}.path=elsewhere."
+        )
