@@ -66,15 +66,6 @@ class BenchmarkSettings:
         for axis, values in self.growth_over.items():
             for value in values:
                 check_number(f"benchmark.growth_over.{axis}", value, low=1, whole=True)
-        over = {axis: [int(v) for v in values] for axis, values in self.growth_over.items()}
-        whole = {
-            **{name: int(getattr(self, name)) for name in ("repeats", "pushes")},
-            "sites": None if self.sites is None else int(self.sites),
-            "batch_sizes": tuple(int(size) for size in self.batch_sizes),
-            "growth_over": over,
-        }
-        for name, value in whole.items():  # 1e2 is whole, and of another type
-            object.__setattr__(self, name, value)
 
     def plain(self) -> dict[str, Any]:
         """Return plain containers, for JSON."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -146,14 +145,24 @@ def test_what_would_change_nothing_is_refused(place, capsys, case):
     assert says in refused(capsys, place, stage, "run=PLACE/run", *words)
 
 
-def test_whole_numbers_may_be_written_as_floats(copy):
-    run = f"run={copy / 'run'}"
-    assert main(["sample", run, "count=1e1", f"output={copy / 'a.npy'}"]) == 0
-    assert len(np.load(copy / "a.npy")) == 10
-    few = ["benchmark.repeats=1e0", "benchmark.batch_sizes=[1e1]", "benchmark.pushes=2e0"]
-    assert main([*own("benchmark", copy), *few, "overwrite=true"]) == 0
-    settings = json.loads((copy / "run" / "benchmark" / "record.json").read_text())["settings"]
-    assert (settings["repeats"], settings["batch_sizes"]) == (1, [10])
+@pytest.mark.parametrize(
+    ("stage", "word", "says"),
+    [
+        ("sample", "count=1e1", "count: wanted a whole number"),
+        ("benchmark", "benchmark.repeats=1e0", "benchmark.repeats: wanted a whole number"),
+        (
+            "benchmark",
+            "benchmark.batch_sizes=[1e1]",
+            "benchmark.batch_sizes: wanted a whole number",
+        ),
+    ],
+)
+def test_a_whole_number_written_as_a_float_is_told_how_to_write_it(
+    place, capsys, stage, word, says
+):
+    told = refused(capsys, place, stage, "run=PLACE/run", word, "overwrite=true")
+    assert says in told
+    assert "Write 1" in told
 
 
 def test_a_format_of_null_is_left_out(copy):

@@ -73,10 +73,10 @@ def requests_of(config: DictConfig, spec: DataSpec, role: str) -> list[SampleReq
             "a file with input=: sounds or mels to copy, or a table of conditions, a row a sample."
         )
     if spec.sites is not None:
-        count = _VALUES if config.count is None else int(config.count)
+        count = _VALUES if config.count is None else config.count
         return [SampleRequest(role, count, _labels(config, spec, count))]
     assert spec.sample_rate is not None
-    count = 1 if config.count is None else int(config.count)
+    count = 1 if config.count is None else config.count
     sites = max(1, round(config.seconds * spec.sample_rate / spec.hop)) * spec.hop
     features = _labels(config, spec, 1)
     names = [role] if count == 1 else [f"{role}_{i}" for i in range(count)]
