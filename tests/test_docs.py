@@ -42,7 +42,7 @@ def test_every_command_composes(words: list[str], capsys: pytest.CaptureFixture[
     if made and not any(word.startswith("experiment=") for word in words):
         words = [words[0], f"experiment={made[0]}", *words[1:]]
     assert main([*words, "--cfg", "job"]) == 0
-    assert "device: " in capsys.readouterr().out
+    assert "run: " in capsys.readouterr().out
 
 
 LONG = {f"tutorials/{name}.md" for name in ("sound", "flows", "own")}  # they train for a while

@@ -38,7 +38,7 @@ def test_there_are_commands_to_check() -> None:
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_command_composes(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words, "--cfg", "job"]) == 0
-    assert "device: " in capsys.readouterr().out
+    assert "run: " in capsys.readouterr().out
 
 
 def test_the_snippet_has_ten_lines() -> None:

@@ -112,9 +112,11 @@ def _run(stage: str, words: list[str], show: bool) -> int:
         swept = keys_of_folders(stage, swept_keys(typed), run_folder(stage, first, own))
     recorded = recorded_overrides(stage, first, own, swept, tell=not given.multirun)
     overrides = checked(stage, [*recorded, *typed], given.config_dir, given.multirun)
-    if given.cfg == "job" and not given.package and not given.multirun:
+    if given.cfg == "job" and not given.package:  # of a sweep, that of its first job
         from distill.cli.reading import printed
 
+        if given.multirun:
+            overrides = checked(stage, [*recorded, *first], given.config_dir)
         print(printed(stage, overrides, given.config_dir, given.resolve), end="")
         return 0
     sweep = _Sweep(swept, given.config_dir, goals)

@@ -55,7 +55,7 @@ def test_log_scale_stays_within_its_bound():
 
 @pytest.mark.parametrize("bound", [0.0, -1.0])
 def test_a_bound_that_is_not_positive_is_refused(bound):
-    with pytest.raises(ValueError, match="positive bound"):
+    with pytest.raises(ValueError, match="bound: wanted a number above 0"):
         Affine(bound=bound)
 
 

@@ -194,7 +194,7 @@ def test_mu_law_samples_have_the_levels_probabilities():
 
 
 def test_bad_settings_are_refused():
-    with pytest.raises(ValueError, match="components >= 1, got 0"):
+    with pytest.raises(ValueError, match="components: wanted a whole number of 1 or more, got 0"):
         MixtureOfGaussians(0)
     with pytest.raises(ValueError, match="bins >= 2"):
         MixtureOfLogistics(2, bins=1)
