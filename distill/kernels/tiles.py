@@ -19,10 +19,10 @@ from numba.extending import intrinsic, overload
 from distill.kernels.blas import multiply
 from distill.kernels.jit import jit
 
-# AVX-512 has registers of 16 numbers, and 32 of them.
-_WIDE = binding.get_host_cpu_features().get("avx512f", False)
-WIDTH = 16 if _WIDE else 8
-ROWS = 12 if _WIDE else 6
+# Registers of AVX-512 hold 16 numbers. Its 32 of them would hold tiles of 12 rows, but LLVM then
+# keeps sums in memory: half as fast as 6 rows (AMD Zen 4).
+WIDTH = 16 if binding.get_host_cpu_features().get("avx512f", False) else 8
+ROWS = 6
 _INT, _FLOAT = ir.IntType(64), ir.FloatType()
 
 
@@ -122,7 +122,7 @@ def strip(
     r = 0
     while r < rows:
         x, y, left = a + 4 * r * lda, c + 4 * r * ldc, rows - r
-        full = left >= ROWS and not (ROWS == 6 and 8 <= left <= 9)  # 4 + 4, no single rows
+        full = left >= ROWS and not 8 <= left <= 9  # 4 + 4, no single rows
         if full and two:
             _FULL_2(x, lda, b, ldb, y, ldc, inputs, add)
         elif full:
