@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock
 from numba.core.caching import IndexDataCacheFile
 
-from distill.kernels import numba_cache
+from distill.kernels import jit, numba_cache
 from distill.kernels.numba_cache import first_alone, guard_cache
 
 
@@ -97,3 +97,15 @@ def test_a_disk_without_locks_stops_nobody(tmp_path, monkeypatch):
     with first_alone("it", tmp_path):
         IndexDataCacheFile(str(tmp_path), "f", "stamp").save("key", "code")
     assert IndexDataCacheFile(str(tmp_path), "f", "stamp").load("key") == "code"
+
+
+def test_what_is_kept_holds_for_these_kernels_alone(monkeypatch):
+    stamps = []
+    for content in ("one", "other"):
+        monkeypatch.setattr(jit, "_kernels", lambda content=content: content)
+        stamps.append(jit.jit(len_of)._cache._cache_file._source_stamp)
+    assert stamps[0] != stamps[1]
+
+
+def len_of(x):
+    return len(x)
