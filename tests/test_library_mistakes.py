@@ -43,6 +43,10 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: maf().sample(3, {"side": torch.ones(3, 1)}),
         "wanted no features, of which its data has none, got side",
     ),
+    "features of none, as a tensor": (
+        lambda: maf().sample(3, torch.ones(3, 2)),
+        "wanted features by name.*got Tensor",
+    ),
     "a made optimizer": (
         lambda: fit(maf(), optimizer=torch.optim.Adam(maf().parameters())),
         "optimizer: wanted what makes one.*got Adam",

@@ -12,6 +12,7 @@ from distill.checks import check_number
 from distill.contract import Context, DataSpec, Features
 from distill.models.in_rounds import Rounds
 from distill.models.recipe import Recipe
+from distill.networks.given_features import by_name
 
 D = TypeVar("D", bound="Density")
 M = TypeVar("M", bound=nn.Module)
@@ -60,10 +61,11 @@ class Density(nn.Module):
         if isinstance(features, Context):
             return features
         if encoder is None:
-            if features and not self.spec.features:
+            given = by_name(type(self).__name__, features, self.spec.features)
+            if given and not self.spec.features:
                 raise ValueError(
                     f"{type(self).__name__}: wanted no features, of which its data has none, got "
-                    f"{', '.join(features)}. Leave them out, or build it from the spec of data "
+                    f"{', '.join(given)}. Leave them out, or build it from the spec of data "
                     "with features."
                 )
             return None

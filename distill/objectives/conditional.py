@@ -36,7 +36,7 @@ class FreeEntropyKL(Objective):
     def __init__(self, redraws: int = 8) -> None:
         super().__init__()
         check_number("FreeEntropyKL: redraws", redraws, low=1, whole=True)
-        self.redraws = int(redraws)
+        self.redraws = redraws
 
     def extra_repr(self) -> str:
         """Show the setting."""

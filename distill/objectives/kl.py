@@ -86,7 +86,7 @@ class ForwardKL(Objective):
     def __init__(self, pool: int = 0) -> None:
         super().__init__()
         check_number(f"{type(self).__name__}: pool", pool, low=0, whole=True)
-        self.pool = int(pool)
+        self.pool = pool
         self._samples: tuple[Tensor, Tensor] | None = None
 
     def extra_repr(self) -> str:

@@ -62,7 +62,7 @@ class Likelihood(Task):
             )
         check_number("loss_warmup", loss_warmup, low=0, whole=True)
         self.model = model
-        self.loss_warmup = int(loss_warmup)
+        self.loss_warmup = loss_warmup
         self.history_noise = history_noise
 
     def forward(self, batch: Batch, progress: float) -> Loss:
@@ -124,7 +124,7 @@ class Distillation(Task):
                 f"loss_warmup: wanted 0 with a density of another library, which scores whole "
                 f"values, got {loss_warmup}. Leave it out."
             )
-        self.loss_warmup = int(loss_warmup)
+        self.loss_warmup = loss_warmup
         check_number("min_log_scale", min_log_scale)
         self.min_log_scale = min_log_scale
         check_same_outer(student, teacher)
@@ -150,8 +150,8 @@ class Distillation(Task):
         with torch.no_grad():
             value, _ = student.inward(batch.x, context)
         contexts = {"student": context, "teacher": theirs}
-        if theirs is None:  # without an encoder it reads the features themselves
-            del contexts["teacher"]
+        # Without an encoder a model reads the features themselves.
+        contexts = {role: given for role, given in contexts.items() if given is not None}
         inner = Batch(value, batch.features, batch.mask, contexts)
         # The one place where models are stripped of the bijector that they share.
         core, teacher = student.core, self.teacher.bounded(self.min_log_scale).core

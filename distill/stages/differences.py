@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from distill.differences import difference, short
 from distill.renamed import current_config
 from distill.stages.reads import READS
 
@@ -30,25 +30,6 @@ def config_of(config: DictConfig, stage: str) -> dict[str, Any]:
         plain = OmegaConf.is_config(value)
         found[key] = OmegaConf.to_container(value, resolve=True) if plain else value
     return found
-
-
-def difference(old: Any, new: Any, free: Sequence[str] = ()) -> str | None:
-    """Return the first difference of two configs, as in `student.layers=7 in place of 2`.
-
-    Arguments:
-        old: What was.
-        new: What is asked for.
-        free: Dotted keys that may differ.
-    """
-    before, after = flatten(old), flatten(new)
-    for key in sorted(before.keys() | after.keys()):
-        if key in free or any(key.startswith(f"{part}.") for part in free):
-            continue
-        if not _equal(before.get(key), after.get(key)):
-            # What is not said is a class's own default.
-            new, had = (_short(of.get(key, "(default)")) for of in (after, before))
-            return f"{key}={new} in place of {had}"
-    return None
 
 
 def training_difference(old: Mapping[str, Any], new: Mapping[str, Any], role: str) -> str | None:
@@ -84,10 +65,10 @@ def data_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | Non
     before, after = _names(old), _names(new)
     for word, names in (("new", after - before), ("gone", before - after)):
         if names:
-            return f"{len(names)} {word}, first {_short(min(names))}"
+            return f"{len(names)} {word}, first {short(min(names))}"
     moved = set(new.get("train") or ()) & (before - set(old.get("train") or ()))
     if moved:
-        return f"{len(moved)} held-out ones would be trained on, first {_short(min(moved))}"
+        return f"{len(moved)} held-out ones would be trained on, first {short(min(moved))}"
     rows = old.get("rows"), new.get("rows")
     if None not in rows and rows[0] != rows[1]:
         return f"{rows[1]} rows in place of {rows[0]}"
@@ -108,35 +89,7 @@ def fingerprint(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return a nested mapping by dotted keys.
-
-    Example:
-        >>> flatten({"a": {"b": 1, "c": [2]}})
-        {'a.b': 1, 'a.c': [2]}
-    """
-    if not isinstance(value, Mapping):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
 def _names(identity: Mapping[str, Any]) -> set[str]:
     """Return the names of all values, whichever part they are in."""
     parts = (identity.get(part) or () for part in _PARTS)
     return {name for part in parts for name in part}
-
-
-def _equal(a: Any, b: Any) -> bool:
-    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    if isinstance(a, float) and isinstance(b, float):
-        return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
-    return a == b
-
-
-def _short(value: Any) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."

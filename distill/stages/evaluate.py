@@ -16,9 +16,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from distill.checks import check_seed
+from distill.differences import difference
 from distill.instantiate import build
 from distill.models import Flow
-from distill.stages.differences import FREE, HELD, data_difference, difference, fingerprint
+from distill.stages.differences import FREE, HELD, data_difference, fingerprint
 from distill.stages.export_file import note_stale
 from distill.stages.finished import measure
 from distill.stages.folders import (

@@ -8,7 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from distill.stages.differences import FREE, difference
+from distill.differences import difference
+from distill.stages.differences import FREE
 from distill.stages.folders import check_ways
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.training import write_config

@@ -12,10 +12,11 @@ import torch
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
+from distill.differences import difference
 from distill.export.metadata import digest
 from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.sharing import count_of
-from distill.stages.differences import FREE, difference
+from distill.stages.differences import FREE
 from distill.stages.manifest import COMPLETE, read_manifest
 from distill.stages.typed_overrides import config_path_of, typed_overrides
 from distill.training.session import device_here

@@ -16,13 +16,14 @@ from torch import nn
 from distill.checks import check_seed
 from distill.contract import DataSpec
 from distill.data import Data
+from distill.differences import flatten
 from distill.evaluation import Evaluator, Report
 from distill.files import write_json, write_text
 from distill.instantiate import build
 from distill.models import Density
 from distill.objectives import Task
 from distill.stages.claims import check_data, claim, is_finished, precision_of
-from distill.stages.differences import config_of, fingerprint, flatten
+from distill.stages.differences import config_of, fingerprint
 from distill.stages.folders import device_of, root_of, weights_of
 from distill.stages.judges import judges_of
 from distill.stages.work import alone_in, numbers_of, recorded

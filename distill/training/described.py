@@ -33,6 +33,8 @@ def described(value: Any, weights: bool = True, depth: int = 0) -> Any:
     """
     if isinstance(value, Enum) or depth > _DEEPEST:
         return str(value)
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, _PLAIN):
         return value
     inner = functools.partial(described, weights=weights, depth=depth + 1)
@@ -40,7 +42,9 @@ def described(value: Any, weights: bool = True, depth: int = 0) -> Any:
         return _hashed(torch.as_tensor(value))
     if isinstance(value, Mapping):
         return {str(key): inner(each) for key, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, value))  # their order is another in each process
+    if isinstance(value, list | tuple):
         return [inner(each) for each in value]
     if isinstance(value, functools.partial):
         return {
@@ -48,8 +52,10 @@ def described(value: Any, weights: bool = True, depth: int = 0) -> Any:
             "args": inner([*value.args]),
             **inner(value.keywords),
         }
-    if not hasattr(value, "__dict__") or isinstance(value, type) or hasattr(value, "__code__"):
+    if callable(value) and hasattr(value, "__qualname__"):  # a class or a function
         return _name(value)
+    if not hasattr(value, "__dict__"):  # its own words, unless they are its address
+        return _name(value) if " at 0x" in str(value) else str(value)
     found = {"class": _name(type(value))}
     hidden = isinstance(value, torch.distributions.Distribution)  # mixtures hide their parts
     for key, each in vars(value).items():
@@ -63,27 +69,6 @@ def described(value: Any, weights: bool = True, depth: int = 0) -> Any:
     return found
 
 
-def first_difference(old: Any, new: Any, path: str = "") -> str | None:
-    """Return where two descriptions differ first, as in `objective.beta=0.5 in place of 1.0`.
-
-    Example:
-        >>> first_difference({"a": {"b": 1}}, {"a": {"b": 2}})
-        'a.b=2 in place of 1'
-    """
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in sorted(old.keys() | new.keys()):
-            inside = f"{path}.{key}" if path else str(key)
-            found = first_difference(old.get(key), new.get(key), inside)
-            if found:
-                return found
-        return None
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        pairs = enumerate(zip(old, new, strict=True))
-        differences = (first_difference(*pair, f"{path}[{number}]") for number, pair in pairs)
-        return next((each for each in differences if each), None)
-    return None if old == new else f"{path}={_short(new)} in place of {_short(old)}"
-
-
 def _hashed(tensor: Tensor) -> str:
     kept = tensor.detach().cpu().contiguous()
     content = kept.reshape(-1).view(torch.uint8).numpy().tobytes() if kept.numel() else b""
@@ -93,10 +78,3 @@ def _hashed(tensor: Tensor) -> str:
 def _name(value: Any) -> str:
     of = value if hasattr(value, "__qualname__") else type(value)
     return f"{of.__module__}.{of.__qualname__}"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, Mapping):
-        value = value.get("class", value.get("function", "something else"))
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

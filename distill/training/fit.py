@@ -13,6 +13,7 @@ from distill.checks import check_seed
 from distill.configs import config_dir
 from distill.data import Data
 from distill.data.convert import as_data
+from distill.differences import difference
 from distill.evaluation import Evaluator
 from distill.instantiate import build
 from distill.locking import LOCK, locked
@@ -21,7 +22,7 @@ from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.models.foreign import as_density
 from distill.objectives import Distillation, Likelihood, Objective, Task
 from distill.renamed import check_arguments
-from distill.training.described import described, first_difference
+from distill.training.described import described
 from distill.training.ranks import here
 from distill.training.tracker import Tracker
 from distill.training.trainer import Trainer, Watch
@@ -216,7 +217,7 @@ def _resumed(folder: Path, mine: Checkpoint, resume: bool) -> Checkpoint:
         )
     found = read_checkpoint(folder)
     was, now = ({"model": c.config, "spec": c.spec.to_dict(), **c.made_from} for c in (found, mine))
-    differs = first_difference(was, now)
+    differs = difference(was, now)
     if differs:
         raise ValueError(
             f"{folder}: can't go on, since another training is there: {differs}. Name another "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from distill.distributions import GaussianHead
 from distill.models import AutoregressiveDensity, Flow
 from distill.networks import MADE
 from distill.objectives import ForwardKL, Ramp, ReverseKL, WeightedSum
+from distill.training.described import described
 
 POINTS = np.random.default_rng(0).normal(size=(60, 2))
 SETTINGS = {"steps": 2, "batch_size": 8}
@@ -96,6 +99,29 @@ def test_a_model_put_together_by_hand_is_told_by_its_parts(tmp_path: Path) -> No
         fitted("tanh")
     with pytest.raises(ValueError, match=r"put together by hand.*@distill\.register"):
         distill.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.int64(3), np.int64(4)),
+        (torch.float32, torch.float64),
+        ({"a", "b"}, {"a", "c"}),
+        (torch.relu, torch.tanh),
+        (partial(torch.optim.SGD, lr=0.1), partial(torch.optim.SGD, lr=0.2)),
+        (np.zeros(3), np.ones(3)),
+    ],
+    ids=str,
+)
+def test_a_description_tells_values_apart_and_is_plain(one: object, other: object) -> None:
+    assert described(one) == described(one) != described(other)
+    assert json.loads(json.dumps(described(one))) == described(one)
+
+
+def test_a_description_is_that_of_an_equal_value() -> None:
+    assert described(np.int64(3)) == 3
+    assert described({"b", "a"}) == ["a", "b"]
+    assert described(object()) == described(object())
 
 
 def test_training_leaves_the_callers_random_state_alone() -> None:

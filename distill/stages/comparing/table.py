@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from distill.differences import flatten
 from distill.errors import suggest
 from distill.stages.comparing.runs import Run
-from distill.stages.differences import flatten
 from distill.stages.manifest import COMPLETE
 
 _BESIDE = ("/standard_error", "/per_site")

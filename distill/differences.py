@@ -1,0 +1,55 @@
+"""The first difference of two nested mappings, as people are told of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def difference(old: Any, new: Any, free: Sequence[str] = ()) -> str | None:
+    """Return the first difference of two mappings, as in `student.layers=7 in place of 2`.
+
+    Arguments:
+        old: What was.
+        new: What is asked for.
+        free: Dotted keys that may differ.
+    """
+    before, after = flatten(old), flatten(new)
+    for key in sorted(before.keys() | after.keys()):
+        if key in free or any(key.startswith(f"{part}.") for part in free):
+            continue
+        if not _equal(before.get(key), after.get(key)):
+            # What is not said is a class's own default.
+            new, had = (short(of.get(key, "(default)")) for of in (after, before))
+            return f"{key}={new} in place of {had}"
+    return None
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return a nested mapping by dotted keys.
+
+    Example:
+        >>> flatten({"a": {"b": 1, "c": [2]}})
+        {'a.b': 1, 'a.c': [2]}
+    """
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def short(value: Any) -> str:
+    """Return a value on one line of at most 60 characters."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12)
+    return a == b
