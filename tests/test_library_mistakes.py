@@ -45,7 +45,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "features of none, as a tensor": (
         lambda: maf().sample(3, torch.ones(3, 2)),
-        "wanted features by name.*got Tensor",
+        "wanted no features, of which its data has none, got Tensor",
     ),
     "a made optimizer": (
         lambda: fit(maf(), optimizer=torch.optim.Adam(maf().parameters())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 import torch
@@ -12,7 +13,6 @@ from distill.checks import check_number
 from distill.contract import Context, DataSpec, Features
 from distill.models.in_rounds import Rounds
 from distill.models.recipe import Recipe
-from distill.networks.given_features import by_name
 
 D = TypeVar("D", bound="Density")
 M = TypeVar("M", bound=nn.Module)
@@ -61,12 +61,12 @@ class Density(nn.Module):
         if isinstance(features, Context):
             return features
         if encoder is None:
-            given = by_name(type(self).__name__, features, self.spec.features)
-            if given and not self.spec.features:
+            named = features if isinstance(features, Mapping | None) else [type(features).__name__]
+            if named and not self.spec.features:
                 raise ValueError(
                     f"{type(self).__name__}: wanted no features, of which its data has none, got "
-                    f"{', '.join(given)}. Leave them out, or build it from the spec of data "
-                    "with features."
+                    f"{', '.join(named)}. Leave them out, or build it from the spec of data with "
+                    "features."
                 )
             return None
         return encoder(features)
