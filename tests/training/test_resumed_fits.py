@@ -111,7 +111,7 @@ def test_a_model_put_together_by_hand_is_told_by_its_parts(tmp_path: Path) -> No
         (partial(torch.optim.SGD, lr=0.1), partial(torch.optim.SGD, lr=0.2)),
         (np.zeros(3), np.ones(3)),
     ],
-    ids=str,
+    ids=["numbers", "types", "sets", "functions", "partials", "arrays"],
 )
 def test_a_description_tells_values_apart_and_is_plain(one: object, other: object) -> None:
     assert described(one) == described(one) != described(other)
