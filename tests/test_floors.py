@@ -20,6 +20,7 @@ FLOORS = {
     "configs": 0,
     "instantiate": 0,
     "renamed": 0,
+    "differences": 0,
     "trust": 0,
     "arrays": 0,
     "frames": 0,
