@@ -219,12 +219,15 @@ class Batch:
         mask: Or `None` where nothing is padded.
         contexts: What the models of a step have made of the features already, `student` and
             `teacher`: each is encoded once.
+        practice: Other features, as many rows of them, from which alone an encoder learns to
+            estimate those that may be missing; `None` where it learns from `features`.
     """
 
     x: Tensor
     features: Features = None
     mask: Tensor | None = None
     contexts: Mapping[str, Context | None] = field(default_factory=dict)
+    practice: Features = None
 
     def given(self, role: str) -> Features | Context:
         """Return what a model is to be given: its context where it was encoded, or raw features."""
@@ -238,9 +241,7 @@ class Batch:
             >>> Batch(torch.zeros(4, 2)).part(1, 3).x.shape
             torch.Size([2, 2])
         """
-        features = self.features and {k: v[begin:end] for k, v in self.features.items()}
-        mask = None if self.mask is None else self.mask[begin:end]
-        return Batch(self.x[begin:end], features, mask)
+        return self._each(lambda tensor: tensor[begin:end])
 
     def to(self, device: Any, non_blocking: bool = False) -> Batch:
         """Return the batch on another device; `non_blocking` goes on while it is copied."""
@@ -251,8 +252,12 @@ class Batch:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        features = self.features and {k: change(v) for k, v in self.features.items()}
-        return Batch(change(self.x), features, None if self.mask is None else change(self.mask))
+        features, practice = (
+            named and {k: change(v) for k, v in named.items()}
+            for named in (self.features, self.practice)
+        )
+        mask = None if self.mask is None else change(self.mask)
+        return Batch(change(self.x), features, mask, practice=practice)
 
 
 @dataclass(frozen=True)

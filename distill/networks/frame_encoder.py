@@ -201,10 +201,14 @@ class FrameEncoder(nn.Module):
         """Return what trains the estimates, scalars by name; nothing where there are none.
 
         Arguments:
-            features: With the true `f0`, NaN in frames where it is not known.
+            features: Those at frame rate, with the true `f0`, NaN in frames where it is not known;
+                labels and vectors are not read.
         """
-        frames, pitch = self._read(features)[0], self._pitch
-        return {} if pitch is None else pitch.loss(frames)
+        if self._pitch is None:
+            return {}
+        framed = {name: f for name, f in self.features.items() if f.kind == "frames"}
+        given = given_features("FrameEncoder", features, framed).values()
+        return self._pitch.loss(torch.cat([v.to(self.frames_loc.dtype) for v in given], -1))
 
     def accuracy(self, features: Features) -> dict[str, float]:
         """Return how far estimates are from the true `f0`, as `PitchEstimator.accuracy` does."""

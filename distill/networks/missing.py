@@ -80,16 +80,22 @@ class MissingPitch(nn.Module):
         return filled, (seen[:, count:].contiguous(),)
 
     def loss(self, frames: Tensor) -> dict[str, Tensor]:
-        """Return what `PitchEstimator.loss` says of whole values `(B, F, size)`.
+        """Return what `PitchEstimator.loss` says of values `(B, F, size)`.
 
-        In training the frames are off by noise, alone and all together, or a small corpus would be
-        learnt by heart.
+        Of long ones only the frames whose neighbors are there too are judged: the others would see
+        the ends repeated, as nowhere in the middle of a sound. In training the frames are off by
+        noise, alone and all together, or a small corpus would be learnt by heart.
         """
-        seen = self._around(frames)
+        f0 = frames[..., self._f0]
+        if frames.shape[1] > 2 * self._beside:
+            seen = self._standardized(frames)
+            f0 = f0[:, self._beside - self.latency : frames.shape[1] - self.latency]
+        else:
+            seen = self._around(frames)
         if self.training:
             level = torch.randn_like(seen[:, :1, :1])
             seen = seen + _NOISE * torch.randn_like(seen) + _LEVEL * level
-        return self.estimator.loss(seen, frames[..., self._f0])
+        return self.estimator.loss(seen, f0)
 
     def accuracy(self, frames: Tensor) -> dict[str, float]:
         """Return what `PitchEstimator.accuracy` says of whole values `(B, F, size)`."""

@@ -6,6 +6,7 @@ step, and the loop need not know which of the two it runs.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Self
 
 import torch
@@ -176,7 +177,7 @@ def with_estimates(loss: Loss, model: Density, batch: Batch) -> Loss:
     learn = getattr(encoder, "loss", None)
     if encoder is None or learn is None or not any(p.requires_grad for p in encoder.parameters()):
         return loss
-    found: dict[str, Tensor] = learn(batch.features)
+    found: dict[str, Tensor] = learn(batch.practice or batch.features)
     parts = {**loss.parts, **{name: value.detach() for name, value in found.items()}}
     return Loss(sum(found.values(), loss.value), parts)
 
@@ -199,7 +200,7 @@ def without_start(batch: Batch, sites: int) -> Batch:
         )
     mask = torch.ones_like(batch.x) if batch.mask is None else batch.mask.clone()
     mask[:, :sites] = 0
-    return Batch(batch.x, batch.features, mask)
+    return replace(batch, mask=mask)
 
 
 def take_encoder(student: Flow, teacher: Density, freeze: bool) -> None:

@@ -265,3 +265,19 @@ def test_an_estimator_needs_a_range_and_a_bounded_look_ahead():
 def test_an_encoder_of_vectors_has_nothing_to_learn():
     vectors = VectorEncoder(DataSpec(2, features={"digit": FeatureSpec("label", 3)}))
     assert vectors.loss({"digit": torch.tensor([1])}) == {}
+
+
+def test_of_a_long_value_the_frames_without_all_their_neighbors_are_not_judged():
+    given, model = features(frames=30), encoder().eval()
+    other = {name: value.clone() for name, value in given.items()}
+    reach, ahead = model.missing[0].estimator.reach, 2
+    other["f0"][:, : reach - ahead] += 0.1
+    other["f0"][:, -ahead:] += 0.1
+    losses = model.loss(given)
+    for name, value in model.loss(other).items():
+        torch.testing.assert_close(value, losses[name], rtol=0, atol=0)
+    other["f0"][:, reach - ahead] += 0.1
+    assert model.loss(other)["pitch"] != losses["pitch"]
+    seen = torch.cat(list(given.values()), -1)[..., :5]
+    part = model.missing[0].estimator.loss(seen, given["f0"][:, reach - ahead : -ahead])
+    torch.testing.assert_close(losses, part)

@@ -19,6 +19,7 @@ from distill.data.audio.crops import Crops, cut, dequantize
 from distill.data.audio.envelope import check_kind, envelope_of
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
+from distill.data.audio.practice import Practice
 from distill.data.audio.preparation import Clip
 from distill.data.audio.scan import Scan
 from distill.data.audio.split import HELD_OUT, split
@@ -65,6 +66,7 @@ class AudioData(Data):
         bucket: Put held-out clips of like length beside each other, so many of them, for batches
             with little to fill up; 0 leaves them as they are.
         copies: Gives of the training clips others to learn from beside them.
+        given: Whether the clips' mels were made elsewhere, and can't be computed for another speed.
 
     Attributes:
         scan: As given.
@@ -99,6 +101,7 @@ class AudioData(Data):
         part_of: Callable[[str], str | None] | None = None,
         bucket: int = 0,
         copies: Callable[[Clips], Clips] | None = None,
+        given: bool = False,
     ) -> None:
         check_features(type(self).__name__, conditions, optional)
         check_kind(type(self).__name__, envelope)
@@ -123,6 +126,9 @@ class AudioData(Data):
         self._names, self._optional = (*conditions, *optional), tuple(optional)
         self._speakers = [name for name in clips.speaker_names if name not in unheard]
         self._numbers = {name: i for i, name in enumerate(self._speakers)}
+        self._practice: Practice | None = None
+        if "f0" in optional and "mel" in conditions:
+            self._practice = Practice(self._train, sample_rate, mel, pitch, given)
         sites = self._train.sites
         self._ends = np.cumsum(sites)
         # One structure of batches for the whole run.
@@ -151,7 +157,10 @@ class AudioData(Data):
         where = rng.random(size)[begin:end]
         crops = cut(clips, self._crop, self.mel.hop, self._blank, where)
         noise = rng.random((size, self._crop), dtype=np.float32)[begin:end]
-        return self._batch(clips, crops, noise, self._masked)
+        batch = self._batch(clips, crops, noise, self._masked)
+        if self._practice is None:
+            return batch
+        return replace(batch, practice=self._practice(step, seed, begin, end))
 
     def held_out(self, size: int) -> Iterator[Batch]:
         """Yield the held-out clips, each dequantized the same way every time."""

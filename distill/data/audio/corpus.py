@@ -220,6 +220,7 @@ class AudioCorpus(AudioData):
             part_of=None if listed is None else listed.part_of,
             bucket=bucket,
             copies=copies if speeds else None,
+            given=mels is not None,
         )
 
     def cache_table(self) -> str:
