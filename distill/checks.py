@@ -70,16 +70,47 @@ def check_number(
     raise ValueError(f"{text}, got {value!r}.{f' {remedy}' if remedy else ''}")
 
 
-def check_widths(hidden: Iterable[Any]) -> None:
-    """Raise unless the widths of hidden layers are ones that a network can have.
+def check_several(name: str, given: Any, wanted: str = "whole numbers, as [32, 32]") -> None:
+    """Raise unless a setting is a sequence, as a list is.
 
     Example:
-        >>> check_widths([8, -4])
+        >>> check_several("hidden", 32)
+        Traceback (most recent call last):
+        ValueError: hidden: wanted a list of whole numbers, as [32, 32], got 32.
+    """
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ValueError(f"{name}: wanted a list of {wanted}, got {given!r:.40}.")
+
+
+def checked_widths(hidden: Iterable[Any]) -> list[int]:
+    """Return the widths of hidden layers, if they are ones that a network can have.
+
+    Example:
+        >>> checked_widths([8, -4])
         Traceback (most recent call last):
         ValueError: hidden: wanted a whole number from 1 to 100000, got -4.
     """
-    for width in hidden:
+    check_several("hidden", hidden)
+    widths = list(hidden)
+    for width in widths:
         check_number("hidden", width, low=1, high=100_000, whole=True)
+    return widths
+
+
+def permutation(given: Any, count: int | None = None) -> list[int] | None:
+    """Return each of 0 .. count - 1 once, in the order given; `None` for what is no such order.
+
+    Example:
+        >>> permutation((2, 0, 1)), permutation([True, False]), permutation([0, 2], 2)
+        ([2, 0, 1], None, None)
+    """
+    order = given.tolist() if hasattr(given, "tolist") else given  # a tensor or an array
+    if isinstance(order, str) or not isinstance(order, Iterable):
+        return None
+    order = list(order)
+    whole = all(isinstance(i, Integral) and not isinstance(i, bool) for i in order)
+    wanted = range(len(order) if count is None else count)
+    return [int(i) for i in order] if whole and sorted(order) == list(wanted) else None
 
 
 def check_seed(seed: Any, name: str = "seed") -> None:

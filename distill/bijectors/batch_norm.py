@@ -48,6 +48,7 @@ class BatchNorm(Bijector):
 
     def __init__(self, sites: int, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
+        check_number("BatchNorm: sites", sites, low=1, whole=True)
         check_number("BatchNorm: momentum", momentum, low=0, high=1)
         check_number("BatchNorm: eps", eps, low=0)
         self.momentum = momentum

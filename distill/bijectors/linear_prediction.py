@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from distill.bijectors.all_pole import filter_by_kernel, filter_by_sites
 from distill.bijectors.base import Bijector, State
+from distill.checks import check_number
 from distill.contract import Context, Prediction
 from distill.kernels.synthesis import check_filters, has_kernel
 
@@ -54,8 +55,7 @@ class LinearPrediction(Bijector):
 
     def __init__(self, order: int) -> None:
         super().__init__()
-        if order < 1:
-            raise ValueError(f"LinearPrediction: wanted an order of 1 or more, got {order}.")
+        check_number("LinearPrediction: order", order, low=1, whole=True)
         self.order = order
 
     def extra_repr(self) -> str:

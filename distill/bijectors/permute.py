@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from distill.bijectors.base import Bijector
-from distill.checks import check_sites
+from distill.checks import check_sites, permutation
 from distill.contract import Context
 
 
@@ -53,11 +53,10 @@ class Permute(Bijector):
 
     def __init__(self, order: Sequence[int]) -> None:
         super().__init__()
-        if sorted(order) != list(range(len(order))):
-            raise ValueError(
-                f"Permute: wanted each of 0..{len(order) - 1} once, got order={list(order)}."
-            )
-        self.register_buffer("order", torch.tensor(order))
+        sites = permutation(order)
+        if sites is None:
+            raise ValueError(f"Permute: wanted each of 0, 1, 2, ... once, got order={order!r:.60}.")
+        self.register_buffer("order", torch.tensor(sites, dtype=torch.long))
         self.register_buffer("back", torch.argsort(self.order))
 
     def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:

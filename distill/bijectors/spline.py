@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from distill.bijectors.elementwise import Transform, like
+from distill.checks import check_number
 from distill.functional import at_least_single
 from distill.kernels.choice import may_compile
 
@@ -40,11 +41,10 @@ class RationalQuadraticSpline(Transform):
 
     def __init__(self, bins: int = 8, limit: float = 4.0, floor: float = 1e-3) -> None:
         super().__init__()
-        if bins < 2 or not 0 < limit < math.inf or not 0 < floor < 1 / bins:
-            raise ValueError(
-                "RationalQuadraticSpline: wanted bins >= 2, limit > 0 and 0 < floor < 1 / bins, "
-                f"got bins={bins}, limit={limit}, floor={floor}."
-            )
+        name = type(self).__name__
+        check_number(f"{name}: bins", bins, low=2, whole=True)
+        check_number(f"{name}: limit", limit, above=0)
+        check_number(f"{name}: floor", floor, above=0, below=1 / bins)
         self.bins = bins
         self.limit = limit
         self.floor = floor

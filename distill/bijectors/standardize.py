@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from distill import rows
 from distill.bijectors.base import Bijector, State, needs_whole_values
-from distill.checks import check_sites
+from distill.checks import check_number, check_several, check_sites
 from distill.contract import Context
 from distill.functional import is_backward, is_transformed
 
@@ -38,6 +38,10 @@ class Standardize(Bijector):
 
     def __init__(self, loc: Sequence[float], scale: Sequence[float]) -> None:
         super().__init__()
+        for name, numbers in (("loc", loc), ("scale", scale)):
+            check_several(f"Standardize: {name}", numbers, "numbers, as [0.5, 1.0]")
+            for number in numbers:
+                check_number(f"Standardize: {name}", number)
         if len(loc) != len(scale) or not all(s > 0 for s in scale):
             raise ValueError(
                 "Standardize: wanted as many positive scales as locations, got "
@@ -101,6 +105,7 @@ class ActNorm(Bijector):
 
     def __init__(self, sites: int) -> None:
         super().__init__()
+        check_number("ActNorm: sites", sites, low=1, whole=True)
         self.loc = nn.Parameter(torch.zeros(sites))
         self.log_scale = nn.Parameter(torch.zeros(sites))
         self.register_buffer("started", torch.tensor(False))

@@ -36,7 +36,9 @@ class Mixture(Head):
     ) -> None:
         super().__init__()
         check_number(f"{type(self).__name__}: components", components, low=1, whole=True)
-        check_number(f"{type(self).__name__}: min_log_scale", min_log_scale)
+        numbers = {"min_log_scale": min_log_scale, "log_scale": log_scale, "spread": spread}
+        for name, number in numbers.items():
+            check_number(f"{type(self).__name__}: {name}", number)
         self.base = base
         self.components = components
         self.min_log_scale = min_log_scale
@@ -167,8 +169,9 @@ class MixtureOfLogistics(Mixture):
         spread: float = 2.0,
     ) -> None:
         super().__init__(Logistic(), components, min_log_scale, log_scale, spread)
-        if bins == 1 or bins < 0:
-            raise ValueError(f"MixtureOfLogistics: wanted bins >= 2, or 0 for none; got {bins}.")
+        least = 0 if bins == 0 else 2
+        none = "0 is for none." if least else ""
+        check_number("MixtureOfLogistics: bins", bins, low=least, whole=True, remedy=none)
         self.bins = bins
 
     @property

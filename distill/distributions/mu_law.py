@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from distill.checks import check_number
 from distill.distributions.head import Head, SamplingSpec
 
 
@@ -39,8 +40,7 @@ class MuLaw(Head):
 
     def __init__(self, bins: int = 256) -> None:
         super().__init__()
-        if bins < 2:
-            raise ValueError(f"MuLaw: wanted bins >= 2, got {bins}.")
+        check_number("MuLaw: bins", bins, low=2, whole=True)
         self.bins = bins
         self.parameters_per_site = bins
         f = torch.linspace(-1, 1, bins, dtype=torch.float64)

@@ -20,7 +20,7 @@ from distill.bijectors import (
     Transform,
 )
 from distill.bijectors.coupling import split_sites
-from distill.checks import check_number
+from distill.checks import check_number, check_several, permutation
 from distill.contract import DataSpec
 from distill.distributions import Base, MixtureOfGaussians
 from distill.models.autoregressive import AutoregressiveDensity
@@ -28,7 +28,7 @@ from distill.models.density import Density
 from distill.models.flow import Flow
 from distill.models.outer import standardization
 from distill.models.recipe import builder
-from distill.models.settings import check_factory, check_several
+from distill.models.settings import check_factory
 from distill.networks import MADE, MLP, VectorEncoder
 
 _NORMS = {"none": None, "batch": BatchNorm, "act": ActNorm}
@@ -246,15 +246,14 @@ def _flow(
 
 
 def _between(between: str | Sequence[int], sites: int) -> list[Bijector]:
-    if between == "none":
-        return []
-    if between == "flip":
-        return [Flip()]
-    if isinstance(between, str) or sorted(between) != list(range(sites)):
+    if isinstance(between, str) and between in ("none", "flip"):
+        return [Flip()] if between == "flip" else []
+    order = permutation(between, sites)
+    if order is None:
         raise ValueError(
-            f"between: wanted flip, none, or each of 0..{sites - 1} once; got {between!r}."
+            f"between: wanted flip, none, or each of 0..{sites - 1} once; got {between!r:.60}."
         )
-    return [Permute(between)]
+    return [Permute(order)]
 
 
 def _check_stack(layers: int, hidden: Sequence[int], transform: Callable[[], Transform]) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 from torch import nn
 
 from distill.bijectors import Affine, Autoregressive, Bijector, Chain, Standardize
-from distill.checks import check_number
+from distill.checks import check_number, check_several
 from distill.contract import DataSpec
 from distill.distributions import Base, GaussianHead, Head
 from distill.models.autoregressive import AutoregressiveDensity
 from distill.models.flow import Flow
 from distill.models.outer import standardization
 from distill.models.recipe import builder
-from distill.models.settings import check_factory, check_several
+from distill.models.settings import check_factory
 from distill.networks import FrameEncoder, VectorEncoder, WaveNet
 
 _LOWEST_PITCH = 65.0  # Hz, where the data does not say

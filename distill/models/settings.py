@@ -1,8 +1,7 @@
-"""Checks of what builders are given: a factory where one is wanted, several numbers in a row."""
+"""A check of what builders are given: a factory where one is wanted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
@@ -29,15 +28,3 @@ def check_factory(name: str, given: Any, example: str) -> None:
         raise ValueError(
             f"{name}: wanted a class, as {example}, or functools.partial of one, got {got}."
         )
-
-
-def check_several(name: str, given: Any) -> None:
-    """Raise unless a setting is a sequence, as a list is.
-
-    Example:
-        >>> check_several("hidden", 32)
-        Traceback (most recent call last):
-        ValueError: hidden: wanted a list of whole numbers, as [32, 32], got 32.
-    """
-    if isinstance(given, str) or not isinstance(given, Iterable):
-        raise ValueError(f"{name}: wanted a list of whole numbers, as [32, 32], got {given!r:.40}.")

@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from distill.checks import check_sites, check_widths
+from distill.checks import check_number, check_sites, checked_widths, permutation
 from distill.contract import Context
 from distill.functional import in_full_precision
 from distill.networks.conditioner import Conditioner
@@ -58,8 +58,8 @@ class MADE(Conditioner):
         zero: Start with parameters of zero, so that a flow starts at its identity.
 
     Errors:
-        ValueError: No hidden layer, a width out of range, an unknown order or activation, a context
-            of other channels.
+        ValueError: No hidden layer, sizes or widths out of range, an unknown order or activation, a
+            context of other channels.
 
     Source: Germain et al., MADE, 2015, arXiv 1502.03509.
 
@@ -84,12 +84,15 @@ class MADE(Conditioner):
         zero: bool = True,
     ) -> None:
         super().__init__()
+        check_number("MADE: sites", sites, low=1, whole=True)
+        check_number("MADE: parameters_per_site", parameters_per_site, low=1, whole=True)
+        check_number("MADE: context_channels", context_channels, low=0, whole=True)
+        hidden = checked_widths(hidden)
         if not hidden or activation not in _ACTIVATIONS:
             raise ValueError(
                 "MADE: wanted at least one hidden layer and an activation among "
-                f"{', '.join(_ACTIVATIONS)}; got hidden={list(hidden)}, activation={activation}."
+                f"{', '.join(_ACTIVATIONS)}; got hidden={hidden}, activation={activation}."
             )
-        check_widths(hidden)
         self.sites = sites
         self.parameters_per_site = parameters_per_site
         self.context_channels = context_channels
@@ -220,12 +223,12 @@ def _widest_gap(degrees: Sequence[Tensor]) -> int:
 
 
 def _order(sites: int, order: str | Sequence[int]) -> list[int]:
-    if order == "natural":
-        return list(range(sites))
-    if order == "reverse":
-        return list(range(sites))[::-1]
-    if isinstance(order, str) or sorted(order) != list(range(sites)):
+    if isinstance(order, str) and order in ("natural", "reverse"):
+        return list(range(sites))[:: 1 if order == "natural" else -1]
+    sequence = permutation(order, sites)
+    if sequence is None:
         raise ValueError(
-            f"MADE: wanted order=natural, reverse, or each of 0..{sites - 1} once; got {order!r}."
+            f"MADE: wanted order=natural, reverse, or each of 0..{sites - 1} once; got "
+            f"{order!r:.60}."
         )
-    return list(order)
+    return sequence

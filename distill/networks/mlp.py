@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from distill.checks import check_widths
+from distill.checks import check_number, checked_widths
 from distill.functional import in_full_precision
 
 
@@ -19,7 +19,7 @@ class MLP(nn.Module):
         hidden: Widths of the hidden layers.
 
     Errors:
-        ValueError: A width out of range.
+        ValueError: Widths that are no list, or a size out of range.
 
     Example:
         >>> import torch
@@ -29,9 +29,10 @@ class MLP(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, hidden: Sequence[int] = (128, 128)) -> None:
         super().__init__()
-        check_widths(hidden)
+        for name, size in (("inputs", inputs), ("outputs", outputs)):
+            check_number(f"MLP: {name}", size, low=1, whole=True)
         layers: list[nn.Module] = []
-        for width in hidden:
+        for width in checked_widths(hidden):
             layers += [nn.Linear(inputs, width), nn.ReLU()]
             inputs = width
         last = nn.Linear(inputs, outputs)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distill.checks import check_number
 from distill.contract import Context
 from distill.distributions.head import Head
 from distill.functional import check_recompute, in_full, passes_gradient
@@ -99,10 +100,14 @@ class WaveNet(Conditioner):
         recompute: bool | str = False,
     ) -> None:
         super().__init__()
-        check_sizes(layers, cycles, kernel, channels, block)
-        check_reads(context_channels, source_channels, block, pitch_taps, longest_lag)
         gate = channels if gate_channels is None else gate_channels
         skip = channels if skip_channels is None else skip_channels
+        sizes = {"channels": channels, "gate_channels": gate, "skip_channels": skip}
+        sizes |= {"parameters_per_site": parameters_per_site, "kernel": kernel, "block": block}
+        check_sizes(layers, cycles, **sizes)
+        check_reads(context_channels, source_channels, block, pitch_taps, longest_lag)
+        check_number("WaveNet.last_scale", last_scale)
+        check_number("WaveNet.input_scale", input_scale)
         self.parameters_per_site = parameters_per_site
         self.channels, self.gate_channels, self.skip_channels = channels, gate, skip
         self.reader = ContextReader(

@@ -10,6 +10,8 @@ from distill.checks import check_number
 from distill.networks.context_reader import ContextBlocks
 
 _LONGEST_CYCLE = 24
+_LEAST = {"kernel": 2, "skip_channels": 0}
+_MOST = {"layers": 1_000, "cycles": 1_000, "block": 256}  # its triangle has r^2 / 2 numbers
 
 RunState = tuple[Tensor, ...]
 """The last input sites `(B, H)`, then each layer's last (k - 1) d inputs `(B, (k - 1) d, C)`."""
@@ -36,17 +38,11 @@ class StepState:
     coefficients: Tensor | None = None
 
 
-def check_sizes(layers: int, cycles: int, kernel: int, channels: int, block: int) -> None:
+def check_sizes(layers: int, cycles: int, **sizes: int) -> None:
     """Raise unless a stack of layers can be built, and what it looks back on be held."""
-    sizes = {"layers": layers, "cycles": cycles, "kernel": kernel, "channels": channels}
-    for name, value in sizes.items():
-        most = 1_000 if name in ("layers", "cycles") else 100_000
-        check_number(
-            f"WaveNet.{name}", value, low=2 if name == "kernel" else 1, high=most, whole=True
-        )
-    check_number(
-        "WaveNet.block", block, low=1, high=256, whole=True
-    )  # its triangle has r^2 / 2 numbers
+    for name, value in {"layers": layers, "cycles": cycles, **sizes}.items():
+        low, most = _LEAST.get(name, 1), _MOST.get(name, 100_000)
+        check_number(f"WaveNet.{name}", value, low=low, high=most, whole=True)
     if layers % cycles or layers // cycles > _LONGEST_CYCLE:
         raise ValueError(
             f"WaveNet: wanted layers in equal cycles of {_LONGEST_CYCLE} at most, whose dilations "
@@ -56,13 +52,17 @@ def check_sizes(layers: int, cycles: int, kernel: int, channels: int, block: int
 
 def check_reads(context: int, source: int, block: int, pitch_taps: int, longest_lag: int) -> None:
     """Raise unless what is read beside the input fits together; the first two are channels."""
+    reads = {"context_channels": context, "source_channels": source}
+    reads |= {"pitch_taps": pitch_taps, "longest_lag": longest_lag}
+    for name, value in reads.items():
+        check_number(f"WaveNet.{name}", value, low=0, whole=True)
     if source and context < 1:
         raise ValueError(
             "WaveNet: wanted context_channels > 0 beside a source, got "
             f"{context} and source_channels={source}."
         )
     least = block + pitch_taps // 2
-    if pitch_taps and (pitch_taps < 0 or pitch_taps % 2 == 0 or longest_lag < least):
+    if pitch_taps and (pitch_taps % 2 == 0 or longest_lag < least):
         raise ValueError(
             "WaveNet: wanted an odd number of pitch_taps and longest_lag >= block + half of "
             f"them, got pitch_taps={pitch_taps}, longest_lag={longest_lag}, block={block}."

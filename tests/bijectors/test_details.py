@@ -145,7 +145,7 @@ def test_permute_undoes_itself_and_refuses_what_is_no_permutation():
     layer = Permute([2, 0, 3, 1])
     assert torch.equal(layer(x)[0], x[:, [2, 0, 3, 1]])
     assert torch.equal(layer.inverse(layer(x)[0])[0], x)
-    with pytest.raises(ValueError, match=r"each of 0\.\.2 once"):
+    with pytest.raises(ValueError, match=r"each of 0, 1, 2, .* once"):
         Permute([0, 0, 1])
 
 

@@ -263,7 +263,7 @@ def test_another_order_or_batch_is_refused():
         LinearPrediction(6)(noise(), given())
     with pytest.raises(ValueError, match=r"values \(2, 15\).*\(1, 15\)"):
         LinearPrediction(ORDER)(noise(1), given())
-    with pytest.raises(ValueError, match="order of 1 or more, got 0"):
+    with pytest.raises(ValueError, match="order: wanted a whole number of 1 or more, got 0"):
         LinearPrediction(0)
 
 

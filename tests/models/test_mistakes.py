@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
@@ -10,13 +11,21 @@ import torch
 from torch import distributions as td
 
 import distill
-from distill.bijectors import Affine, RationalQuadraticSpline
+from distill.bijectors import (
+    ActNorm,
+    Affine,
+    BatchNorm,
+    LinearPrediction,
+    Permute,
+    RationalQuadraticSpline,
+    Standardize,
+)
 from distill.contract import DataSpec, FeatureSpec
 from distill.data import Moons
-from distill.distributions import GaussianHead, Logistic
+from distill.distributions import GaussianHead, Logistic, MixtureOfGaussians, MixtureOfLogistics
 from distill.models import Flow, coupling_flow, iaf, maf, nice, wavenet, wavenet_iaf
 from distill.models.outer import standardization
-from distill.networks import FrameEncoder
+from distill.networks import MADE, MLP, FrameEncoder, WaveNet
 
 FLAT, LONG = DataSpec(2), DataSpec(None)
 LABELED = DataSpec(2, features={"side": FeatureSpec("label", 3)})
@@ -47,6 +56,46 @@ def test_a_registered_class_wants_a_spec_too():
 def test_widths_that_are_not_a_list_are_refused(build, hidden):
     with pytest.raises(ValueError, match=rf"hidden: wanted a list .* got {hidden!r}"):
         build(FLAT, hidden=hidden)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: MADE(3, hidden=32), r"hidden: wanted a list .* got 32\."),
+        (lambda: MLP(3, 2, hidden=32), r"hidden: wanted a list .* got 32\."),
+        (lambda: MADE(0, [4]), "MADE: sites: wanted a whole number of 1 or more, got 0"),
+        (lambda: MLP(2.0, 2), r"MLP: inputs: .* Write 2\."),
+        (lambda: ActNorm(0), "ActNorm: sites: wanted a whole number"),
+        (lambda: BatchNorm(2.5), "BatchNorm: sites: wanted a whole number"),
+        (lambda: LinearPrediction(2.5), "LinearPrediction: order: wanted a whole number"),
+        (lambda: RationalQuadraticSpline(2.5), "bins: wanted a whole number of 2 or more"),
+        (lambda: MixtureOfLogistics(bins=2.5), "bins: wanted a whole number of 2 or more"),
+        (lambda: MixtureOfGaussians(spread=math.nan), "spread: wanted a number, got nan"),
+        (lambda: MixtureOfGaussians(log_scale=None), "log_scale: wanted a number, got None"),
+        (lambda: WaveNet(gate_channels=0), "WaveNet.gate_channels: wanted a whole number from 1"),
+        (lambda: WaveNet(context_channels=-1), "WaveNet.context_channels: wanted a whole number"),
+        (lambda: WaveNet(input_scale=math.nan), "WaveNet.input_scale: wanted a number, got nan"),
+        (lambda: Standardize([math.nan], [1.0]), "Standardize: loc: wanted a number, got nan"),
+        (lambda: Standardize(0.0, 1.0), "Standardize: loc: wanted a list of numbers"),
+    ],
+)
+def test_sizes_and_numbers_of_parts_are_checked_where_they_are_made(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+@pytest.mark.parametrize("order", [[False, True], [0.0, 1.0], "ab", [0, 2], 1])
+def test_what_only_compares_like_an_order_of_sites_is_refused(order):
+    # Truth values picked sites out instead of reordering them.
+    for build in (Permute, partial(MADE, 2, [4], order=order), partial(maf, FLAT, between=order)):
+        with pytest.raises(ValueError, match=r"each of 0"):
+            build(order) if build is Permute else build()
+
+
+@pytest.mark.parametrize("order", [(1, 0), np.array([1, 0]), torch.tensor([1, 0])])
+def test_an_order_of_sites_may_be_an_array(order):
+    assert Permute(order)(torch.tensor([[1.0, 2.0]]))[0].tolist() == [[2.0, 1.0]]
+    assert MADE(2, [4], order=order).order == [1, 0]
 
 
 @pytest.mark.parametrize("build", STACKS)

@@ -150,7 +150,10 @@ def test_last_scale_zero_starts_at_zero_parameters():
         ({"block": 0}, "WaveNet.block: wanted a whole number from 1 to 256, got 0"),
         ({"source_channels": 2}, "context_channels > 0 beside a source"),
         ({"pitch_taps": 2, "longest_lag": 50}, "odd number of pitch_taps .* got pitch_taps=2"),
-        ({"pitch_taps": -1, "longest_lag": 50}, "got pitch_taps=-1"),
+        (
+            {"pitch_taps": -1, "longest_lag": 50},
+            "pitch_taps: wanted a whole number of 0 or more, got -1",
+        ),
         ({"pitch_taps": 3, "longest_lag": 8, "block": 8}, "longest_lag=8, block=8"),
         ({"locations": [2], "block": 2}, r"among the 2 parameters of a site, got \[2\]"),
     ],
