@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 from torch.utils.checkpoint import checkpoint
 
@@ -158,6 +159,27 @@ def recomputed(compute: Callable[..., Any], *given: Any, draws: bool = False) ->
         2.718
     """
     return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=draws)
+
+
+def is_as_built(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Return whether a module computes what its class says, so that code may read its weights.
+
+    It may not where another class replaces it, or hooks look on; parametrized weights are read as
+    others are.
+
+    Example:
+        >>> layer = nn.Linear(1, 1)
+        >>> hook = layer.register_forward_hook(lambda module, given, result: 2 * result)
+        >>> is_as_built(layer, nn.Linear), is_as_built(nn.Linear(1, 1), nn.Linear)
+        (False, True)
+    """
+    own = type(module)
+    if is_parametrized(module):  # its class is made for it, and derived from its former one
+        own = own.__mro__[1]
+    hooks = module._forward_hooks, module._forward_pre_hooks
+    backward = module._backward_hooks, module._backward_pre_hooks
+    hooked = any(hooks) or any(backward) or nn.modules.module._has_any_global_hook()
+    return own is kind and "forward" not in vars(module) and not hooked
 
 
 def check_recompute(recompute: bool | str) -> bool | str:

@@ -108,7 +108,8 @@ class Autoregressive(Bijector):
 
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Map data to noise, site after site."""
-        if torch.is_grad_enabled() or not self.incremental:
+        by_steps = self.incremental and self.conditioner.steps_as_it_passes()
+        if torch.is_grad_enabled() or not by_steps:
             return self.inverse_by_passes(x, context)
         return self.inverse_by_steps(x, context)
 

@@ -64,7 +64,27 @@ class Conditioner(nn.Module):
             context: What the parallel pass takes.
             temperature: Scales the noise.
         """
+        if not self.steps_as_it_passes():
+            return self.generate_by_passes(head, noise, context, temperature)
         return self.generate_by_steps(head, noise, context, temperature)
+
+    def steps_as_it_passes(self) -> bool:
+        """Return whether steps compute what `forward` does: no hooks or parts that they leave out.
+
+        Where they do not, sampling and inversion take whole passes.
+        """
+        return True
+
+    @torch.no_grad()
+    def generate_by_passes(
+        self, head: Head, noise: Tensor, context: Context | None = None, temperature: float = 1.0
+    ) -> Tensor:
+        """Draw likewise by a whole pass for each site, which runs whatever is in the network."""
+        x = noise.new_zeros(noise.shape[:2])
+        for site in range(x.shape[1]) if self.order is None else self.order:
+            raw = self(x, context)[:, site]
+            x[:, site] = head.sample_from(raw, noise[:, site], temperature)
+        return x
 
     @torch.no_grad()
     def generate_by_steps(

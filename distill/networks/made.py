@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from distill.checks import check_number, check_sites, checked_widths, permutation
 from distill.contract import Context
-from distill.functional import in_full_precision
+from distill.functional import in_full_precision, is_as_built
 from distill.networks.conditioner import Conditioner
 from distill.networks.masked_linear import MaskedLinear
 
@@ -163,6 +163,11 @@ class MADE(Conditioner):
         for i in range(min(self.gap, position)):
             params = params + state.units[0][position - 1 - i][:, None] * self.near[i, position]
         return params, MADEState(position, state.units, state.ahead, state.from_context)
+
+    def steps_as_it_passes(self) -> bool:
+        """Return whether steps may read the layers' weights."""
+        layers = all(is_as_built(layer, MaskedLinear) for layer in self.layers)
+        return layers and is_as_built(self, type(self))
 
     def _new(self, i: int, position: int) -> slice:
         """Return the outputs of layer i that this position completes."""

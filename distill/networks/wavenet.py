@@ -11,14 +11,14 @@ from torch.nn import functional as F
 from distill.checks import check_number
 from distill.contract import Context
 from distill.distributions.head import Head
-from distill.functional import check_recompute, in_full, passes_gradient
+from distill.functional import check_recompute, in_full, is_as_built, passes_gradient
 from distill.networks.blocks import InnerBlock, sites_ago
 from distill.networks.conditioner import Conditioner
 from distill.networks.context_reader import ContextBlocks, ContextReader
 from distill.networks.sweep import BlockSweep, Update
 from distill.networks.wavenet_layer import Rows, WaveNetLayer, rows_of_layers
-from distill.networks.wavenet_sampling import generate_fast, has_fast_path
-from distill.networks.wavenet_stack import end_of_layers, through_layers
+from distill.networks.wavenet_sampling import generate_fast, has_fast_path, reads_as_built
+from distill.networks.wavenet_stack import check_chunks, end_of_layers, through_layers
 from distill.networks.wavenet_state import RunState, StepState, check_reads, check_sizes
 
 _WIDE = 48  # channels from which products in bfloat16 save more than their casts cost
@@ -205,6 +205,7 @@ class WaveNet(Conditioner):
         self, state: RunState, x: Tensor, read: ContextBlocks
     ) -> tuple[Tensor, Tensor, RunState]:
         """Do the same, but return a block's parameters as they are before its sites move them."""
+        check_chunks(self)
         whole = torch.cat([state[0], x], 1)
         h = self._enter(whole, read)
         skips, after = [], [whole[:, x.shape[1] :].contiguous()]
@@ -253,9 +254,14 @@ class WaveNet(Conditioner):
         self, head: Head, noise: Tensor, context: Context | None = None, temperature: float = 1.0
     ) -> Tensor:
         """Draw `(B, T)` site after site: by the compiled loop on a CPU, in float64 by steps."""
-        if not has_fast_path(head, noise):
-            return self.generate_by_steps(head, noise, context, temperature)
+        if not (has_fast_path(head, noise) and reads_as_built(self)):
+            return super().generate(head, noise, context, temperature)
         return generate_fast(self, head, noise, self.reader(context, noise[..., 0]), temperature)
+
+    def steps_as_it_passes(self) -> bool:
+        """Return whether no layer as a whole was replaced, or is hooked into."""
+        layers = all(is_as_built(layer, WaveNetLayer) for layer in self._layers)
+        return layers and is_as_built(self, type(self))
 
     @property
     def _layers(self) -> list[WaveNetLayer]:

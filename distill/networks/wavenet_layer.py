@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from distill.functional import is_as_built
+
 Rows = Callable[[], Tensor | None]
 """Gives the projected context of one layer."""
 
@@ -102,7 +104,7 @@ def rows_of_layers(
     """
     if project is None or rows is None:
         return [lambda: None] * layers
-    if held > 1:
+    if held > 1 or not is_as_built(project, nn.Linear):
         return [partial(_given, part) for part in project(rows).chunk(layers, -1)]
     # At the rate of blocks all layers at once would take layers times their memory.
     biases = [None] * layers if project.bias is None else project.bias.chunk(layers)

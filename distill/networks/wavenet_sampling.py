@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.distributions.head import Head
+from distill.functional import is_as_built
+from distill.networks.blocks import InnerBlock
+from distill.networks.wavenet_stack import layer_is_as_built
 
 if TYPE_CHECKING:
     from distill.kernels.wavenet_loop import Weights
@@ -32,8 +35,31 @@ def has_fast_path(head: Head, noise: Tensor) -> bool:
     return (
         noise.dtype != torch.float64
         and not noise.is_meta
+        and not _draws_otherwise(head)
         and head.sampling_spec() is not None
         and find_spec("numba") is not None
+    )
+
+
+def _draws_otherwise(head: Head) -> bool:
+    """Whether a head's class changes how to sample and inherits what it says of that."""
+    says = _owner(head, "sampling_spec")
+    made = [_owner(head, name) for name in ("sample_from", "location_scale", "parts")]
+    return not all(kind is None or issubclass(says or Head, kind) for kind in made)
+
+
+def _owner(head: Head, name: str) -> type | None:
+    return next((kind for kind in type(head).__mro__ if name in vars(kind)), None)
+
+
+def reads_as_built(net: WaveNet) -> bool:
+    """Whether all that the compiled loop reads the weights of is as it was built."""
+    parts = net.first, net.hidden, net.last
+    return (
+        is_as_built(net, type(net))
+        and all(is_as_built(part, nn.Linear) for part in parts)
+        and is_as_built(net.inner, InnerBlock)
+        and all(map(layer_is_as_built, net.layers))
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distill.functional import recomputed
+from distill.functional import is_as_built, recomputed
 from distill.kernels.choice import may_compile
 from distill.networks.gated_stack import Given, Stack
 from distill.networks.wavenet_layer import WaveNetLayer, rows_of_layers
@@ -53,20 +53,35 @@ def end_of_layers(net: WaveNet, h: Tensor, skips: list[Tensor]) -> Tensor:
 
 
 def _fuses(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: ContextBlocks) -> bool:
-    if h.shape[0] == 0 or h.shape[1] < _LEAST_ROWS or not all(map(_is_as_built, layers)):
+    if h.shape[0] == 0 or h.shape[1] < _LEAST_ROWS:
         return False
     rows = () if read.rows is None else (read.rows,)
-    own = () if net.from_context is None else (net.from_context.weight,)
-    return may_compile(h, *rows, *own, *(w for layer in layers for w in layer.parameters()))
+    parts = [*layers, *([] if net.from_context is None else [net.from_context])]
+    weights = (weight for part in parts for weight in part.parameters())
+    if not may_compile(h, *rows, *weights) or not all(map(layer_is_as_built, layers)):
+        return False
+    return net.from_context is None or is_as_built(net.from_context, nn.Linear)
 
 
-def _is_as_built(layer: WaveNetLayer) -> bool:
+def check_chunks(net: WaveNet) -> None:
+    """Raise where chunks would leave out what whole values run: hooks into layers, say.
+
+    Errors:
+        ValueError: They would.
+    """
+    if not net.steps_as_it_passes():
+        raise ValueError(
+            "WaveNet: wanted layers as they were built, to run over chunks and in rounds, got one "
+            "that was replaced or has hooks, which whole values alone run. Draw whole values, or "
+            "remove the hooks."
+        )
+
+
+def layer_is_as_built(layer: nn.Module) -> bool:
     """Return whether a layer is what its sizes say: none that replaces it, or hooks into it."""
-    parts = (layer, WaveNetLayer), (layer.taps, nn.Linear), (layer.out, nn.Linear)
-    return all(
-        type(part) is kind and not (part._forward_hooks or part._forward_pre_hooks)
-        for part, kind in parts
-    )
+    if not is_as_built(layer, WaveNetLayer):
+        return False
+    return all(is_as_built(part, nn.Linear) for part in (layer.taps, layer.out))  # type: ignore[arg-type]
 
 
 def _fused(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: ContextBlocks) -> Tensor:
