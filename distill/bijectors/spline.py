@@ -77,6 +77,13 @@ class RationalQuadraticSpline(Transform):
     def _run(self, value: Tensor, raw: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
         if not may_compile(value, raw):
             return self.by_operations(value, raw, inverse)
+        wanted = (*value.shape, self.parameters_per_site)
+        if raw.shape != wanted:  # a loop would read past the end
+            raise ValueError(
+                f"{type(self).__name__}: for values {tuple(value.shape)} wanted raw parameters "
+                f"{wanted}, got {tuple(raw.shape)}. Expand them, or build the network with "
+                f"parameters_per_site={self.parameters_per_site}."
+            )
         from distill.bijectors.spline_fast import CompiledSpline, Shape
 
         shape = Shape(self.bins, self.limit, self.floor, self._slope_offset)

@@ -89,7 +89,12 @@ def _backward(
     gradient: Tensor,
     wanted: tuple[bool, ...],
 ) -> tuple[Tensor | None, ...]:
-    ends = F.pad(gradient, (h.shape[2], 0)) if stack.skips else gradient.clone()
+    # Written in place, so it has to be an array itself, not one that is copied from it.
+    ends = (
+        F.pad(gradient, (h.shape[2], 0))
+        if stack.skips
+        else gradient.clone(memory_format=torch.contiguous_format)
+    )
     want = Given(*wanted[1:])  # type: ignore[arg-type]
     drows = h.new_zeros(h.shape[0] * bool(want.rows), *_rows(h, given)[0].shape[1:])
     net, parts = layers_of(stack, h, given, turned=False), _parts(h.shape[0])

@@ -72,3 +72,9 @@ def test_what_is_not_finite_stays_so():
     assert x[1] == float("inf")
     raw[0] = float("nan")
     assert SPLINE(torch.zeros(2), raw)[0].isnan().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 11), (2, 11), (9, 2, 11), (8, 2, 12), (8, 2, 10)])
+def test_parameters_of_other_values_are_refused_rather_than_read_past_their_end(shape):
+    with pytest.raises(ValueError, match=r"for values \(8, 2\) wanted .*\(8, 2, 11\), got"):
+        RationalQuadraticSpline(4)(torch.randn(8, 2), torch.randn(shape))

@@ -12,7 +12,7 @@ from torch.func import functional_call
 from distill.contract import Context
 from distill.kernels.choice import may_compile, plain_twins
 from distill.networks import WaveNet, wavenet_stack
-from distill.networks.gated_stack import stack_by_operations
+from distill.networks.gated_stack import Given, Stack, stack_by_operations
 from distill.networks.gated_stack_fast import GatedStack, stack_forward
 from tests.networks.wavenets import CASES, Case
 
@@ -162,3 +162,14 @@ def test_rows_of_another_precision_are_refused_as_by_plain_layers():
     net, (x, context) = case.net(), case.inputs()
     with pytest.raises(RuntimeError, match="dtype"):
         net(x, Context(context.rows.float(), context.hop))
+
+
+@pytest.mark.parametrize("skips", [0, 3])
+def test_a_gradient_may_lie_in_any_order_of_memory(skips):
+    weights = torch.randn(2, 4), torch.randn(2, 8, 8), torch.randn(2, 4 + skips, 4)
+    given = Given(torch.randn(1, 1, 2, 8), None, None, *weights)
+    stack, h = Stack(2, (1, 2), skips, 5, True), torch.randn(3, 5, 4, requires_grad=True)
+    gradient = torch.randn(skips or 4, 3, 5).permute(1, 2, 0)
+    (got,) = torch.autograd.grad(GatedStack.apply(stack, h, *given), h, gradient)
+    (expected,) = torch.autograd.grad(stack_by_operations(stack, h, given), h, gradient)
+    torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
