@@ -11,7 +11,7 @@ from distill import rows
 from distill.bijectors.base import Bijector, State, needs_whole_values
 from distill.checks import check_number, check_several, check_sites
 from distill.contract import Context
-from distill.functional import is_backward, is_transformed
+from distill.functional import is_backward, is_transformed, passes_gradient
 
 
 class Standardize(Bijector):
@@ -85,7 +85,8 @@ class ActNorm(Bijector):
     r"""A trainable scale and shift per site, started from the first training batch.
 
     The first batch that goes from data to noise in training comes out with mean 0 and variance 1.
-    Used the other way round (as in a student), it starts at the identity.
+    Used the other way round (as in a student), it starts at the identity, and stays what training
+    makes of it.
 
     Arguments:
         sites: T.
@@ -113,7 +114,11 @@ class ActNorm(Bijector):
     def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Scale and shift."""
         check_sites(self, u, len(self.loc))
-        return torch.addcmul(self.loc, u, self.log_scale.exp()), self.log_scale.expand_as(u)
+        x = torch.addcmul(self.loc, u, self.log_scale.exp())
+        if self.training and not self.started and passes_gradient(self, u):
+            # Trained this way round, it is not to be started anew by a later batch of data.
+            x.register_hook(self._keep)
+        return x, self.log_scale.expand_as(u)
 
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Undo scale and shift; the first training batch sets them."""
@@ -122,6 +127,9 @@ class ActNorm(Bijector):
         if starts and not (is_transformed() or is_backward()) and rows.sees_all():
             self._start(x)
         return (x - self.loc) * (-self.log_scale).exp(), -self.log_scale.expand_as(x)
+
+    def _keep(self, gradient: Tensor) -> None:
+        self.started.fill_(True)
 
     @torch.no_grad()
     def _start(self, x: Tensor) -> None:
