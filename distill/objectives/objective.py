@@ -58,7 +58,8 @@ class WeightedSum(Objective):
         terms: By name, an objective, or `{objective, weight}` with a number or a schedule.
 
     Errors:
-        ValueError: No terms.
+        ValueError: No terms, terms that are no objectives, unknown settings of one, weights below 0
+            or all of them 0.
 
     Example:
         >>> from distill.objectives import ForwardKL, ReverseKL
@@ -75,14 +76,23 @@ class WeightedSum(Objective):
 
     def __init__(self, terms: Mapping[str, Objective | Mapping]) -> None:
         super().__init__()
-        if not terms:
-            raise ValueError("WeightedSum: wanted at least one term, got none.")
-        full = {k: v if isinstance(v, Mapping) else {"objective": v} for k, v in terms.items()}
+        given: object = terms
+        if not isinstance(given, Mapping) or not terms:
+            got = "none" if isinstance(given, Mapping) else f"a {type(given).__name__}"
+            raise ValueError(
+                f"WeightedSum: wanted at least one term, as {{'kl': ReverseKL()}}, got {got}."
+            )
+        full = {name: _term(name, term) for name, term in terms.items()}
         # Not a ModuleDict, which could not hold a term named "forward".
         self.terms = nn.ModuleList(term["objective"] for term in full.values())
         self.weights = {name: term.get("weight", 1.0) for name, term in full.items()}
         for name, weight in self.weights.items():
             check_weight(f"WeightedSum: weight of {name}", weight)
+        if not any(callable(weight) or weight for weight in self.weights.values()):
+            raise ValueError(
+                f"WeightedSum: wanted a weight above 0, got 0 for {', '.join(self.weights)}, by "
+                "which nothing would be trained. Leave such terms out."
+            )
 
     def extra_repr(self) -> str:
         """Show the weights."""
@@ -123,26 +133,48 @@ class WeightedSum(Objective):
         return Loss(total, parts)
 
 
+def _term(name: str, given: Any) -> Mapping[str, Any]:
+    term = given if isinstance(given, Mapping) else {"objective": given}
+    if "objective" not in term or set(term) - {"objective", "weight"}:
+        raise ValueError(
+            f"WeightedSum: term {name!r} wanted an objective and a weight, got "
+            f"{', '.join(map(str, term)) or 'none'}."
+        )
+    if not isinstance(term["objective"], Objective):
+        raise ValueError(
+            f"WeightedSum: term {name!r} wanted an objective that is made, as ReverseKL(), got "
+            f"{term['objective']!r:.60}."
+        )
+    return term
+
+
 def at(value: float | Schedule, progress: float) -> float:
-    """Evaluate a number or a schedule.
+    """Evaluate a number or a schedule, which are not negative.
 
     Example:
-        >>> at(2.0, 0.5)
-        2.0
+        >>> at(2.0, 0.5), at(lambda progress: 1 - progress, 0.5)
+        (2.0, 0.5)
     """
-    return value(progress) if callable(value) else value
+    if not callable(value):
+        return value
+    number = value(progress)
+    check_number(f"{value} at progress {progress:g}", number, low=0)
+    return number
 
 
 def check_weight(name: str, value: Any) -> None:
-    """Raise unless a weight is a schedule, or a number that is not negative.
+    """Raise unless a weight is a number that is not negative, or a schedule of such.
 
     Example:
         >>> check_weight("ReverseKL: beta", -1.0)
         Traceback (most recent call last):
         ValueError: ReverseKL: beta: wanted a number of 0 or more, got -1.0.
     """
-    if not callable(value):
-        check_number(name, value, low=0)
+    ends = [(name, value)]
+    if callable(value):
+        ends = [(f"{name}, {value} at progress {p:g}", value(p)) for p in (0.0, 1.0)]
+    for place, number in ends:
+        check_number(place, number, low=0)
 
 
 def per_site(log_ratio: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -62,7 +62,7 @@ class PowerLoss(Objective):
         if hop is not None:
             check_number("PowerLoss: hop", hop, low=1, whole=True)
         check_number("PowerLoss: floor", floor, low=0)
-        self.hop = hop or window // 4
+        self.hop = hop or max(1, window // 4)
         self.form = form
         self.average = average
         self.floor = floor

@@ -125,9 +125,38 @@ def test_a_teacher_without_an_encoder_is_given_the_features() -> None:
         lambda: PowerLoss(window=0),
         lambda: PowerLoss(hop=-1),
         lambda: WeightedSum({"kl": {"objective": ReverseKL(), "weight": math.inf}}),
+        lambda: WeightedSum({"kl": {"objective": ReverseKL(), "weight": Ramp(-1.0, 1.0)}}),
+        lambda: ReverseKL(lambda progress: math.nan),
         lambda: Likelihood(student(), history_noise=-1.0),
     ],
 )
 def test_senseless_settings_of_objectives_are_refused(build: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=r"wanted a (whole )?number"):
         build()
+
+
+@pytest.mark.parametrize(
+    ("terms", "says"),
+    [
+        (
+            {"kl": {"objective": ReverseKL(), "wieght": 2.0}},
+            "'kl' wanted an objective and a weight",
+        ),
+        ({"kl": {"weight": 2.0}}, "'kl' wanted an objective and a weight, got weight"),
+        ({"kl": ReverseKL}, r"'kl' wanted an objective that is made, as ReverseKL\(\)"),
+        ({"kl": {"objective": ReverseKL(), "weight": 0.0}}, "a weight above 0, got 0 for kl"),
+        ([ReverseKL()], "at least one term, .* got a list"),
+        ({}, "at least one term, .* got none"),
+    ],
+)
+def test_terms_that_would_not_count_as_they_are_written_are_refused(terms: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=f"WeightedSum: .*{says}"):
+        WeightedSum(terms)
+
+
+def test_a_schedule_is_checked_wherever_it_is_read() -> None:
+    falling = ReverseKL(lambda progress: 1.0 if progress in (0.0, 1.0) else -1.0)
+    flow = student()
+    draw = flow.draw(torch.zeros(3, 2))
+    with pytest.raises(ValueError, match=r"at progress 0\.5: wanted a number of 0 or more, got -1"):
+        falling(draw, flow, flow, Batch(draw.x), 0.5)
