@@ -35,8 +35,14 @@ def given_features(
         ValueError: Encoder: feature 'digit' wanted a tensor, got list. Make one by torch.as_tensor.
     """
     found = {k: v for k, v in by_name(owner, features, specs).items() if v is not None}
+    unknown = [str(name) for name in found if name not in specs]
+    if unknown:
+        raise ValueError(
+            f"{owner}: wanted features among {', '.join(specs)}, got {', '.join(unknown)} too, "
+            "which it would not read. Leave them out, or mend their names."
+        )
     for name, value in found.items():
-        if name in specs and not isinstance(value, Tensor):
+        if not isinstance(value, Tensor):
             raise ValueError(
                 f"{owner}: feature {name!r} wanted a tensor, got {type(value).__name__}. Make one "
                 "by torch.as_tensor."
