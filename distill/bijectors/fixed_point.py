@@ -133,7 +133,7 @@ def _fed(x: Tensor) -> Tensor:
 
 
 def _distance(new: Tensor, old: Tensor) -> float:
-    moved = float((new - old).abs().max())
+    moved = float((new - old).abs().max()) if new.numel() else 0.0
     return moved if math.isfinite(moved) else math.inf
 
 

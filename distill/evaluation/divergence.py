@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distill.checks import check_number
+from distill.checks import check_number, check_seed
 from distill.contract import Features
 from distill.evaluation.estimate import Estimate
 from distill.evaluation.placing import (
@@ -166,6 +166,8 @@ def _collect(
     size: int,
 ) -> Scores:
     check_number("count", count, low=1, whole=True)
+    check_number("size", size, low=1, whole=True)
+    check_seed(seed)
     sites = sites or student.spec.sites
     # Each chunk has a seed of its own, from the one that was given.
     seeds = torch.Generator().manual_seed(seed)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from distill.checks import check_number
 from distill.contract import Batch
 from distill.data import Data
 from distill.evaluation.placing import evaluating, place, place_of, rows_at_once, total_of
@@ -64,6 +65,9 @@ def held_out_nll(
         size: Values at once.
         limit: Stop after about as many values.
     """
+    for name, number in (("size", size), ("limit", limit)):
+        if number is not None:
+            check_number(name, number, low=1, whole=True)
     device, dtype = place_of(model)
 
     def score(batch: Batch) -> Tensor:

@@ -174,17 +174,27 @@ class Density(nn.Module):
         check_number(f"{name}: temperature", temperature, low=0)
 
     def _sites(self, sites: int | None, features: Features | Context = None) -> int:
-        if sites is not None or self.spec.sites is not None:
-            return self.spec.sites if sites is None else sites  # type: ignore[return-value]
+        name, fixed = type(self).__name__, self.spec.sites
+        if sites is not None:
+            check_number(f"{name}.sample: sites", sites, low=1, whole=True)
+            if fixed not in (None, sites):
+                raise ValueError(
+                    f"{name}.sample: wanted the {fixed} sites of its data, got sites={sites}. "
+                    "Leave it out, or build the model with that number of sites."
+                )
+            return sites
+        if fixed is not None:
+            return fixed
         if isinstance(features, Context):
             if features.rows is not None and features.rows.dim() == 3:
                 return features.rows.shape[1] * features.hop
         elif features:
             for name, value in features.items():
-                if name in self.spec.features and self.spec.features[name].kind == "frames":
+                framed = name in self.spec.features and self.spec.features[name].kind == "frames"
+                if framed and isinstance(value, Tensor):
                     return value.shape[1] * self.spec.hop
         raise ValueError(
-            f"{type(self).__name__}.sample: this model's values have no fixed length. Pass "
+            f"{name}.sample: this model's values have no fixed length. Pass "
             "sites=..., the number of sites to draw, or features that are frames."
         )
 

@@ -39,15 +39,22 @@ class FlowDistribution(Distribution):
     has_rsample = True
 
     def __init__(self, flow: Flow, features: Features = None, sites: int | None = None) -> None:
+        whole: object = flow
+        if not isinstance(whole, Flow):
+            raise ValueError(
+                "FlowDistribution: wanted a Flow, whose samples have a gradient, got "
+                f"{type(whole).__name__}."
+            )
         self.flow = flow
-        self.features = features
         given = by_name("FlowDistribution", features, flow.spec.features)
+        given = {k: v for k, v in given.items() if v is not None}
         rows = next((value.shape[:1] for value in given.values()), torch.Size())
         if 0 in rows:
             raise ValueError(
                 f"FlowDistribution: wanted features of one row or more, got none of "
                 f"{', '.join(given)}. Leave out what has no rows."
             )
+        self.features = given or None
         length = flow._sites(sites, features)
         super().__init__(rows, torch.Size([length]), validate_args=False)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from distill import rows
 from distill.bijectors import Bijector, Chain, Jacobi, Solution, State
+from distill.checks import check_number
 from distill.contract import Context, DataSpec, Draw, Features
 from distill.distributions import Base, Normal
 from distill.models.density import Density, core_of
@@ -232,6 +233,7 @@ class Flow(Density):
 
     def noise(self, count: int, *, sites: int | None = None, seed: int | None = None) -> Tensor:
         """Draw base noise `(count, T)` on the model's device, in its precision."""
+        check_number(f"{type(self).__name__}.noise: count", count, low=0, whole=True)
         like = next(self.parameters(), torch.zeros(()))
         if isinstance(self.base, Density):
             return self.base.sample(count, sites=self._sites(sites), seed=seed)

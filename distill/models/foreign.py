@@ -31,8 +31,8 @@ class ForeignDensity(Density):
 
     Errors:
         ValueError: Something without a log-prob; a distribution of torch whose tensors require a
-            gradient, which nothing could freeze; more than one feature, or one that is missing; a
-            log-prob of another shape than `(B,)`.
+            gradient, which nothing could freeze; more than one feature, or one that is missing or
+            of other rows; a log-prob of another shape than `(B,)`, samples than `(B, T)`.
 
     Example:
         >>> normal = torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
@@ -66,7 +66,8 @@ class ForeignDensity(Density):
 
     def log_prob(self, x: Tensor, features: Features | Context = None) -> Tensor:
         """Return the log-density `(B, T)`, the same at every site of a value."""
-        given = self._given(features)
+        x = self.values(x)
+        given = self._given(features, len(x))
         if hasattr(self.density, "log_prob"):
             value = self.density.log_prob(x, *given)
         else:
@@ -96,7 +97,19 @@ class ForeignDensity(Density):
                 f"ForeignDensity: wanted temperature 1 and no jacobi, got {temperature} and "
                 f"{jacobi}: another library's noise and layers can't be reached."
             )
-        given = self._given(features)
+        self._check_draw(count, temperature)
+        wanted = (count, self._sites(sites, features))
+        given = self._given(features, count)
+        x = self._drawn(count, given, seed)
+        if x.shape != wanted:
+            raise ValueError(
+                f"ForeignDensity: wanted samples of shape {wanted} from a "
+                f"{type(self.density).__name__}, got {tuple(x.shape)}. Wrap it in an object whose "
+                "sample gives that, and independent sites in torch.distributions.Independent."
+            )
+        return x
+
+    def _drawn(self, count: int, given: tuple[Tensor, ...], seed: int | None) -> Tensor:
         with torch.random.fork_rng(enabled=seed is not None):
             if seed is not None:
                 check_seed(seed)
@@ -105,7 +118,8 @@ class ForeignDensity(Density):
                 return self.density.sample((count,))
             if not hasattr(self.density, "log_prob"):
                 found = self._distribution(given)
-                return found.sample(() if given else (count,))
+                each = bool(given) and getattr(found, "batch_shape", None) != ()
+                return found.sample(() if each else (count,))
             if given:
                 return self.density.sample(1, *given).flatten(0, 1)
             return self.density.sample(count)
@@ -119,7 +133,8 @@ class ForeignDensity(Density):
             )
         return found
 
-    def _given(self, features: Features | Context) -> tuple[Tensor, ...]:
+    def _given(self, features: Features | Context, rows: int) -> tuple[Tensor, ...]:
+        self.context(features)  # refuses features where the data has none
         no_context = isinstance(features, Context) or not self.spec.features
         if no_context or isinstance(self.density, Distribution):
             return ()
@@ -130,7 +145,14 @@ class ForeignDensity(Density):
                 f"ForeignDensity: wanted the feature {name!r}, got {', '.join(found) or 'none'}. "
                 "Pass it as features={name: tensor}."
             )
-        return (found[name],)
+        given = found[name]
+        if not isinstance(given, Tensor) or given.shape[:1] != (rows,):
+            got = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise ValueError(
+                f"ForeignDensity: wanted the feature {name!r} for each of {rows} values, a tensor, "
+                f"got {got}. Pass as many rows as values."
+            )
+        return (given,)
 
 
 def _trained(part: Any) -> list[str]:

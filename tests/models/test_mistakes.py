@@ -243,3 +243,57 @@ def test_a_distribution_wants_features_by_name_with_rows(features, says):
     flow: Flow = iaf(LABELED, 1, [4])
     with pytest.raises(ValueError, match=f"FlowDistribution: wanted .*{says}"):
         distill.FlowDistribution(flow, features)
+
+
+@pytest.mark.parametrize("sites", [0, -1, 2.5, True, 5])
+def test_sites_that_a_model_cannot_draw_are_refused(sites):
+    # A WaveNet drew 5 sites of data that has 3.
+    for build in (wavenet, wavenet_iaf):
+        model = build(DataSpec(3), channels=4)
+        with pytest.raises(ValueError, match=r"\.sample: .*sites"):
+            model.sample(2, sites=sites)
+    with pytest.raises(ValueError, match=r"\.sample: .*sites"):
+        model.noise(2, sites=sites)
+
+
+@pytest.mark.parametrize("count", [-1, 2.0])
+def test_noise_of_no_number_of_rows_is_refused(count):
+    with pytest.raises(ValueError, match="noise: count: wanted a whole number"):
+        iaf(FLAT, 1, [4]).noise(count)
+
+
+@pytest.mark.parametrize("build", [maf, wavenet])
+def test_no_samples_at_all_can_be_drawn_by_rounds_too(build):
+    model = build(DataSpec(3), layers=2)
+    assert model.sample(0, jacobi=distill.Jacobi()).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: distill.ForeignDensity(NORMAL, FLAT).sample(-1), "count: wanted a whole number"),
+        (lambda: distill.ForeignDensity(NORMAL, FLAT).sample(3, sites=7), "wanted the 2 sites"),
+        (lambda: distill.ForeignDensity(NORMAL, DataSpec(3)).sample(4), r"\(4, 3\).*got \(4, 2\)"),
+        (lambda: distill.ForeignDensity(NORMAL, FLAT).log_prob(torch.zeros(4, 3)), r"\(batch, 2\)"),
+        (lambda: distill.ForeignDensity(NORMAL, FLAT).sample(3, {"side": X}), "wanted no features"),
+        (
+            lambda: distill.ForeignDensity(lambda side: NORMAL, LABELED).sample(
+                5, {"side": torch.tensor([0, 1, 2])}
+            ),
+            r"'side' for each of 5 values, a tensor, got \(3,\)",
+        ),
+    ],
+)
+def test_another_librarys_density_gives_what_it_was_asked_for_or_says_so(call, says):
+    # Five samples of three rows of features were three.
+    with pytest.raises(ValueError, match=rf"ForeignDensity.*{says}"):
+        call()
+    teacher = distill.ForeignDensity(lambda side: NORMAL, LABELED)
+    assert teacher.sample(3, {"side": torch.tensor([0, 1, 2])}).shape == (3, 2)
+
+
+def test_a_distribution_is_of_a_flow_and_may_be_given_no_feature():
+    with pytest.raises(ValueError, match=r"FlowDistribution: wanted a Flow, .* got Autoreg"):
+        distill.FlowDistribution(wavenet(FLAT, layers=1))
+    with pytest.raises(ValueError, match=r"feature 'side' wanted shape .* got none"):
+        distill.FlowDistribution(iaf(LABELED, 1, [4]), {"side": None}).rsample()
