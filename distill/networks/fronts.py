@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import librosa
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from distill import rows
 
 
 class StridedFront(nn.Module):
@@ -129,12 +133,15 @@ class LogMelFront(nn.Module):
         return self.convolution(mel / 2) * heard
 
     def _disturbed(self, mel: Tensor) -> Tensor:
-        rows, bands, frames = mel.shape
-        loud = self.noise * torch.rand(rows, 1, 1, device=mel.device, dtype=mel.dtype)
-        mel = mel + loud * torch.randn_like(mel)
+        count, bands, frames = mel.shape
+        uniform, normal = (
+            partial(draw, device=mel.device, dtype=mel.dtype) for draw in (torch.rand, torch.randn)
+        )
+        loud = self.noise * rows.drawn(uniform, (count, 1, 1), mel.device)
+        mel = mel + loud * rows.drawn(normal, tuple(mel.shape), mel.device)
         for _ in range(self.masks):
-            mel = mel.masked_fill(_stretch(rows, bands, mel.device)[..., None], 0)
-            mel = mel.masked_fill(_stretch(rows, frames, mel.device)[:, None], 0)
+            mel = mel.masked_fill(_stretch(count, bands, mel.device)[..., None], 0)
+            mel = mel.masked_fill(_stretch(count, frames, mel.device)[:, None], 0)
         return mel
 
 
@@ -143,8 +150,9 @@ def _mean(values: Tensor, heard: Tensor) -> Tensor:
     return total / (heard.sum((1, 2), keepdim=True) * values.shape[1]).clamp_min(1)
 
 
-def _stretch(rows: int, size: int, device: torch.device) -> Tensor:
-    width, where = torch.rand(2, rows, 1, device=device)
+def _stretch(count: int, size: int, device: torch.device) -> Tensor:
+    uniform = partial(torch.rand, device=device)
+    width, where = rows.drawn(uniform, (2, count, 1), device, axis=1)
     width = 0.2 * width * size
     at = torch.arange(size, device=device)
     start = where * (size - width)

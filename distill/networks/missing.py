@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from distill import rows
 from distill.contract import DataSpec
 from distill.networks.frame_features import channels_of, is_centered
 from distill.networks.pitch_contour import pitch_contour
@@ -93,8 +95,10 @@ class MissingPitch(nn.Module):
         else:
             seen = self._around(frames)
         if self.training:
-            level = torch.randn_like(seen[:, :1, :1])
-            seen = seen + _NOISE * torch.randn_like(seen) + _LEVEL * level
+            normal = partial(torch.randn, device=seen.device, dtype=seen.dtype)
+            level = rows.drawn(normal, (len(seen), 1, 1), seen.device)
+            noise = rows.drawn(normal, tuple(seen.shape), seen.device)
+            seen = seen + _NOISE * noise + _LEVEL * level
         return self.estimator.loss(seen, f0)
 
     def accuracy(self, frames: Tensor) -> dict[str, float]:

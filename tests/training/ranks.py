@@ -21,6 +21,7 @@ from distill.evaluation import Report
 from distill.evaluation.estimate import held_out_nll
 from distill.models import coupling_flow, iaf, maf, nice, wavenet, wavenet_iaf
 from distill.models.classifier import Classifier
+from distill.networks.fronts import LogMelFront
 from distill.objectives import (
     Contrastive,
     Distillation,
@@ -79,9 +80,14 @@ def of_density(build: Callable[..., Any], **settings: Any) -> tuple[Task, ArrayD
     return Likelihood(build(data.spec, 2, [8], **settings)), data
 
 
-def of_classes() -> tuple[Task, Tones]:
+def of_classes(**settings: Any) -> tuple[Task, Tones]:
     data = tones()
-    return Classification(Classifier(data.spec, channels=8, layers=2)), data
+    return Classification(Classifier(data.spec, channels=8, layers=2, **settings)), data
+
+
+def of_pitch() -> tuple[Task, Tones]:
+    data = Tones(count=6, seconds=0.2, crop=1664, conditions=("mel",), optional=("f0",))
+    return Likelihood(wavenet(data.spec, layers=2, channels=4)), data
 
 
 TASKS: dict[str, Callable[[], tuple[Task, Any]]] = {
@@ -97,6 +103,8 @@ TASKS: dict[str, Callable[[], tuple[Task, Any]]] = {
     ),
     "masked sounds": of_tones,
     "classifier": of_classes,
+    "classifier of mels": lambda: of_classes(front=LogMelFront),
+    "estimates of pitch": of_pitch,
 }
 WHOLE_ONLY = ("batch norm",)
 QUICK = ("likelihood", "batch norm")
