@@ -223,7 +223,8 @@ class FrameEncoder(nn.Module):
         return list(self.missing)  # type: ignore[arg-type]
 
     def _start(self, frames: Tensor) -> State:
-        ahead, states = frames[:, : self.latency], list[Tensor]()
+        ahead = frames[:, : self.latency]
+        states: list[Tensor] = []
         for part in self._parts():
             state = part.start(ahead)
             ahead, state = part.run(state, ahead[:, part.latency :])
@@ -233,7 +234,8 @@ class FrameEncoder(nn.Module):
         return (torch.cat([before, ahead], 1), *states)
 
     def _encode(self, state: State, frames: Tensor, beside: list[Tensor]) -> tuple[Context, State]:
-        count, rest, after = frames.shape[1], state[1:], list[Tensor]()
+        count, rest = frames.shape[1], state[1:]
+        after: list[Tensor] = []
         for part in self._parts():
             frames, new = part.run(rest[: part.states], frames)
             rest = rest[part.states :]

@@ -248,3 +248,27 @@ def test_a_stream_begins_with_the_frames_that_it_looks_ahead():
         encoder.start(
             {k: v.float() if v.is_floating_point() else v for k, v in features(2).items()}
         )
+
+
+@pytest.mark.parametrize("kind", [FrameEncoder, HarmonicEncoder])
+def test_encoders_are_exported_and_compiled_in_one_graph(kind):
+    both = FeatureSpec("frames", 2, optional=True)
+    features = {"mel": FeatureSpec("frames", 4), "f0": both, "phase": both}
+    encoder = kind(DataSpec(None, features=features, hop=4, sample_rate=8000)).eval()
+    rows = RowsOf(encoder)
+    mel = torch.randn(1, 5, 4)
+    exported = torch.export.export(rows, (mel,), strict=True).module()
+    compiled = torch.compile(rows, backend="eager", fullgraph=True)
+    for made in (exported, compiled):
+        torch.testing.assert_close(made(mel), rows(mel))
+
+
+class RowsOf(torch.nn.Module):
+    """What an encoder makes of a mel."""
+
+    def __init__(self, encoder: FrameEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        return self.encoder({"mel": mel}).rows
