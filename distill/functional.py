@@ -161,6 +161,20 @@ def recomputed(compute: Callable[..., Any], *given: Any, draws: bool = False) ->
     return checkpoint(compute, *given, use_reentrant=False, preserve_rng_state=draws)
 
 
+def has_hooks(module: nn.Module) -> bool:
+    """Return whether hooks look on, or change, what a module computes.
+
+    Example:
+        >>> layer = nn.Linear(1, 1)
+        >>> hook = layer.register_forward_hook(lambda module, given, result: 2 * result)
+        >>> has_hooks(layer), has_hooks(nn.Linear(1, 1))
+        (True, False)
+    """
+    hooks = module._forward_hooks, module._forward_pre_hooks
+    backward = module._backward_hooks, module._backward_pre_hooks
+    return any(hooks) or any(backward) or nn.modules.module._has_any_global_hook()
+
+
 def is_as_built(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Return whether a module computes what its class says, so that code may read its weights.
 
@@ -168,18 +182,13 @@ def is_as_built(module: nn.Module, kind: type[nn.Module]) -> bool:
     others are.
 
     Example:
-        >>> layer = nn.Linear(1, 1)
-        >>> hook = layer.register_forward_hook(lambda module, given, result: 2 * result)
-        >>> is_as_built(layer, nn.Linear), is_as_built(nn.Linear(1, 1), nn.Linear)
-        (False, True)
+        >>> is_as_built(nn.Linear(1, 1), nn.Linear), is_as_built(nn.Linear(1, 1), nn.Bilinear)
+        (True, False)
     """
     own = type(module)
     if is_parametrized(module):  # its class is made for it, and derived from its former one
         own = own.__mro__[1]
-    hooks = module._forward_hooks, module._forward_pre_hooks
-    backward = module._backward_hooks, module._backward_pre_hooks
-    hooked = any(hooks) or any(backward) or nn.modules.module._has_any_global_hook()
-    return own is kind and "forward" not in vars(module) and not hooked
+    return own is kind and "forward" not in vars(module) and not has_hooks(module)
 
 
 def check_recompute(recompute: bool | str) -> bool | str:

@@ -183,6 +183,11 @@ class Exported:
     def noise(self, count: int, *, sites: int | None = None, seed: int | None = None) -> Tensor:
         """Draw noise `(count, T)` as the model does."""
         fixed = self.metadata.spec.sites
+        if sites is not None and fixed not in (None, sites):
+            raise ValueError(
+                f"{self.path.name}: wanted the {fixed} sites of its values, got sites={sites}. "
+                "Leave it out."
+            )
         sites = fixed if sites is None else sites
         if sites is None or count < 1:
             raise ValueError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distill.functional import is_as_built, recomputed
+from distill.functional import has_hooks, is_as_built, recomputed
 from distill.kernels.choice import may_compile
 from distill.networks.gated_stack import Given, Stack
 from distill.networks.wavenet_layer import WaveNetLayer, rows_of_layers
@@ -64,16 +64,11 @@ def _fuses(net: WaveNet, layers: list[WaveNetLayer], h: Tensor, read: ContextBlo
 
 
 def check_chunks(net: WaveNet) -> None:
-    """Raise where chunks would leave out what whole values run: hooks into layers, say.
-
-    Errors:
-        ValueError: They would.
-    """
-    if not net.steps_as_it_passes():
+    """Raise where chunks, for which layers have a method of their own, would leave out hooks."""
+    if any(map(has_hooks, (net, *net.layers))):
         raise ValueError(
-            "WaveNet: wanted layers as they were built, to run over chunks and in rounds, got one "
-            "that was replaced or has hooks, which whole values alone run. Draw whole values, or "
-            "remove the hooks."
+            "WaveNet: wanted layers without hooks, to run over chunks and in rounds: whole values "
+            "alone run these. Draw whole values, or remove the hooks."
         )
 
 

@@ -73,9 +73,7 @@ def test_export_matches_eager_at_other_batch_sizes(case: str, backend: Backend, 
     path, report = files(case, backend)
     exported, flow = load(path), model(case)
     for batch in (1, 5, 33):
-        noise, features = flow.noise(batch, sites=6), features_of(flow, batch)
-        if flow.spec.sites:
-            noise = flow.noise(batch)
+        noise, features = flow.noise(batch, sites=flow.spec.sites or 6), features_of(flow, batch)
         x, log_prob = exported(noise, features)
         with torch.no_grad():
             draw = flow.draw(noise, features)
@@ -180,3 +178,10 @@ def test_a_base_that_a_loader_cannot_draw_is_refused(backend: Backend, tmp_path)
     flow = Flow(Standardize([0.0], [1.0]), DataSpec(sites=2), maf(DataSpec(sites=2), 1, [4]))
     with pytest.raises(ValueError, match=r"draws in parallel|wanted a base"):
         backend.write(flow, tmp_path / "x")
+
+
+def test_a_file_draws_the_sites_of_its_values_alone(backend: Backend, files):
+    exported = load(files("affine IAF", backend)[0])
+    assert exported.sample(2, sites=3).shape == (2, 3)
+    with pytest.raises(ValueError, match="wanted the 3 sites of its values, got sites=7"):
+        exported.sample(2, sites=7)

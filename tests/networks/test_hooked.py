@@ -104,7 +104,7 @@ def test_chunks_and_rounds_that_would_leave_a_hook_out_are_refused():
     noise = student.noise(1, sites=8)
     state = student.start(noise)
     hook(student.bijector.layers[0].conditioner, "layers.1")
-    with pytest.raises(ValueError, match=r"wanted layers as they were built.* has hooks"):
+    with pytest.raises(ValueError, match="wanted layers without hooks"):
         student.run(state, noise)
-    with pytest.raises(ValueError, match=r"wanted layers as they were built.* has hooks"):
+    with pytest.raises(ValueError, match="wanted layers without hooks"):
         student.bijector.inverse_in_rounds(noise, None, Jacobi())
