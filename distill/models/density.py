@@ -156,7 +156,8 @@ class Density(nn.Module):
                 f"{name}: wanted values of shape (batch, {sites or 'sites'}), got "
                 f"{tuple(x.shape)}. Reshape them, or build the model with that number of sites."
             )
-        own = next(self.parameters(), x).dtype
+        none = x if x.is_floating_point() or x.is_complex() else torch.zeros(())
+        own = next(self.parameters(), none).dtype
         if x.dtype == own:
             return x
         if x.is_complex() or torch.promote_types(x.dtype, own) != own:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from distill.functional import is_autocast, is_transformed
 
@@ -21,10 +22,12 @@ class MaskedLinear(nn.Module):
 
     The zeros are kept in the weight itself: it starts masked and its gradient is masked, so that
     no product with a mask stands in the hot path. On a CPU large layers are computed in blocks of
-    rows, each over the columns it reaches, which saves up to half of the arithmetic. Optimizers
-    that treat entries one by one (SGD, Adam, AdamW) keep the zeros; after writing to the weight by
-    hand, call `mask_()`. Derivatives of any order are right, and `torch.func` (vmap, jacrev,
-    jacfwd, hessian) works: it takes a plain product with the masked weight.
+    rows, each over the columns it reaches, which saves up to half of the arithmetic. A weight that
+    was written to, by an optimizer or by hand, is masked before it is used again (call `mask_()`
+    after `weight.data.add_(...)`, which leaves no trace); one that is computed (by a
+    parametrization, or given to `functional_call`) is multiplied by the mask.
+    Derivatives of any order are right, and `torch.func` (vmap, jacrev, jacfwd, hessian) works: it
+    takes a plain product with the masked weight.
 
     Arguments:
         inputs: Number of inputs.
@@ -38,6 +41,7 @@ class MaskedLinear(nn.Module):
     """
 
     reach: Tensor
+    _masked: tuple[int, int, int] | None = None
 
     def __init__(self, inputs: int, reach: Tensor | list[int], zero: bool = False) -> None:
         super().__init__()
@@ -67,7 +71,25 @@ class MaskedLinear(nn.Module):
     @torch.no_grad()
     def mask_(self) -> None:
         """Set the weight to zero above the staircase."""
-        self.weight.mul_(self.mask.to(self.weight.device))
+        weight = self.weight
+        if weight.device.type == "cpu":  # in a fraction of the time that the whole mask takes
+            for k in self._plan:
+                weight[k.rows, k.low : k.high].mul_(k.below)
+                weight[k.rows, k.high :].zero_()
+        else:
+            weight.mul_(self.mask.to(weight.device))
+        self._masked = _state(weight)
+
+    def _is_masked(self) -> bool:
+        """Mask the weight if that is a parameter that was written to; return whether it is one."""
+        weight = self.weight
+        if torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None:
+            return True  # Nothing may be written now.
+        if not (isinstance(weight, nn.Parameter) and weight.is_leaf) or weight.is_inference():
+            return False
+        if self._masked != _state(weight):
+            self.mask_()
+        return True
 
     def extra_repr(self) -> str:
         """Show the sizes."""
@@ -75,7 +97,7 @@ class MaskedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `(B, inputs)` to `(B, outputs)`."""
-        if is_autocast(x.device) or is_transformed():
+        if is_autocast(x.device) or is_transformed() or not self._is_masked():
             return nn.functional.linear(x, self.weight * self.mask, self.bias)
         blocks = self._blocks(x.device)
         if torch.is_grad_enabled():
@@ -98,6 +120,11 @@ class MaskedLinear(nn.Module):
         columns = torch.arange(low, high, device=self.reach.device)
         below = (columns < self.reach[:, None]).to(self.weight.dtype)
         return [_Block(slice(0, len(self.bias)), low, high, below)]
+
+
+def _state(weight: Tensor) -> tuple[int, int, int]:
+    """Return what tells whether a weight is another one, or was written to."""
+    return id(weight), weight.data_ptr(), -1 if weight.is_inference() else weight._version
 
 
 @dataclass(frozen=True)

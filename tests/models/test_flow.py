@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from distill.bijectors import RationalQuadraticSpline
+from distill.bijectors import Flip, RationalQuadraticSpline
 from distill.contract import DataSpec, FeatureSpec
 from distill.distributions import Logistic
 from distill.models import (
@@ -285,3 +285,9 @@ def test_frames_say_how_long_a_sound_is():
     assert student.sample(2, student.context(mel)).shape == (2, 40)
     with pytest.raises(ValueError, match="features that are frames"):
         student.sample(2)
+
+
+def test_whole_numbers_are_scored_by_a_flow_without_weights_too():
+    flow = Flow(Flip(), DataSpec(sites=2), Logistic())
+    whole = torch.tensor([[1, 2]])
+    torch.testing.assert_close(flow.log_prob(whole), flow.log_prob(whole.float()))

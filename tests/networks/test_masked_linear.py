@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
+from torch.nn.utils import parameters_to_vector, parametrize, vector_to_parameters
 
 from distill.networks import MADE, MaskedLinear
 
@@ -111,3 +116,62 @@ def test_steps_of_a_made_equal_its_parallel_pass_in_blocks(hidden: list[int]):
             got, state = made.step(state, last)
             torch.testing.assert_close(got, params[:, site])
             last = x[:, site]
+
+
+class Raised(nn.Module):
+    """A parametrization that knows of no mask."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + 0.1
+
+
+def raised(made: MADE) -> dict[str, nn.Parameter]:
+    return {name: nn.Parameter(w.detach() + 0.1) for name, w in made.named_parameters()}
+
+
+def written(made: MADE) -> MADE:
+    vector_to_parameters(parameters_to_vector(made.parameters()) + 0.1, made.parameters())
+    return made
+
+
+def parametrized(made: MADE) -> MADE:
+    for layer in made.layers:
+        parametrize.register_parametrization(layer, "weight", Raised())
+    return made
+
+
+def optimized(made: MADE) -> MADE:
+    """Take a step that mixes the entries of a weight, as orthogonalizing optimizers do."""
+    made(torch.ones(1, 5)).sum().backward()
+    with torch.no_grad():
+        for weight in made.parameters():
+            weight.add_(weight.grad.sum() + 0.1)
+    return made
+
+
+CHANGES: dict[str, Callable[[MADE], Callable[[Tensor], Tensor]]] = {
+    "written to": written,
+    "parametrized": parametrized,
+    "optimized": optimized,
+    "copied": lambda made: written(copy.deepcopy(made)),
+    "called with others": lambda made: partial(functional_call, made, raised(made)),
+}
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("change", CHANGES)
+def test_no_site_sees_a_later_one_whatever_was_done_to_the_weights(change: str, grad: bool):
+    made = MADE(5, [16, 16], zero=False)
+    made(torch.zeros(1, 5))
+    network, x = CHANGES[change](made), torch.zeros(5, 5).fill_diagonal_(3.0)
+    with torch.set_grad_enabled(grad):
+        moved = (network(x) - network(torch.zeros(5, 5))).abs().sum(-1)  # input, output
+    assert not moved.tril().any()
+    assert moved.triu(1).any()
+
+
+def test_a_layer_that_was_emptied_is_what_is_loaded_into_it():
+    made = MADE(5, [16, 16], zero=False)
+    state, wanted = copy.deepcopy(made.state_dict()), made(torch.ones(1, 5))
+    made.to("meta").to_empty(device="cpu").load_state_dict(state)
+    assert torch.equal(made(torch.ones(1, 5)), wanted)
