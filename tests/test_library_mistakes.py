@@ -51,6 +51,19 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: fit(maf(), optimizer=torch.optim.Adam(maf().parameters())),
         "optimizer: wanted what makes one.*got Adam",
     ),
+    "an optimizer of many gradients": (
+        lambda: fit(maf(), optimizer=torch.optim.LBFGS),
+        "optimizer: wanted one .*got LBFGS",
+    ),
+    "a rate beside the trainer's": (
+        lambda: fit(maf(), optimizer=partial(torch.optim.SGD, lr=5.0)),
+        r"optimizer: .*Pass learning_rate=5\.0",
+    ),
+    "a module for a model": (lambda: fit(torch.nn.Linear(2, 2)), "fit: wanted a model .*Linear"),
+    "a student that draws site after site": (
+        lambda: distill.distill(distill.wavenet(SPEC, layers=1), maf(), POINTS),
+        "wanted a flow as the student, .*AutoregressiveDensity",
+    ),
     "an optimizer's name": (lambda: fit(maf(), optimizer="adam"), "optimizer: wanted.*got str"),
     "an evaluator's class": (lambda: fit(maf(), evaluator=PointsEvaluator), "evaluator: wanted"),
     "an objective's class": (

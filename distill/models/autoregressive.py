@@ -122,7 +122,7 @@ class AutoregressiveDensity(Density):
         1906.04331, and of the input noise of LPCNet, Valin and Skoglund, 2018, arXiv 1810.11846.
         """
         context = self.context(features)
-        e, log_det = self.inward(x, context)
+        e, log_det = self.inward(self.values(x), context)
         z, more = self._to_units(e)
         with torch.no_grad():
             raw = self.conditioner(z, context)
@@ -143,7 +143,7 @@ class AutoregressiveDensity(Density):
                 f"{type(self).__name__}.conditional: the head speaks of values before the outer "
                 f"{type(self.outer).__name__}. Ask `model.core`, with `model.inward(x, context)`."
             )
-        z, _ = self._to_units(x)
+        z, _ = self._to_units(self.values(x))
         units = None if self.units is None else Units(self.units.loc, self.units.scale)
         return Conditional(self.head, self.conditioner(z, self.context(features)), units)
 

@@ -116,7 +116,6 @@ class Distillation(Task):
                 f"{student.spec} and {teacher.spec}. Build the student from the teacher's spec."
             )
         self.model = student
-        self.teacher = freeze(teacher)
         self.objective = objective
         self.shares_encoder = encoder == "shared"
         check_number("loss_warmup", loss_warmup, low=0, whole=True)
@@ -132,6 +131,7 @@ class Distillation(Task):
         objective.check(student.core, teacher.core)
         if encoder not in ("own", "copied", "shared"):
             raise ValueError(f"student_encoder: wanted own, copied or shared, got {encoder!r}.")
+        self.teacher = freeze(teacher)  # not before it is known to serve
         if encoder != "own":
             take_encoder(student, teacher, freeze=encoder == "shared")
 

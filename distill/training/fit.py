@@ -66,6 +66,11 @@ def fit(
         precision: float32...
     """
     check_seed(seed)
+    given: object = model
+    if not isinstance(given, Density):
+        raise ValueError(
+            f"fit: wanted a model of distill first, as maf(data.spec), got {type(given).__name__}."
+        )
     data = as_data(data)
     data.check_matches(model.spec)
     watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed)
@@ -120,6 +125,12 @@ def distill(
         precision: float32...
     """
     check_seed(seed)
+    given: object = student
+    if not isinstance(given, Flow):
+        raise ValueError(
+            "distill: wanted a flow as the student, which draws in parallel, as iaf(data.spec), "
+            f"got {type(given).__name__}."
+        )
     data = as_data(data)
     data.check_matches(student.spec)
     density = as_density(teacher, student.spec)
@@ -179,6 +190,11 @@ def _trained(
         raise ValueError(
             "optimizer: wanted what makes one of the parameters, as torch.optim.AdamW or a "
             f"functools.partial of it, got {type(optimizer).__name__}."
+        )
+    if "lr" in getattr(optimizer, "keywords", {}):
+        raise ValueError(
+            f"optimizer: wanted one without lr, which learning_rate and its schedule set, got "
+            f"lr={optimizer.keywords['lr']}. Pass learning_rate={optimizer.keywords['lr']}."
         )
     try:
         trainer = Trainer(**{"batch_size": data.batch_size, **settings})

@@ -41,6 +41,15 @@ class TrainingState:
     waited: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse what can't take a step by the gradient that it is given."""
+        made: object = self.optimizer
+        if not isinstance(made, Optimizer) or isinstance(made, torch.optim.LBFGS):
+            raise ValueError(
+                "optimizer: wanted one of torch that takes a step by one gradient, as "
+                f"torch.optim.AdamW, got {type(made).__name__}."
+            )
+
     @property
     def current(self) -> nn.Module:
         """The model to watch: the average where there is one."""

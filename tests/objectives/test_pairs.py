@@ -161,3 +161,11 @@ def test_a_schedule_is_checked_wherever_it_is_read() -> None:
     draw = flow.draw(torch.zeros(3, 2))
     with pytest.raises(ValueError, match=r"at progress 0\.5: wanted a number of 0 or more, got -1"):
         falling(draw, flow, flow, Batch(draw.x), 0.5)
+
+
+def test_a_teacher_that_is_refused_is_not_frozen() -> None:
+    teacher = maf(DataSpec(2), 1, [4]).train()
+    with pytest.raises(ValueError, match="GaussianKL: wanted a teacher"):
+        Distillation(iaf(DataSpec(2), 1, [4], between="none"), teacher, GaussianKL())
+    assert teacher.training
+    assert all(weight.requires_grad for weight in teacher.parameters())
