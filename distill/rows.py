@@ -153,11 +153,21 @@ def mean(values: Tensor, mask: Tensor | None = None, exact: bool = False) -> Ten
         return values.mean()
     if _share is None:
         assert mask is not None
-        return (values * mask).sum() / mask.sum().clamp_min(1)
+        return weighed(values, mask).sum() / mask.sum().clamp_min(1)
     if mask is None:
         mask = torch.ones_like(values)
-    above, below = totals((values * mask).sum(), mask.sum())
+    above, below = totals(weighed(values, mask).sum(), mask.sum())
     return (above / below.clamp_min(1)).to(values.dtype)
+
+
+def weighed(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Multiply by a mask; what it leaves out need not be finite.
+
+    Example:
+        >>> weighed(torch.tensor([1.0, torch.nan]), torch.tensor([1.0, 0.0])).tolist()
+        [1.0, 0.0]
+    """
+    return values if mask is None else torch.where(mask != 0, values, 0) * mask
 
 
 def totals(*sums: Tensor) -> tuple[Tensor, ...]:

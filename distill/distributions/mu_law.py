@@ -60,7 +60,8 @@ class MuLaw(Head):
         """Return the log-probability of each site's level, in nats."""
         level = self.level(x.detach())[..., None]
         log_p = torch.log_softmax(raw, -1).expand(*level.shape[:-1], self.bins)
-        return log_p.gather(-1, level)[..., 0]
+        # What is no number has no level.
+        return torch.where(x.isnan(), math.nan, log_p.gather(-1, level)[..., 0])
 
     def noise(
         self,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from distill import rows
 from distill.contract import Batch, Features
 from distill.data import Data
 
@@ -51,8 +52,7 @@ def move(features: Features, device: torch.device, dtype: torch.dtype) -> Featur
 
 def total_of(log_prob: Tensor, mask: Tensor | None = None) -> Tensor:
     """Sum over sites in double precision: (B, T) to (B,)."""
-    total = log_prob.double()
-    return (total if mask is None else total * mask).sum(-1)
+    return rows.weighed(log_prob.double(), mask).sum(-1)
 
 
 def rows_at_once(size: int, sites: int | None) -> int:

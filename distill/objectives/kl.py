@@ -185,7 +185,7 @@ def check_gradient(objective: Objective, teacher: Density) -> None:
 
 def total(log_ratio: Tensor, mask: Tensor | None = None) -> Tensor:
     """Sum `(B, T)` over sites and average over the batch: nats."""
-    return rows.mean((log_ratio if mask is None else log_ratio * mask).sum(1))
+    return rows.mean(rows.weighed(log_ratio, mask).sum(1))
 
 
 def _log_ratio_to_mean(log_own: Tensor, log_other: Tensor) -> Tensor:

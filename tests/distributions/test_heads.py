@@ -230,3 +230,8 @@ def test_a_bounded_head_is_never_sharper_and_shares_its_parameters(head):
     assert (far - loc).item() == pytest.approx(math.exp(-3), rel=1e-4)
     assert (at - loc).abs().item() < 1e-2
     assert plain.min_log_scale < -3
+
+
+def test_what_is_no_number_has_no_level_to_be_scored():
+    scores = MuLaw(8).log_prob(torch.tensor([0.0, math.nan, math.inf]), torch.zeros(3, 8))
+    assert scores.isnan().tolist() == [False, True, False]

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from distill import rows
 from distill.contract import Batch, DataSpec
 from distill.distributions import GaussianHead, MixtureOfLogistics, MuLaw
+from distill.evaluation.placing import total_of
 from distill.models import AutoregressiveDensity, maf, wavenet
 from distill.objectives import Likelihood, Ramp
+from distill.objectives.kl import total
 
 HEADS = {"Gaussian": GaussianHead, "mixture": MixtureOfLogistics, "mu-law": MuLaw}
 
@@ -56,3 +59,11 @@ def test_a_schedule_that_reaches_zero_ends_in_the_plain_likelihood() -> None:
 def test_a_model_without_a_past_is_refused_with_the_way_out() -> None:
     with pytest.raises(ValueError, match=r"got Flow\. Leave it at 0"):
         Likelihood(maf(DataSpec(sites=2), layers=1, hidden=[4]), history_noise=1.0)
+
+
+def test_sites_that_are_left_out_need_not_be_finite():
+    values = torch.tensor([[1.0, torch.nan], [3.0, -torch.inf]])
+    mask = torch.tensor([[1.0, 0.0]] * 2)
+    assert rows.mean(values, mask).item() == 2.0
+    assert total(values, mask).item() == 2.0
+    assert total_of(values, mask).tolist() == [1.0, 3.0]
