@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -189,7 +190,7 @@ def save(model: Density, path: str | Path) -> Path:
     Returns the file.
 
     Errors:
-        ValueError: No model, or one that does not know how it was built.
+        ValueError: No model, one that does not know how it was built, or was changed since.
 
     Example:
         >>> import tempfile
@@ -204,9 +205,44 @@ def save(model: Density, path: str | Path) -> Path:
     path = Path(path).expanduser()
     folder, name = (path.parent, path.name) if path.suffix else (path, NAME)
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {key: value.detach().cpu() for key, value in model.state_dict().items()}
-    Checkpoint("model", {"model": recipe_of(model)}, model.spec, weights).save(folder, name)
+    checkpoint_of(model).save(folder, name)
     return folder / name
+
+
+def checkpoint_of(model: Density) -> Checkpoint:
+    """Return a model with how it was built, if that gives the same model back.
+
+    Errors:
+        ValueError: It does not know how it was built, or was changed since.
+    """
+    weights = {key: value.detach().cpu() for key, value in model.state_dict().items()}
+    checkpoint = Checkpoint("model", {"model": recipe_of(model)}, model.spec, weights)
+    with torch.random.fork_rng(devices=[]):
+        try:
+            same = _alike(checkpoint.model(), model)
+        except ValueError:
+            same = False
+    if not same:
+        raise ValueError(
+            f"save: wanted the {type(model).__name__} as {checkpoint.config['model']['_target_']} "
+            "builds it, got one that was changed since: a part, a setting, its spec, or a "
+            "parametrization. Build it so in a function under @distill.register, or undo it "
+            "(parametrize.remove_parametrizations)."
+        )
+    return checkpoint
+
+
+def _alike(one: nn.Module, other: nn.Module) -> bool:
+    mine, theirs = dict(one.named_buffers()), dict(other.named_buffers())
+    return (
+        repr(one) == repr(other)
+        and {k: v.shape for k, v in mine.items()} == {k: v.shape for k, v in theirs.items()}
+        and all(np.array_equal(_numbers(v), _numbers(theirs[k]), True) for k, v in mine.items())
+    )
+
+
+def _numbers(value: torch.Tensor) -> np.ndarray:
+    return value.detach().double().cpu().numpy()
 
 
 def load(

@@ -18,7 +18,7 @@ from distill.evaluation import Evaluator
 from distill.instantiate import build
 from distill.locking import LOCK, locked
 from distill.models import Density, Flow
-from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
+from distill.models.checkpoint import NAME, Checkpoint, checkpoint_of, read_checkpoint
 from distill.models.foreign import as_density
 from distill.objectives import Distillation, Likelihood, Objective, Task
 from distill.renamed import check_arguments
@@ -210,6 +210,8 @@ def _trained(
     recipe = getattr(task.model.recipe, "node", {})
     if not recipe:
         made_from["model"] = described(task.model, weights=False)
+    elif folder is not None:
+        checkpoint_of(task.model)  # what is saved has to give this very model back
     checkpoint = Checkpoint("model", {"model": recipe}, task.model.spec, {}, {}, made_from)
     device = next(task.model.parameters()).device
     with ExitStack() as stack:

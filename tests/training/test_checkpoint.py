@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 import distill
+from distill.bijectors import Flip
 from distill.contract import DataSpec
+from distill.distributions import Logistic
 from distill.training import Checkpoint
 
 
@@ -79,3 +82,30 @@ def test_a_device_that_is_not_there_is_not_the_files_fault(tmp_path: Path) -> No
     file = distill.save(distill.maf(DataSpec(sites=2), layers=1, hidden=[4]), tmp_path / "model.pt")
     with pytest.raises(ValueError, match="device=cuda:77 can't be used here"):
         distill.load(file, device="cuda:77")
+
+
+def swap_base(model: distill.Flow) -> None:
+    model.base = Logistic()
+
+
+def put_in_a_flip(model: distill.Flow) -> None:
+    model.bijector.layers.append(Flip())  # type: ignore[union-attr,operator]
+
+
+def normalize(model: distill.Flow) -> None:
+    layer = model.bijector.layers[0].bijector.conditioner.layers[0]  # type: ignore[union-attr,index]
+    torch.nn.utils.parametrizations.spectral_norm(layer)
+
+
+@pytest.mark.parametrize("change", [swap_base, put_in_a_flip, normalize])
+def test_a_model_that_was_changed_since_it_was_built_is_not_saved_as_another(
+    change: Callable[[distill.Flow], None], tmp_path: Path
+) -> None:
+    model = distill.maf(DataSpec(sites=2), layers=2, hidden=[4], mixture=2, norm="act")
+    distill.save(model.double(), tmp_path / "model.pt")
+    change(model)
+    with pytest.raises(ValueError, match=r"save: wanted the Flow as distill\.models\.maf"):
+        distill.save(model, tmp_path / "changed.pt")
+    with pytest.raises(ValueError, match=r"save: wanted the Flow"):
+        distill.fit(model, torch.randn(40, 2), folder=tmp_path / "run", steps=1, batch_size=8)
+    assert not (tmp_path / "changed.pt").exists()
