@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -48,11 +49,8 @@ class SameOriginMiddleware:
         refusal = self._refusal(Headers(scope=scope))
         if refusal is None:
             await self.app(scope, receive, _labeled(send))
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008, "reason": refusal[1]})
         else:
-            status, reason = refusal
-            await JSONResponse({"error": reason}, status)(scope, receive, _labeled(send))
+            await refuse(scope, receive, _labeled(send), *refusal)
 
     def _refusal(self, headers: Headers) -> tuple[int, str] | None:
         host, origin = headers.get("host", ""), headers.get("origin")
@@ -69,6 +67,22 @@ class SameOriginMiddleware:
         if site is not None and site not in ("same-origin", "none"):
             return 403, "origin: only the server's own page may send requests from a browser."
         return None
+
+
+async def refuse(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    status: int,
+    line: str,
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Answer a request, or a websocket's handshake, by `{"error": "one line"}`."""
+    answers = "websocket.http.response" in scope.get("extensions", {})
+    if scope["type"] == "websocket" and not answers:  # the server before us can only close
+        await send({"type": "websocket.close", "code": 1008, "reason": line})
+        return
+    await JSONResponse({"error": line}, status, headers)(scope, receive, send)
 
 
 def _place(address: str) -> str | None:

@@ -1,4 +1,4 @@
-"""A protocol for uvicorn that bounds HTTP connections by number and time."""
+"""Protocols for uvicorn: connections bounded by number and time, refusals in JSON."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Response
 
 from distill.serving.limits import Limits
 
@@ -140,6 +142,25 @@ def bounded_protocol(
             self.transport.close()
 
     return BoundedProtocol
+
+
+class JSONHandshakeProtocol(WebSocketsSansIOProtocol):
+    """A websocket protocol whose refused handshakes say why in JSON, not in plain text."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        plain = self.conn.reject
+
+        def reject(status: Any, text: str) -> Response:
+            refusal = plain(status, text)
+            said = " ".join(text.split()) or f"the handshake is refused: {refusal.reason_phrase}."
+            refusal.body = json.dumps({"error": said}).encode()
+            for name, value in (("Type", "application/json"), ("Length", str(len(refusal.body)))):
+                del refusal.headers[f"Content-{name}"]
+                refusal.headers[f"Content-{name}"] = value
+            return refusal
+
+        self.conn.reject = reject  # type: ignore[method-assign]
 
 
 class _Patient:

@@ -18,7 +18,7 @@ from distill.serving.app import application
 from distill.serving.limits import Limits
 from distill.serving.middleware import LOOPBACK
 from distill.serving.pool import WorkerPool
-from distill.serving.protocol import bounded_protocol
+from distill.serving.protocol import JSONHandshakeProtocol, bounded_protocol
 from distill.serving.tokens import Token
 from distill.serving.voice import Voice
 
@@ -124,7 +124,7 @@ def config(app: Starlette, limits: Limits) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         server_header=False,
-        ws="websockets-sansio",
+        ws=JSONHandshakeProtocol,
         ws_max_size=max(2**16, 2 * 4 * layout.width * frames),
         ws_per_message_deflate=False,
         http=bounded_protocol(limits, refused.inc),

@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from distill.serving.middleware import refuse
 
 PROTOCOL = "distill"
 """Subprotocol of the websocket, which a client offers beside its token."""
@@ -91,12 +92,10 @@ class TokenMiddleware:
         """Pass on who may pass."""
         if scope["type"] == "lifespan" or open_to(scope["path"]) or self._admits(scope):
             await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008, "reason": "token"})
         else:
             line = f"token: wanted this server's, in the header `{_WAYS}`."
             headers = {"WWW-Authenticate": "Bearer"}
-            await JSONResponse({"error": line}, 401, headers)(scope, receive, send)
+            await refuse(scope, receive, send, 401, line, headers)
 
     def _admits(self, scope: Scope) -> bool:
         return self.token is None or any(self.token.is_(offer) for offer in _offers(scope))

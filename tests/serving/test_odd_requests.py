@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from distill.serving.limits import Limits
 
@@ -61,6 +61,35 @@ def test_a_head_that_is_none_is_refused_in_json_and_the_next_is_served(address, 
     assert json.loads(answer.partition("\r\n\r\n")[2])["error"]
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
     assert len(wave_of(post(address, npy(mel)))) == 30 * HOP
+
+
+UPGRADE = "Host: H\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "head"),
+    [
+        (400, f"GET /stream HTTP/1.1\r\n{UPGRADE}Sec-WebSocket-Version: 13\r\n\r\n"),
+        (400, f"GET /stream HTTP/1.1\r\n{UPGRADE}{KEY.replace('13', '7')}\r\n"),
+        (403, f"GET /nowhere HTTP/1.1\r\n{UPGRADE}{KEY}\r\n"),
+    ],
+)
+def test_a_handshake_that_fails_says_why_in_json(address, status, head):
+    with line_to(address) as line:
+        line.settimeout(5)
+        line.sendall(head.replace("Host: H", f"Host: {address}").encode())
+        answer, _, body = answer_on(line).decode().partition("\r\n\r\n")
+    assert answer.startswith(f"HTTP/1.1 {status}")
+    assert "content-type: application/json" in answer.lower()
+    assert "\n" not in json.loads(body)["error"]
+
+
+def test_a_stream_for_a_foreign_page_says_why_it_is_refused(address):
+    url, origin = f"ws://{address}/stream", "http://elsewhere.example"
+    with pytest.raises(InvalidStatus) as refused, connect(url, origin=origin):
+        pass
+    assert json.loads(refused.value.response.body)["error"].startswith("origin: only")
 
 
 @pytest.mark.parametrize(

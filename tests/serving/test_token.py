@@ -82,7 +82,7 @@ def test_a_stream_takes_it_as_a_header_or_as_a_subprotocol_which_is_not_repeated
         {"subprotocols": ["distill", "distill.token.wrong-wrong-wrong"]},
         {"subprotocols": [SECRET]},
     ):
-        with pytest.raises(InvalidStatus, match="403"), connect(url, **options):
+        with pytest.raises(InvalidStatus, match="401"), connect(url, **options):
             pass
 
 
