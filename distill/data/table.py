@@ -18,6 +18,8 @@ _LARGEST = 1e18
 _EXACT = 2.0**53
 _HUGE = 2.0**64
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_POINT = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _WHOLE = re.compile(r"[+-]?\d+")
 
 
@@ -64,7 +66,8 @@ def read_table(path: str | Path, header: bool | None = None) -> Table:
     A one-dimensional array is one column. Lines that are empty or start with `#` are skipped.
     Without `header` the first line is one if no cell of it is a number, or if all are whole
     numbers in a row (0,1,2 or 2023,2024) above columns that have fractions. Between semicolons,
-    tabs or spaces numbers may have decimal commas. A column of true and false becomes 1 and 0.
+    tabs or spaces numbers may have decimal commas, and then no points beside them. A column of true
+    and false becomes 1 and 0.
 
     Arguments:
         path: File to read; `~` is the home folder.
@@ -73,8 +76,8 @@ def read_table(path: str | Path, header: bool | None = None) -> Table:
     Errors:
         FileNotFoundError: There is no such file.
         ValueError: An unknown kind of file, a file that is empty, damaged, holds pickled objects or
-            anything else than real numbers, rows of unequal length, or numbers too large for
-            what is computed with them.
+            anything else than real numbers, rows of unequal length, commas that may part thousands,
+            or numbers too large for what is computed with them.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -160,6 +163,7 @@ def _read_text(file: Path, header: bool | None) -> Table:
         _DECIMAL_COMMA.fullmatch(cell) for _, cells in rows[:_LOOKED] for cell in cells
     )
     if commas:
+        _check_commas(file, rows)
         rows = [(number, [_with_point(cell) for cell in cells]) for number, cells in rows]
         remarks = ("decimal commas",)
     if _is_header([cells for _, cells in rows[:_LOOKED]]) if header is None else header:
@@ -216,6 +220,27 @@ def _is_header(rows: list[list[str]]) -> bool:
     )
 
 
+def _check_commas(file: Path, rows: list[tuple[int, list[str]]]) -> None:
+    """Raise where commas, or points beside them, may part thousands: a factor of 1000."""
+    way_out = "Write numbers as 1234.5, with no signs between thousands."
+    for number, cells in rows:
+        pointed = next((cell for cell in cells if _POINT.fullmatch(cell)), None)
+        if pointed is not None:
+            raise ValueError(
+                f"{file}, line {number}: wanted decimal commas, as other cells have, got "
+                f"{pointed}: a point beside them may part thousands. {way_out}"
+            )
+    for column in range(min(len(cells) for _, cells in rows)):
+        found = [(number, cells[column]) for number, cells in rows]
+        comma = [(number, cell) for number, cell in found if _DECIMAL_COMMA.fullmatch(cell)]
+        whole = any(_WHOLE.fullmatch(cell) for _, cell in found[1:])  # the first may be a name
+        if comma and whole and all(_THOUSANDS.fullmatch(cell) for _, cell in comma):
+            raise ValueError(
+                f"{file}, line {comma[0][0]}, column {column + 1}: wanted a decimal comma, got "
+                f"{comma[0][1]} beside whole numbers: it may part thousands. {way_out}"
+            )
+
+
 def _with_point(cell: str) -> str:
     return cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
 
@@ -223,7 +248,8 @@ def _with_point(cell: str) -> str:
 def _cells(line: str, delimiter: str | None) -> list[str]:
     if delimiter is None:
         return line.split()
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
+    reader = csv.reader([line], delimiter=delimiter, skipinitialspace=True)
+    return [cell.strip() for cell in next(reader)]
 
 
 def _not_a_number(file: Path, number: int, cells: list[str], names: tuple[str, ...] | None) -> str:

@@ -39,6 +39,28 @@ def test_decimal_commas_are_read_between_other_delimiters(tmp_path, delimiter):
     assert "decimal commas" in table.summary("a.txt")
 
 
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [(3, "a;b\n1,5;2\n1.250;3\n"), (4, "a b\n998 1\n999 2\n1,000 3\n"), (1, "1.5;2,5\n")],
+)
+def test_signs_that_may_part_thousands_are_no_decimal_commas(tmp_path, line, text):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(ValueError, match=f"line {line}.*may part thousands"):
+        read_table(tmp_path / "a.csv")
+
+
+def test_three_decimals_behind_commas_are_read(tmp_path):
+    (tmp_path / "a.csv").write_text("a;n\n1,250;1\n12,500;2\n")
+    assert read_table(tmp_path / "a.csv").values.tolist() == [[1.25, 1], [12.5, 2]]
+
+
+def test_a_space_before_a_quoted_cell_is_no_part_of_it(tmp_path):
+    (tmp_path / "a.csv").write_text('"a", "b"\n"1.5", "2.5"\n')
+    table = read_table(tmp_path / "a.csv")
+    assert table.names == ("a", "b")
+    assert table.values.tolist() == [[1.5, 2.5]]
+
+
 def test_what_was_read_is_said_and_whole_numbers_are_warned_of(tmp_path, capsys):
     rng = np.random.default_rng(0)
     values = rng.normal(size=40), rng.integers(9, size=40)
