@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show = "--traceback" in words or os.environ.get("DISTILL_TRACEBACK") == "1"
     words = [word for word in words if word != "--traceback"]
     stage = words[0] if words and words[0] in STAGES else None
+    _fill_closed()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Paths may hold what the code page of a terminal lacks; stderr is so already.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -51,6 +52,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except (Exception, KeyboardInterrupt) as error:
         return _report(error, stage, show)
+
+
+def _fill_closed() -> None:
+    """Give closed standard streams an end: the next file opened would take their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if number and getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _without_stage(words: list[str]) -> int:

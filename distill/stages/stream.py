@@ -77,6 +77,11 @@ def _check(config: DictConfig) -> None:
     for name in ("input", "output"):
         if config[name] is None:
             raise ValueError(f"{name}: no value. Give one with {name}=FILE or {name}=-.")
+    # As the process was given them: what is closed, the command line replaces by nowhere.
+    pipes = {"input": ("stdin", sys.stdin), "output": ("stdout", sys.__stdout__)}
+    for key, (name, pipe) in pipes.items():
+        if config[key] == "-" and pipe is None:
+            raise ValueError(f"{key}=-: {name} is closed. Name a file with {key}=FILE.")
     check_seed(config.seed)
     check_number("temperature", config.temperature, low=0)
     if config.pace not in ("fast", "realtime"):

@@ -65,3 +65,23 @@ def test_rows_may_go_without_a_feature_that_is_found(tmp_path: Path, monkeypatch
     words = ["input=-", f"output={tmp_path / 'a.wav'}", "without=[phase]"]
     assert main(["stream", *words]) == 0
     assert len(soundfile.read(tmp_path / "a.wav")[0]) == 9 * HOP
+
+
+@pytest.mark.parametrize(("key", "name"), [("input", "stdin"), ("output", "__stdout__")])
+def test_a_pipe_that_is_closed_is_refused_by_name(tmp_path: Path, monkeypatch, capsys, key, name):
+    np.save(tmp_path / "mel.npy", np.zeros((10, 5), np.float32))
+    speaking(monkeypatch, CASES["transposed, logistic"]())
+    monkeypatch.setattr(stream.sys, name, None)
+    given = {"input": tmp_path / "mel.npy", "output": tmp_path / "a.wav", key: "-"}
+    assert main(["stream", *(f"{k}={v}" for k, v in given.items())]) == 2
+    assert f"{key}=-: {name.strip('_')} is closed" in capsys.readouterr().err
+
+
+def test_stages_work_with_their_output_closed(tmp_path: Path, monkeypatch, capsys):
+    np.save(tmp_path / "mel.npy", np.zeros((10, 5), np.float32))
+    speaking(monkeypatch, CASES["transposed, logistic"]())
+    monkeypatch.setattr(stream.sys, "stdout", None)
+    given = f"input={tmp_path / 'mel.npy'}"
+    assert main(["stream", given, f"output={tmp_path / 'a.wav'}"]) == 0
+    assert main(["stream", given, f"output={tmp_path / 'a.txt'}"]) == 2
+    assert "wanted a .wav file" in capsys.readouterr().err
