@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
@@ -63,6 +64,23 @@ def named(root: Path, paths: Sequence[str]) -> list[tuple[str, str]]:
         names = longer
     whole = f"{root}/"
     return [(whole + path, _printable(name)) for path, name in zip(paths, names, strict=True)]
+
+
+def first_column(content: bytes, errors: str = "strict") -> list[str]:
+    r"""Return what stands before the first `|` of each line that is not empty.
+
+    Arguments:
+        content: Of a list of clips, in UTF-8: a mark of the byte order is no part of a name, nor
+            are quotes around it.
+        errors: What to do about other encodings, as of `bytes.decode`.
+
+    Example:
+        >>> first_column('\ufeff"a.wav"|a text\r\n\r\nb'.encode())
+        ['a.wav', 'b']
+    """
+    lines = content.decode("utf-8-sig", errors).replace("\r", "\n").split("\n")
+    names = (line.partition("|")[0].strip() for line in lines if line.strip())
+    return [re.sub(r'^"(.+)"$', r"\1", name) for name in names]
 
 
 @contextmanager

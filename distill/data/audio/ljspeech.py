@@ -10,7 +10,7 @@ from pathlib import Path
 from torch.hub import download_url_to_file
 
 from distill.data.audio.layouts import Layout, Listing
-from distill.data.audio.listing import audio_files
+from distill.data.audio.listing import audio_files, first_column
 from distill.data.audio.preparation import Source
 
 NAME = "LJSpeech-1.1"
@@ -70,8 +70,5 @@ def fetch(root: Path) -> None:
 
 
 def _listed(metadata: Path) -> list[str]:
-    """Return the names in the first column of the metadata, if it is there: no row is quoted."""
-    if not metadata.is_file():
-        return []
-    rows = metadata.read_text(encoding="utf-8").splitlines()
-    return [row.partition("|")[0] for row in rows if row]
+    """Return the names in the first column of the metadata, if it is there."""
+    return first_column(metadata.read_bytes(), "replace") if metadata.is_file() else []

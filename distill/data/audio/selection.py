@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from distill.data.audio.clips import Clips
-from distill.data.audio.listing import SUFFIXES, files_below, suffix_of
+from distill.data.audio.listing import SUFFIXES, files_below, first_column, suffix_of
 from distill.data.audio.preparation import Source
 from distill.data.audio.scan import Scan, Seconds
 from distill.data.audio.split import HELD_OUT, TRAIN, VALIDATION
@@ -25,7 +25,7 @@ class Lists:
 
     Errors:
         FileNotFoundError: There is no such file.
-        ValueError: Another part, no `held_out`, or a list without names.
+        ValueError: Another part, no `held_out`, a list without names, or two with the same.
     """
 
     def __init__(self, files: Mapping[str, str]) -> None:
@@ -37,12 +37,24 @@ class Lists:
                 f"data.lists={{held_out: val.txt}}, got {files}."
             )
         self.names = {part: _read(Path(file).expanduser()) for part, file in files.items()}
+        self._check_apart()
         self._parts: dict[str, str] = {}
         for part, names in self.names.items():
             for name in names:
                 for ending in _endings(name):
                     self._parts.setdefault(ending, part)
         self._whole = {name: part for part, names in self.names.items() for name in names}
+
+    def _check_apart(self) -> None:
+        """Raise if two lists name one clip: it would be learnt from, or measured, in secret."""
+        seen: dict[str, str] = {}
+        for part, names in self.names.items():
+            for name in names:
+                if seen.setdefault(name, part) != part:
+                    raise ValueError(
+                        f"data.lists: wanted each clip in one list, got {name} in those of "
+                        f"{seen[name]} and {part}. Take it out of one."
+                    )
 
     def part_of(self, name: str) -> str | None:
         """Return the part of a clip; what no list names is learnt from where `train` has none."""
@@ -103,7 +115,7 @@ def without_long(clips: Clips, scan: Scan, longest: float, rate: int) -> Clips:
 
 def _read(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        listed = first_column(path.read_bytes())
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path}: no such file. data.lists names a list of clips."
@@ -112,7 +124,7 @@ def _read(path: Path) -> list[str]:
         raise ValueError(
             f"{path}: no text in UTF-8. data.lists names a list of clips, one a line."
         ) from None
-    names = [_bare(line.split("|")[0].strip().removeprefix("./")) for line in lines if line.strip()]
+    names = [_bare(name.removeprefix("./")) for name in listed]
     if not names:
         raise ValueError(f"{path}: no names in there; wanted one a line.")
     return names

@@ -130,6 +130,24 @@ def test_split_lists_say_which_clips_are_learnt_from(numbered: Path, tmp_path: P
     assert rest.part("validation").held_out_names == ["0"]
 
 
+def test_what_is_written_around_the_names_of_a_list_is_no_part_of_them(
+    numbered: Path, tmp_path: Path
+) -> None:
+    text = '\ufeff0|A\u2028text\r\n"wavs/1.wav"|"Another"\r\n'
+    (tmp_path / "test.txt").write_bytes(text.encode())
+    data = corpus(numbered, lists={"held_out": str(tmp_path / "test.txt")})
+    assert data.held_out_names == ["0", "1"]
+    assert not data.scan.rejects
+
+
+def test_a_clip_in_two_lists_is_refused(numbered: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("0\n1\n2\n")
+    (tmp_path / "test.txt").write_text("2.wav\n")
+    files = {"train": str(tmp_path / "train.txt"), "held_out": str(tmp_path / "test.txt")}
+    with pytest.raises(ValueError, match="one list, got 2 in those of train and held_out"):
+        corpus(numbered, lists=files)
+
+
 def test_split_lists_that_say_nothing_are_refused(numbered: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="wanted a file for held_out"):
         corpus(numbered, lists={"train": "a"})

@@ -18,7 +18,9 @@ def test_lj_speech_is_read_in_its_layout(name: str, tmp_path: Path) -> None:
     for i in (1, 2, 3):
         write(tmp_path / name / "wavs" / f"LJ001-000{i}.wav")
     rows = [f"LJ001-000{i}|Some text, {i}|Some text" for i in (1, 2, 9)]
-    (tmp_path / name / "metadata.csv").write_text("\n".join(rows) + "\n")
+    rows.append("LJ001-0002|A caf\xe9|")
+    text = b"\xef\xbb\xbf" + "\r\n".join(rows).encode("latin-1")
+    (tmp_path / name / "metadata.csv").write_bytes(text)
     data = corpus(tmp_path / name, layout=LJSpeech())
     assert set(data.scan.seconds) == {"LJ001-0001", "LJ001-0002", "LJ001-0003"}
     assert data.scan.rejects == {"LJ001-0009": "missing: metadata.csv lists it"}
