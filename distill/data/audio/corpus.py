@@ -27,6 +27,7 @@ from distill.data.audio.selection import Lists, with_mels, without_long
 from distill.progress import tracked
 
 _SHOWN = 3
+_WAY_OUT = "Bring it back, or keep clips by data.cache=FOLDER or a larger data.memory."
 
 
 class AudioCorpus(AudioData):
@@ -39,7 +40,7 @@ class AudioCorpus(AudioData):
     Batches are read from there, mapped into memory: their cost does not grow with the corpus.
 
     Arguments:
-        path: The folder.
+        path: The folder; what is hidden in it (`.trash/`) is passed by.
         layout: `AnyFolder`, `LJSpeech`, `LibriTTS`, `VCTK` or `Digits`.
         sample_rate: Hz.
         crop: Sites of a training crop, a multiple of the mel's hop; `None` takes clips whole.
@@ -244,7 +245,7 @@ def _in_memory(
         sites = len(loaded.samples)
         scan.add(source.name, sites / prepare.sample_rate, loaded.facts)
         held += sum(t.nbytes for t in (loaded.samples, *loaded.frames.values()))
-        load = partial(_same, loaded) if held <= room else partial(prepare, source)
+        load = partial(_same, loaded) if held <= room else partial(_again, prepare, source, sites)
         clips.append(Clip(source.name, sites, load, source.speaker, source.label))
     return Clips.of(clips), scan
 
@@ -268,6 +269,20 @@ def _attempt(prepare: Preparation, source: Source) -> Loaded | UnusableError:
         return prepare(source)
     except UnusableError as reason:
         return reason
+
+
+def _again(prepare: Preparation, source: Source, sites: int) -> Loaded:
+    """Prepare a file once more, which must be as it was."""
+    try:
+        loaded = prepare(source)
+    except UnusableError as reason:
+        raise ValueError(f"{source.path}: {reason}; it was good before. {_WAY_OUT}") from None
+    if len(loaded.samples) != sites:
+        raise ValueError(
+            f"{source.path}: wanted the {sites} samples that it had, got {len(loaded.samples)}: it "
+            f"has changed. {_WAY_OUT}"
+        )
+    return loaded
 
 
 def _same(loaded: Loaded) -> Loaded:

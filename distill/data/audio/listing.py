@@ -29,8 +29,9 @@ def audio_files(root: Path) -> list[tuple[str, str]]:
 def files_below(root: Path, suffixes: Container[str]) -> list[str]:
     """Return the paths below a folder of the files with a suffix, sorted by their parts.
 
-    Linked folders are followed, each folder once. Paths are texts: of a million files each
-    microsecond is a second.
+    What is hidden, by a dot before its name, is passed by: bins, half a download. Linked folders
+    are followed, each folder once. Paths are texts: of a million files each microsecond is a
+    second.
 
     Arguments:
         root: The folder.
@@ -125,6 +126,8 @@ def _below(folder: str, prefix: str, seen: set[tuple[int, int]]) -> Iterator[str
     except OSError:
         return  # not ours to read
     for entry in inner:
+        if entry.name.startswith("."):
+            continue
         try:
             is_folder, is_file = entry.is_dir(), entry.is_file()
         except OSError:

@@ -21,6 +21,9 @@ from distill.data.audio.pitch import Pitch
 STEP = 2.0**-15
 """One step of 16-bit audio."""
 _PEAK = 0.99
+_CANCELED = 10.0
+"""How many times less power than of unlike channels is left of channels that cancel."""
+_OFFSET = 0.01
 _PITCH_VERSION = 4
 
 
@@ -163,10 +166,14 @@ class Preparation:
         if seconds < self.shortest:
             after = "" if self.trim is None else " after trimming"
             raise UnusableError(f"too short: {seconds:.3f} s{after}, wanted {self.shortest:g} s")
-        rms = float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
-        if rms < 10 ** (self.silence / 20):
-            level = f"{20 * np.log10(rms):.0f} dB" if rms else "digital silence"
+        rms = _power(x) ** 0.5
+        offset = float(np.mean(x, dtype=np.float64))
+        heard = max(rms**2 - offset**2, 0.0) ** 0.5
+        if heard < 10 ** (self.silence / 20):
+            level = f"{20 * np.log10(heard):.0f} dB" if heard else "digital silence"
             raise UnusableError(f"silent: {level}, wanted {self.silence:g} dB")
+        if abs(offset) > _OFFSET:
+            notes.append(f"its mean is {offset:+.3f}, and not 0")
         clipped = _clipped(x)
         if clipped:
             notes.append(f"clipped in {clipped} samples")
@@ -182,6 +189,10 @@ class Preparation:
         if channels > 1:
             notes.append(f"{channels} channels, averaged")
         mono = x[:, 0] if channels == 1 else x.mean(1)
+        if channels > 1 and channels * _CANCELED * _power(mono) < _power(x):
+            raise UnusableError(
+                f"channels cancel: the average of {channels} is far below each; mix them first"
+            )
         if rate < self.sample_rate:
             raise UnusableError(
                 f"low rate: {rate} Hz has nothing above {rate / 2:g} Hz, wanted {self.sample_rate}"
@@ -203,6 +214,10 @@ class Preparation:
             noise = np.random.default_rng(zlib.crc32(name.encode())).random(len(x))
             x = x + STEP * (noise - 0.5)
         return gain * x
+
+
+def _power(x: np.ndarray) -> float:
+    return float(np.mean(np.square(x, dtype=np.float64)))
 
 
 def _clipped(x: np.ndarray) -> int:

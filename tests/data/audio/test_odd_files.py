@@ -111,6 +111,51 @@ def test_no_rate_is_ever_raised(tmp_path, rate):
     assert data.scan.metrics["clips"] == 3
 
 
+def of_files(folder: Path, sounds: dict[str, np.ndarray], **settings: object) -> AudioCorpus:
+    folder.mkdir(exist_ok=True)
+    for name, sound in sounds.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        soundfile.write(folder / f"{name}.wav", sound, 8000)
+    settings = {"sample_rate": 8000, "conditions": [], "cache": None, "crop": 640, **settings}
+    return AudioCorpus(str(folder), **settings)
+
+
+def test_channels_that_cancel_are_left_out_and_a_dead_one_is_not(tmp_path):
+    noise = SOUND[::-1]
+    twice = {"a": [SOUND, SOUND], "b": [SOUND, 0 * SOUND], "c": [SOUND, noise]}
+    opposite = {"d": [SOUND, -0.95 * SOUND]}
+    data = of_files(tmp_path, {k: np.stack(v, 1) for k, v in (twice | opposite).items()})
+    assert list(data.scan.rejects) == ["d"]
+    assert data.scan.rejects["d"].startswith("channels cancel")
+
+
+def test_an_offset_is_no_sound_and_is_noted_beside_some(tmp_path):
+    sounds = {"still": 0.3 + 1e-4 * SOUND, "off": SOUND + 0.3, "a": SOUND, "b": SOUND}
+    data = of_files(tmp_path, sounds)
+    assert data.scan.rejects["still"].startswith("silent: -")
+    assert data.scan.notes == {"off": "its mean is +0.300, and not 0"}
+
+
+def test_what_is_hidden_is_passed_by(tmp_path):
+    data = of_files(tmp_path, dict.fromkeys(["a", "b", ".c", ".trash/a"], SOUND))
+    assert sorted(data.train_names + data.held_out_names) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda path: path.unlink(), "No such file.*it was good before"),
+        (lambda path: soundfile.write(path, SOUND[:9000], 8000), "33075 samples.*got 9000"),
+    ],
+)
+def test_a_file_that_changes_after_its_corpus_was_read_is_named(tmp_path, change, says):
+    data = of_files(tmp_path, dict.fromkeys("abc", SOUND), memory=0)
+    for path in tmp_path.glob("*.wav"):
+        change(path)
+    with pytest.raises(ValueError, match=rf"[abc]\.wav: .*{says}"):
+        data.train_batch(0, 2, seed=0)
+
+
 def test_linked_folders_are_followed_and_loops_cut(tmp_path):
     (tmp_path / "there" / "ann").mkdir(parents=True)
     soundfile.write(tmp_path / "there" / "ann" / "a.WAV", SOUND, 8000, format="WAV")
