@@ -107,6 +107,8 @@ def as_floats(values: Any, name: str) -> np.ndarray:
         return _tensor_array(values, name)
     if not isinstance(values, np.ndarray | np.generic | list | tuple):
         raise ValueError(f"{name}: wanted real numbers in floats, got {type(values).__name__}.")
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name}: wanted numbers everywhere, got masked ones. Fill them first.")
     try:
         array = np.asarray(values)
     except ValueError:

@@ -217,16 +217,32 @@ class FrameLayout:
                 f"{name}: NaN, infinity or too large a number in {int(bad.sum())} of {len(bad)} "
                 "frames."
             )
-        if feature != "f0" or part.shape[1] != 2:
-            return
+        if feature == "f0" and part.shape[1] == 2:
+            self._check_f0(part[good], np.flatnonzero(good), name)
+
+    def _check_f0(self, part: np.ndarray, frames: np.ndarray, name: str) -> None:
+        """Raise unless frames hold an F0 as training does, those that are not voiced too."""
         with np.errstate(over="ignore"):
             hertz, high = np.exp(part[:, 0].astype(np.float64)), self.rate / 4
-        wrong = np.flatnonzero((part[:, 1] > 0) & ~((hertz >= _LOWEST) & (hertz <= high)))
-        if len(wrong):
+        voiced = part[:, 1] > 0
+        outside = ~((hertz >= _LOWEST) & (hertz <= high))
+        form = (
+            "Its first channel is the natural logarithm of Hz, a line from voiced frame to voiced "
+            "frame where there is no voice, its second one 0 or 1."
+        )
+        # What stands where there is no voice is said where that alone is wrong.
+        for state, wrong in (("voiced", voiced & outside), ("unvoiced", ~voiced & outside)):
+            if (found := np.flatnonzero(wrong)).size:
+                raise ValueError(
+                    f"{name}: wanted {_LOWEST:g} to {high:g} Hz in {state} frames, got "
+                    f"{hertz[found[0]]:.4g} Hz in frame {frames[found[0]]} and in "
+                    f"{len(found) - 1} others. {form}"
+                )
+        between = np.flatnonzero((part[:, 1] != 0) & (part[:, 1] != 1))
+        if between.size:
             raise ValueError(
-                f"{name}: wanted {_LOWEST:g} to {high:g} Hz in voiced frames, got "
-                f"{hertz[wrong[0]]:.4g} Hz in frame {wrong[0]} and in {len(wrong) - 1} others. Its "
-                "first channel is the natural logarithm of Hz, its second one 0 or 1."
+                f"{name}: wanted a voicing of 0 or 1, got {part[between[0], 1]:.4g} in frame "
+                f"{frames[between[0]]} and in {len(between) - 1} others. {form}"
             )
 
     def _check_names(self, entries: Mapping[str, Any], name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from distill.bijectors import State
+from distill.checks import check_number
 from distill.export.inputs import first_state
 from distill.export.noise import Noise
 
@@ -32,16 +32,13 @@ class Rows:
         seed: Of the first row; row b draws with `seed + b`.
 
     Errors:
-        ValueError: A temperature that is negative or not finite.
+        ValueError: A temperature that is negative or not finite; what is drawn is not finite.
     """
 
     def __init__(
         self, exported: Exported, features: dict[str, Tensor], temperature: float, seed: int | None
     ) -> None:
-        if not (math.isfinite(temperature) and temperature >= 0):
-            raise ValueError(
-                f"{exported.path.name}: wanted a temperature of 0 or more, got {temperature}."
-            )
+        check_number(f"{exported.path.name}: temperature", temperature, low=0)
         metadata = exported.metadata
         self.exported, self.metadata = exported, metadata
         self.batch = next((value.shape[0] for value in features.values()), 1)
@@ -107,10 +104,16 @@ class Rows:
 
     def _run(self, frames: dict[str, Tensor], sites: int) -> Tensor:
         noise = np.stack([source.draw(sites) for source in self.noises])
-        noise *= noise.dtype.type(self.temperature)
+        with np.errstate(over="ignore"):  # what overflows is refused as not finite
+            noise *= noise.dtype.type(self.temperature)
         state = self._state or ()
         given = {**{name: value.contiguous() for name, value in frames.items()}, **self.fixed}
         x, _, self._state = self.exported.compute(torch.from_numpy(noise), given, state)
+        if not x.isfinite().all():
+            raise ValueError(
+                f"{self.exported.path.name}: the model drew values that are not finite. Lower the "
+                "temperature, check the features, or train it longer."
+            )
         return x
 
     def _nothing(self) -> Tensor:

@@ -109,7 +109,7 @@ def test_a_stream_says_what_it_misses(exported: Exported):
 
 @pytest.mark.parametrize("temperature", [-1.0, float("nan"), float("inf")])
 def test_a_temperature_out_of_range_is_refused(exported: Exported, temperature: float):
-    with pytest.raises(ValueError, match="temperature of 0 or more"):
+    with pytest.raises(ValueError, match="temperature: wanted a number of 0 or more"):
         exported.synthesize(given(MEL), temperature=temperature)
 
 

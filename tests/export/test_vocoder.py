@@ -25,6 +25,19 @@ def test_every_layout_of_a_mel_gives_what_the_file_synthesizes(signals):
     assert np.abs(vocoder(mel, seed=3, temperature=0.1)).std() < wanted.std()
 
 
+def test_what_is_masked_or_gives_no_sound_is_refused(signals):
+    _, path, _ = signals("pt2-repeat, no layers")
+    vocoder = distill.load_voice(path)
+    bands = vocoder.exported.metadata.spec.features["mel"].size
+    mel = np.zeros((6, bands), np.float32)
+    with pytest.raises(ValueError, match="masked"):
+        vocoder(np.ma.masked_array(mel, mel == 0))
+    with pytest.raises(ValueError, match="not finite"):
+        vocoder(mel, temperature=1e300)
+    with pytest.raises(ValueError, match="temperature: wanted a number"):
+        vocoder(mel, temperature="1")
+
+
 def test_labels_and_other_features_go_by_name(signals):
     _, path, _ = signals("pt2-speakers")
     vocoder = distill.load_voice(path)

@@ -154,8 +154,8 @@ GOOD: dict[str, tuple[str, str, Callable[[Path], None], torch.Tensor]] = {
 }
 
 
-def pitched(line: float) -> torch.Tensor:
-    return torch.tensor([[line, 1.0]]).repeat(FRAMES, 1)
+def pitched(line: float, voicing: float = 1.0) -> torch.Tensor:
+    return torch.tensor([[line, voicing]]).repeat(FRAMES, 1)
 
 
 def spoiled(value: float, frame: int = 3, channel: int = 4) -> torch.Tensor:
@@ -179,6 +179,7 @@ BAD: dict[str, tuple[str, str, Callable[[Path], None], str]] = {
     "another rate": ("mel", "a.pt", pt({"mel": MEL, "sample_rate": 22050}), "rate=8000, .*22050"),
     "another hop": ("mel", "a.pt", pt({"mel": MEL, "hop": 256}), "hop=64, .* got hop=256"),
     "another logarithm": ("mel", "a.pt", pt({"mel": MEL, "log": "log10"}), "got log=log10"),
+    "decibels": ("mel", "a.npy", npy(20 * MEL - 60), "log=natural.* got a mean of -"),
     "another key": ("mel", "a.pt", pt({"spectrogram": MEL}), "wants mel, got spectrogram"),
     "a key too many": ("mel and f0", "a.pt", pt({"mel": MEL, "F0": LINE}), "got mel, F0. Give f0"),
     "what is not taken": ("mel", "a.pt", pt({"mel": MEL, "f0": LINE}), "got also 'f0'"),
@@ -192,6 +193,18 @@ BAD: dict[str, tuple[str, str, Callable[[Path], None], str]] = {
         "20 to 2000 Hz in voiced frames, got 2981 Hz in frame 0",
     ),
     "f0 too low": ("mel and f0", "a.pt", pt({"mel": MEL, "f0": pitched(1.0)}), "logarithm of Hz"),
+    "f0 of 0 without a voice": (
+        "mel and f0",
+        "a.npy",
+        npy(torch.cat([MEL, pitched(5.0, 0.0).index_fill(0, torch.tensor([2]), 0.0)], 1)),
+        "in unvoiced frames, got 1 Hz in frame 2 and in 0 others",
+    ),
+    "a voicing in between": (
+        "mel and f0",
+        "a.pt",
+        pt({"mel": MEL, "f0": pitched(5.0, 0.3)}),
+        "voicing of 0 or 1, got 0.3 in frame 0 and in 8 others",
+    ),
     "neither f0 nor phase": ("f0 optional", "a.npy", npy(MEL), "only an f0 in every frame"),
     "half a NaN": (
         "f0 and phase optional",

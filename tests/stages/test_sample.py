@@ -174,6 +174,13 @@ def test_a_sound_that_is_not_finite_is_not_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.npy"])
+def test_a_row_that_is_not_finite_is_not_written(tmp_path, name):
+    with pytest.raises(ValueError, match=r"of the 2 values that the model drew 1 are not finite"):
+        TableOutput(tmp_path / name).write("student", torch.tensor([[0.0, 1.0], [torch.inf, 0.0]]))
+    assert not (tmp_path / name).exists()
+
+
 def test_what_is_louder_than_full_scale_is_cut_off(tmp_path):
     file = SoundsOutput(tmp_path, 8000).write("a", torch.tensor([[0.0, 3.0, -3.0]]))
     assert soundfile.read(file)[0] == pytest.approx([0, 1, -1], abs=1e-4)

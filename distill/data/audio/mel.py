@@ -154,6 +154,13 @@ class LogMel:
         """Return the frame of digital silence, `(bands,)`."""
         return self(torch.zeros(1, self.hop), rate)[0, 0]
 
+    def bounds(self, rate: int) -> tuple[float, float]:
+        """Return what no value can be below, and none of a sound within full scale above."""
+        loudest = (1 + abs(self.preemphasis)) * self.window / 2  # all of the window in one point
+        most = float(self.filters(rate).sum(1).max()) * loudest**self.power
+        ends = self._log(torch.tensor([self.floor, max(most, self.floor)], dtype=torch.float64))
+        return float(ends[0]), float(ends[1])
+
     def __call__(self, x: Tensor, rate: int) -> Tensor:
         """Analyze waveforms `(B, T)`.
 
@@ -175,7 +182,10 @@ class LogMel:
             x, self.fft, self.hop, self.window, window, center=False, return_complex=True
         ).abs()
         bins = bins if self.power == 1 else bins**self.power
-        mel = (self.filters(rate).to(x) @ bins).transpose(1, 2).clamp(min=self.floor)
+        return self._log((self.filters(rate).to(x) @ bins).transpose(1, 2))
+
+    def _log(self, mel: Tensor) -> Tensor:
+        mel = mel.clamp(min=self.floor)
         if self.log == "natural":
             return mel.log()
         if self.log == "log10":

@@ -81,7 +81,12 @@ class TableOutput(Output):
         return [self.path]
 
     def write(self, name: str, x: Tensor) -> Path:
-        """Write the table."""
+        """Write the table.
+
+        Errors:
+            ValueError: Values are not finite.
+        """
+        _check_finite(name, x)
         with atomic_write(self.path) as draft:
             if self.path.suffix.lower() == ".npy":
                 with draft.open("wb") as file:  # np.save adds a suffix to names like a.NPY
@@ -133,15 +138,20 @@ class SoundsOutput(Output):
         """
         import soundfile
 
-        if not x.isfinite().all():
-            raise ValueError(
-                f"{name}: the model drew a sound that is not finite. Lower the temperature, or "
-                "train it longer."
-            )
+        _check_finite(name, x)
         (file,) = self.files([name])
         with atomic_write(file) as draft:
             soundfile.write(draft, x[0].clamp(-1, 1).numpy(), self.rate, subtype="PCM_16")
         return file
+
+
+def _check_finite(name: str, x: Tensor) -> None:
+    if not x.isfinite().all():
+        count = int((~x.isfinite()).any(1).sum())
+        raise ValueError(
+            f"{name}: of the {len(x)} values that the model drew {count} are not finite. Lower the "
+            "temperature, check the input, or train it longer."
+        )
 
 
 def output_for(spec: DataSpec, given: str | None, folder: Path, role: str) -> Output:
