@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -29,7 +30,7 @@ from distill.serving.pool import WorkerPool
 from distill.serving.receiving import receive
 from distill.serving.server_metrics import Gather, ServerMetrics, alone, exposition
 from distill.serving.sinks import pcm
-from distill.serving.synthesizer import SynthesisSettings, Synthesizer
+from distill.serving.synthesizer import SynthesisSettings, Synthesizer, unknown_setting
 from distill.serving.tokens import Token, TokenMiddleware
 from distill.serving.unread import UnreadBodyMiddleware
 from distill.serving.voice import Voice
@@ -161,7 +162,7 @@ class Server:
 
     async def features(self, request: Request) -> Response:
         """Answer `POST /features`."""
-        voice = self.voices.named(request.query_params)
+        voice = self.voices.named(_query(request, ["voice"]))
         with self.pool.place(), self.pool.body() as body, self.pool.room() as hold:
             await receive(request, body, hold, self.limits)
             rows = await unless_gone(request, voice.read(body), self.limits.timeout)
@@ -169,7 +170,7 @@ class Server:
 
     async def synthesize(self, request: Request) -> Response:
         """Answer `POST /synthesize`."""
-        query = dict(request.query_params)
+        query = _query(request)
         voice = self.voices.named(query)
         settings, rate = SynthesisSettings.read(query, voice.layout), voice.layout.rate
         headers = {"X-Seed": str(settings.seed)}
@@ -192,6 +193,17 @@ class Server:
     async def stream(self, socket: WebSocket) -> None:
         """Serve `/stream`."""
         await serve_connection(socket, self.voices, self.pool, self.limits)
+
+
+def _query(request: Request, known: Sequence[str] | None = None) -> dict[str, str]:
+    """Return the settings of a query, each of which stands there once."""
+    given = request.query_params.multi_items()
+    for name, count in Counter(name for name, _ in given).items():
+        if count > 1:
+            raise ValueError(f"{name}: wanted it once, got it {count} times.")
+        if known is not None and name not in known:
+            raise unknown_setting(name, known)
+    return dict(given)
 
 
 async def _speak(

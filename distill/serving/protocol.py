@@ -162,6 +162,18 @@ class JSONHandshakeProtocol(WebSocketsSansIOProtocol):
 
         self.conn.reject = reject  # type: ignore[method-assign]
 
+    def data_received(self, data: bytes) -> None:
+        """Answer too what is no handshake: uvicorn would hold its connection for good."""
+        super().data_received(data)
+        why = self.conn.handshake_exc
+        if why is None or self.handshake_initiated or self.close_sent:
+            return
+        answer = b"".join(self.conn.data_to_send())
+        answer = answer or self.conn.reject(400, f"{why.__cause__ or why}.").serialize()
+        self.handshake_complete = self.close_sent = True
+        self.transport.write(answer)
+        self.transport.close()
+
 
 class _Patient:
     """A transport that is not closed on who is still sending."""

@@ -31,9 +31,12 @@ async def receive(
         limits: Of bytes and seconds.
 
     Errors:
-        HTTPError: It is too large (413), or not there in time (408).
+        HTTPError: It is too large (413), compressed (415), or not there in time (408).
     """
     length = 0
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        raise HTTPError(415, f"content-encoding: wanted a plain body, got {coding[:20]!r}.")
     promised = request.headers.get("content-length")
     whole = limits.bytes if promised is None else _length(promised)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,7 @@ class SynthesisSettings:
         known += ["format", *(["without"] if layout.optional else [])] if streamed else ["stream"]
         for name in given:
             if name not in known:
-                raise ValueError(
-                    f"{name}: unknown setting.{suggest(name, known)} There are: {', '.join(known)}."
-                )
+                raise unknown_setting(name, known)
         form = given.get("format", "int16")
         if form not in ("int16", "float32"):
             raise ValueError(f"format: wanted int16 or float32, got {form!r}.")
@@ -171,6 +169,12 @@ class Connection:
         samples = np.asarray(call(*args))
         self._count(time.monotonic() - began, len(samples))
         return samples
+
+
+def unknown_setting(name: str, known: Sequence[str]) -> ValueError:
+    """Return the error of a setting that is none of those that are known."""
+    near = suggest(name, list(known))
+    return ValueError(f"{name}: unknown setting.{near} There are: {', '.join(known)}.")
 
 
 def _seed(value: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -10,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from distill.serving.limits import Limits
 
 from .client import npy, post, wave_of
-from .conftest import BANDS, HOP, connect
+from .conftest import BANDS, CLIENT, HOP, connect
 from .test_endurance import answer_on, line_to
 
 ROW = "[" + ", ".join(["0.5"] * BANDS) + "]"
@@ -68,10 +69,14 @@ KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\
 
 
 @pytest.mark.parametrize(
-    ("status", "head"),
+    ("status", "head"),  # 4 for one that differs by the version of websockets
     [
         (400, f"GET /stream HTTP/1.1\r\n{UPGRADE}Sec-WebSocket-Version: 13\r\n\r\n"),
         (400, f"GET /stream HTTP/1.1\r\n{UPGRADE}{KEY.replace('13', '7')}\r\n"),
+        (400, f"GET /stream HTTP/1.1\r\n{UPGRADE}{KEY}Content-Length: 5\r\n\r\nhello"),
+        (400, f"POST /stream HTTP/1.1\r\n{UPGRADE}{KEY}Content-Length: 5\r\n\r\nhello"),
+        (405, f"PUT /stream HTTP/1.1\r\n{UPGRADE}{KEY}\r\n"),
+        (4, f"GET /stream HTTP/1.1\r\n{UPGRADE}{KEY}X: {'x' * 20_000}\r\n\r\n"),
         (403, f"GET /nowhere HTTP/1.1\r\n{UPGRADE}{KEY}\r\n"),
     ],
 )
@@ -112,6 +117,27 @@ def test_a_query_of_nonsense_is_refused_in_a_line(address, mel, query):
     refused = post(address, npy(mel), **query)
     assert refused.status_code == 400
     assert "\n" not in refused.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/synthesize?seed=1&seed=2", "seed: wanted it once, got it 2 times"),
+        ("/features?voice=student&voice=student", "voice: wanted it once"),
+        ("/features?seed=1", "seed: unknown setting. There are: voice."),
+        ("/features?voise=student", "voise: unknown setting. Did you mean voice?"),
+    ],
+)
+def test_what_a_query_says_in_vain_is_refused(address, mel, path, says):
+    refused = CLIENT.post(f"http://{address}{path}", content=npy(mel))
+    assert refused.status_code == 400
+    assert refused.json()["error"].startswith(says)
+
+
+def test_a_body_that_is_compressed_is_refused_by_that(address, mel):
+    url, headers = f"http://{address}/synthesize", {"Content-Encoding": "gzip"}
+    refused = CLIENT.post(url, content=gzip.compress(npy(mel)), headers=headers)
+    assert (refused.status_code, "'gzip'" in refused.json()["error"]) == (415, True)
 
 
 def test_chunks_that_never_end_are_cut_off_in_time(serving, mel):
