@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from distill.checks import check_seed
+from distill.contract import DataSpec
 from distill.data.array import ArrayData, check_finite
 from distill.data.discrete import told_of_steps
 from distill.data.modes import edges_at_gaps, modes_between
@@ -81,9 +82,27 @@ class Points(ArrayData):
         features = {"condition": table.values[:, given]} if given else None
         super().__init__(values - shift, features, seed=seed, held_out=held_out)
         self.columns = tuple(table.names[k] for k in kept) if table.names else None
-        if self.columns:
-            self.spec = replace(self.spec, settings={"columns": list(self.columns)})
+        if self.columns and table.names:
+            settings = {"columns": list(self.columns)}
+            if given:
+                settings["conditions"] = [table.names[k] for k in given]
+            self.spec = replace(self.spec, settings=settings)
         if mode_edges is None and mode_gap is not None:
             mode_edges = edges_at_gaps(values[:, 0], mode_gap) or None
         if mode_edges is not None:
             self.modes = modes_between(mode_edges, self.train_values, mode_names, float(shift[0]))
+
+    def check_matches(self, spec: DataSpec) -> None:
+        """Raise unless a model built for `spec` can read these values.
+
+        Errors:
+            ValueError: What `Data` refuses; columns of other names, or in another order.
+        """
+        super().check_matches(spec)
+        for what in ("columns", "conditions"):
+            mine, wanted = self.spec.settings.get(what), spec.settings.get(what)
+            if mine and wanted and list(mine) != list(wanted):
+                raise ValueError(
+                    f"Points: the model wants the {what} {', '.join(wanted)}, in this order, this "
+                    f"data has {', '.join(mine)}. Write them so, or leave the header out."
+                )

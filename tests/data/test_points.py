@@ -63,6 +63,17 @@ def test_condition_columns_become_a_feature(tmp_path: Path, condition: list) -> 
     assert (data.spec.sites, data.columns) == (2, ("a", "c"))
 
 
+def test_columns_in_another_order_are_other_data(tmp_path: Path) -> None:
+    for names in ("x,a,b", "x,b,a"):
+        text = f"{names}\n" + "\n".join(",".join(map(str, row)) for row in _values())
+        (tmp_path / f"{names}.csv").write_text(text)
+    first = Points(str(tmp_path / "x,a,b.csv"), condition=[1, 2])
+    other = Points(str(tmp_path / "x,b,a.csv"), condition=[1, 2])
+    with pytest.raises(ValueError, match="the conditions a, b, in this order, this data has b, a"):
+        other.check_matches(first.spec)
+    Points(str(tmp_path / "x,b,a.csv"), condition=["a", "b"]).check_matches(first.spec)
+
+
 def test_edges_make_modes_with_the_shares_of_the_training_part(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.repeat([[0.0], [1.0], [2.0], [2.1]], 25, axis=0))
     data = Points(str(tmp_path / "x.npy"), mode_edges=[0.5, 1.5], mode_names=["a", "b", "c"])

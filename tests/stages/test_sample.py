@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from omegaconf import OmegaConf
 
 from distill.cli import main
-from distill.contract import DataSpec
+from distill.contract import DataSpec, FeatureSpec
 from distill.files import sha256_of
 from distill.models.classifier import Classifier
 from distill.stages.manifest import read_manifest
 from distill.stages.sampling.outputs import SoundsOutput, TableOutput, output_for
+from distill.stages.sampling.requests import requests_of
 from distill.stages.work import alone_at
 from distill.training import load
 
@@ -155,6 +157,20 @@ def test_mistakes_end_in_one_clear_line(run, words, says, tmp_path, capsys):
     assert says in error
     assert len(error.strip().splitlines()) == 1
     assert "bug" not in error
+
+
+def test_a_table_of_conditions_is_read_by_its_names(tmp_path):
+    settings = {"columns": ["x"], "conditions": ["a", "b"]}
+    spec = DataSpec(1, features={"condition": FeatureSpec("vector", 2)}, settings=settings)
+    words = {"input": str(tmp_path / "t.csv"), "temperature": 1.0, "seconds": 1.0}
+    config = OmegaConf.create({**words, "count": None, "speaker": None, "label": None})
+    for text in ("a,b\n1.5,2.5\n", "b,a\n2.5,1.5\n", "1.5,2.5\n"):
+        (tmp_path / "t.csv").write_text(text)
+        (request,) = requests_of(config, spec, "student")
+        assert request.features["condition"].tolist() == [[1.5, 2.5]]
+    (tmp_path / "t.csv").write_text("a,c\n1.5,2.5\n")
+    with pytest.raises(ValueError, match="condition columns a, b, got a, c"):
+        requests_of(config, spec, "student")
 
 
 def test_models_without_frames_draw_freely(tmp_path):

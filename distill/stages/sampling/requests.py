@@ -13,7 +13,7 @@ from torch import Tensor
 from distill.checks import check_number
 from distill.contract import DataSpec, Features
 from distill.data.array import check_finite
-from distill.data.table import read_table
+from distill.data.table import Table, read_table
 from distill.labels import label_index
 from distill.stages.typed_overrides import is_typed
 
@@ -134,10 +134,23 @@ def _conditions(config: DictConfig, spec: DataSpec, role: str) -> SampleRequest:
             f"({', '.join(vectors) or 'none'}), got {got}. Give a table of just these."
         )
     check_finite(str(config.input), "the conditions", table.values)
-    values = torch.tensor(table.values, dtype=torch.get_default_dtype())
+    order = _order(config.input, table, spec.settings.get("conditions"))
+    values = torch.tensor(table.values[:, order], dtype=torch.get_default_dtype())
     features = dict(zip(vectors, values.split(list(vectors.values()), 1), strict=True))
     features |= _labels(config, spec, len(values)) or {}
     return SampleRequest(role, len(values), features, path=Path(config.input).expanduser())
+
+
+def _order(path: str, table: Table, wanted: list[str] | None) -> list[int]:
+    """Return the places of a table's columns in the order of the model: by name, if it has any."""
+    if not table.names or not wanted:
+        return list(range(table.values.shape[1]))
+    if set(table.names) != set(wanted):
+        raise ValueError(
+            f"{path}: wanted the condition columns {', '.join(wanted)}, got "
+            f"{', '.join(table.names)}. Name them so, or leave the header out."
+        )
+    return [table.names.index(name) for name in wanted]
 
 
 def _frames(features: Features, spec: DataSpec) -> int:
