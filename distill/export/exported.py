@@ -201,7 +201,13 @@ class Exported:
 
     def _named(self, features: Any, frames: int | None) -> dict[str, Tensor]:
         given = self.inputs.named(features)
-        if self.metadata.streams and not self.metadata.frames and (frames is None or frames < 1):
+        counted = self.metadata.streams and not self.metadata.frames
+        if frames is not None and not counted:
+            told = "the features at frame rate" if self.metadata.streams else "the model"
+            raise ValueError(
+                f"{self.path.name}: frames={frames}: {told} say how long values are; leave it out."
+            )
+        if counted and (frames is None or frames < 1):
             raise ValueError(
                 f"{self.path.name}: it has no features at frame rate, so it wanted frames=..., 1 "
                 f"or more, {self.metadata.spec.hop} sites each; got {frames}."

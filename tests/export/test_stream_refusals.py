@@ -113,6 +113,11 @@ def test_a_temperature_out_of_range_is_refused(exported: Exported, temperature: 
         exported.synthesize(given(MEL), temperature=temperature)
 
 
+def test_a_length_beside_frames_is_refused(exported: Exported):
+    with pytest.raises(ValueError, match="frames=7: the features at frame rate say how long"):
+        exported.synthesize(given(MEL), frames=7)
+
+
 def test_features_of_another_rate_than_the_noise_are_refused(exported: Exported):
     speaker = torch.tensor([0])
     with pytest.raises(ValueError, match=r"'mel' wanted shape \(1, 3, 5\).*got \(1, 6, 5\)"):

@@ -63,7 +63,7 @@ def rows_of_frames(content: Any, layout: FrameLayout, name: str) -> np.ndarray:
         rows = layout.complete(layout.rows(content, name))
     spec, features = layout.spec, features_of(rows, layout)
     if "mel" in features and "mel" in spec.settings:
-        _check_scale(features["mel"], LogMel.of(spec), layout.rate, name)
+        LogMel.of(spec).check_scale(features["mel"], layout.rate, f"{name}: mel")
     phase = features.get("phase")
     if phase is None or spec.features["phase"].optional or not phase.isnan().any():
         return rows
@@ -75,18 +75,6 @@ def rows_of_frames(content: Any, layout: FrameLayout, name: str) -> np.ndarray:
         )
     features["phase"] = Pitch.of(spec).integrate(contour, layout.rate, mel)[None]
     return np.concatenate([value[0].numpy() for value in features.values()], axis=1)
-
-
-def _check_scale(mel: Tensor, settings: LogMel, rate: int, name: str) -> None:
-    """Raise where a mel is on average where no mel of these settings is anywhere."""
-    low, high = settings.bounds(rate)
-    mean, margin = float(mel.double().mean()), 0.1 * (high - low)
-    if not low - margin <= mean <= high + margin:
-        raise ValueError(
-            f"{name}: mel: wanted values from {low:.3g} to {high:.3g}, as the model's settings "
-            f"(log={settings.log}, floor={settings.floor:g}) give them, got a mean of {mean:.4g}. "
-            "Make it again with the model's settings."
-        )
 
 
 def features_of(rows: np.ndarray, layout: FrameLayout) -> dict[str, Tensor]:

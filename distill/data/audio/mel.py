@@ -161,6 +161,26 @@ class LogMel:
         ends = self._log(torch.tensor([self.floor, max(most, self.floor)], dtype=torch.float64))
         return float(ends[0]), float(ends[1])
 
+    def check_scale(self, values: Tensor, rate: int, name: str) -> None:
+        """Raise where a mel is on average where no mel of these settings is anywhere.
+
+        Arguments:
+            values: The mel, of any shape.
+            rate: Sample rate, Hz.
+            name: What to call it in an error.
+
+        Errors:
+            ValueError: Decibels for a natural logarithm, say.
+        """
+        low, high = self.bounds(rate)
+        mean, margin = float(values.double().mean()), 0.1 * (high - low)
+        if not low - margin <= mean <= high + margin:
+            raise ValueError(
+                f"{name}: wanted values from {low:.3g} to {high:.3g}, as the model's settings "
+                f"(log={self.log}, floor={self.floor:g}) give them, got a mean of {mean:.4g}. "
+                "Make it again with the model's settings."
+            )
+
     def __call__(self, x: Tensor, rate: int) -> Tensor:
         """Analyze waveforms `(B, T)`.
 

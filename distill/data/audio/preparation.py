@@ -124,7 +124,7 @@ class Preparation:
 
         def mel() -> Tensor:
             if self.given:
-                return given_mel(source.mel, self.mel, len(part("audio")))
+                return given_mel(source.mel, self.mel, len(part("audio")), self.sample_rate)
             x, rate, mel = heard()
             return mel(x[None], rate)[0].float().contiguous()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -81,20 +82,34 @@ def with_mels(sources: Sequence[Source], folder: Path) -> tuple[list[Source], di
 
     Arguments:
         sources: Of a corpus.
-        folder: Holds `NAME.npy` or `NAME.pt`, by the names of the corpus, or by their last part.
+        folder: Holds `NAME.npy` or `NAME.pt`, by the names of the corpus, or by their last part
+            where one clip alone has it.
 
     Errors:
         FileNotFoundError: No such folder.
+        ValueError: It holds two mels of one name.
     """
     if not folder.is_dir():
         raise FileNotFoundError(
             f"{folder}: no such folder. data.mels names one with a .npy or .pt for each clip."
         )
-    there = {path.removesuffix(suffix_of(path)): path for path in files_below(folder, _MELS)}
+    there: dict[str, str] = {}
+    for file in files_below(folder, _MELS):
+        other = there.setdefault(file.removesuffix(suffix_of(file)), file)
+        if other != file:
+            raise ValueError(
+                f"{folder}: wanted one mel of each name, got {other} and {file}. Remove one."
+            )
     found, lacking = [], {}
+    sharing = Counter(_bare(source.name).rpartition("/")[2] for source in sources)
     for source in sources:
         bare = _bare(source.name)
-        path = there.get(source.name) or there.get(bare) or there.get(bare.rpartition("/")[2])
+        last = bare.rpartition("/")[2]
+        path = there.get(source.name) or there.get(bare)
+        if path is None and last in there and sharing[last] > 1:
+            lacking[source.name] = f"no mel: {sharing[last]} clips could be that of {there[last]}"
+            continue
+        path = path or there.get(last)
         if path is None:
             lacking[source.name] = "no mel: data.mels has no file of its name"
         else:

@@ -221,16 +221,46 @@ def test_mels_of_a_front_end_take_the_place_of_computed_ones(
         corpus(numbered, mels=str(mels), trim=40.0)
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"mel": torch.zeros(10, 20), "log": "log10"}, "other settings: log=log10, wanted natural"),
+        ({"mel": torch.zeros(10, 20), "sample_rate": 22050}, "sample_rate=22050, wanted 8000"),
+        (torch.full((10, 20), -40.0), "another scale: .*got a mean of -40"),
+    ],
+)
+def test_a_mel_of_other_settings_is_not_learnt_from(tmp_path: Path, content, says) -> None:
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=says):
+        given_mel(tmp_path / "a.pt", MEL, 640, 8000)
+
+
+def test_a_mel_belongs_to_one_clip(tmp_path: Path) -> None:
+    for name in ("a/x", "b/x", "a/y", "b/z"):
+        write(tmp_path / "clips" / f"{name}.wav")
+    (tmp_path / "mels").mkdir()
+    frames = max(len(mel) for mel in mels_of(corpus(tmp_path / "clips")).values())
+    for name in "xyz":
+        np.save(tmp_path / "mels" / f"{name}.npy", np.zeros((frames, 20), np.float32))
+    data = corpus(tmp_path / "clips", mels=str(tmp_path / "mels"))
+    assert dict.fromkeys(("a/x", "b/x"), "no mel: 2 clips could be that of x.npy") == {
+        name: data.scan.rejects[name] for name in ("a/x", "b/x")
+    }
+    torch.save(torch.zeros(frames, 20), tmp_path / "mels" / "x.pt")
+    with pytest.raises(ValueError, match=r"one mel of each name, got x\.npy and x\.pt"):
+        corpus(tmp_path / "clips", mels=str(tmp_path / "mels"))
+
+
 def test_a_mel_with_centered_windows_may_have_one_frame_more(tmp_path: Path) -> None:
     start = LogMel(bands=20, fft=256, window=256, hop=64, high=None, align="start")
     np.save(tmp_path / "a.npy", np.zeros((11, 20), np.float32))
-    assert len(given_mel(tmp_path / "a.npy", start, 640)) == 10
+    assert len(given_mel(tmp_path / "a.npy", start, 640, 8000)) == 10
     for mel, sites in ((MEL, 640), (start, 639)):
         with pytest.raises(ValueError, match="11 frames, wanted 10"):
-            given_mel(tmp_path / "a.npy", mel, sites)
+            given_mel(tmp_path / "a.npy", mel, sites, 8000)
     np.save(tmp_path / "b.npy", np.full((10, 20), np.nan, np.float32))
     with pytest.raises(ValueError, match="NaN"):
-        given_mel(tmp_path / "b.npy", MEL, 640)
+        given_mel(tmp_path / "b.npy", MEL, 640, 8000)
     np.save(tmp_path / "c.npy", np.zeros((20, 80), np.float32))
     with pytest.raises(ValueError, match="80 frames, wanted 10"):
-        given_mel(tmp_path / "c.npy", MEL, 640)
+        given_mel(tmp_path / "c.npy", MEL, 640, 8000)
