@@ -50,7 +50,8 @@ class ArrayData(Data):
         seed: int = 0,
         held_out: float = 0.1,
     ) -> None:
-        values, features = np.asarray(values), dict(features or {})
+        values = _plain(values)
+        features = {name: _plain(feature) for name, feature in (features or {}).items()}
         self._check(values, features, held_out)
         count = len(values)
         check_seed(seed, "data.seed")
@@ -182,9 +183,16 @@ def check_finite(owner: str, what: str, array: np.ndarray) -> None:
         )
 
 
+def _plain(values: Any) -> np.ndarray:
+    """Return an array as torch takes it: in this machine's byte order, with no step back."""
+    array = np.asarray(values)
+    numbers = array.dtype.kind in "fiub"
+    return np.asarray(array, array.dtype.newbyteorder("="), order="C") if numbers else array
+
+
 def _feature(values: np.ndarray) -> Tensor:
-    values = np.asarray(values)
-    if values.dtype.kind in "iu":
+    if values.dtype.kind in "iub":
+        values = values.astype(np.int64) if values.dtype.kind == "b" else values
         if values.ndim != 1 or values.min() < 0 or values.max() >= _LABELS:
             raise ValueError(
                 f"ArrayData: wanted labels of shape (N,), 0 or more and below {_LABELS}, got "

@@ -57,7 +57,8 @@ def repeated(values: np.ndarray) -> list[tuple[int, int]]:
     """
     if values.shape[1] > _COMPARED:
         return []
-    centered = values - values.mean(0)
+    centered = values.astype(np.float64)
+    centered = centered - centered.mean(0)
     length = np.sqrt((centered**2).sum(0))
     unit = centered / np.where(length > 0, length, np.inf)
     same = np.abs(unit.T @ unit) > 1 - 1e-10
@@ -83,6 +84,13 @@ def told_of_steps(
         True
     """
     kinds = {k: kind for k in range(values.shape[1]) if (kind := kind_of(values[:, k]))}
+    copies = len(values) - len({hash(row.tobytes()) for row in np.ascontiguousarray(values)})
+    if copies and len(kinds) < values.shape[1]:  # of steps alone rows come again by chance
+        print(
+            f"note: {name}: {copies} of {len(values)} rows are copies of others: some that are "
+            "held out are learnt from too. Leave copies out.",
+            flush=True,
+        )
     if kinds and dequantize:
         values = values.astype(np.float64)
         noise = np.random.default_rng([_NOISE, seed]).random((len(values), len(kinds)))

@@ -26,6 +26,15 @@ def test_training_and_held_out_values_are_all_the_values_once() -> None:
     assert (len(train), len(held), data.train_size) == (40, 10, 40)
 
 
+@pytest.mark.parametrize("kind", ["reversed", ">f8", ">f4"])
+def test_an_array_may_lie_in_memory_as_it_likes(kind: str) -> None:
+    values = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    odd = np.flip(np.flip(values).copy()) if kind == "reversed" else values.astype(kind)
+    data = ArrayData(odd, {"c": odd, "n": np.arange(50)[::-1], "b": values[:, 0] > 0})
+    assert torch.equal(data.train_values, ArrayData(values).train_values)
+    assert data.spec.features["b"] == FeatureSpec("label", 2)
+
+
 def test_split_follows_the_seed() -> None:
     values = np.random.default_rng(0).normal(size=(50, 1))
     same, other = ArrayData(values, seed=1), ArrayData(values, seed=2)

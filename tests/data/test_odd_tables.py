@@ -61,6 +61,19 @@ def test_a_space_before_a_quoted_cell_is_no_part_of_it(tmp_path):
     assert table.values.tolist() == [[1.5, 2.5]]
 
 
+def test_copies_of_rows_are_told_of(capsys):
+    as_data(np.concatenate([TWO, TWO[:7]]))
+    assert "note: as_data: 7 of 37 rows are copies of others" in capsys.readouterr().out
+    as_data(np.arange(60).reshape(30, 2) % 4)
+    assert "copies" not in capsys.readouterr().out
+
+
+def test_numbers_of_half_precision_are_compared_without_overflow(capsys):
+    wide = (2e4 * TWO).astype(np.float16)
+    as_data(np.concatenate([wide, wide[:, :1]], 1))
+    assert "column 2 is column 0 scaled and shifted" in capsys.readouterr().out
+
+
 def test_what_was_read_is_said_and_whole_numbers_are_warned_of(tmp_path, capsys):
     rng = np.random.default_rng(0)
     values = rng.normal(size=40), rng.integers(9, size=40)
