@@ -37,10 +37,10 @@ class FrameLayout:
 
     Example:
         >>> from distill.contract import FeatureSpec
-        >>> features = {"mel": FeatureSpec("frames", 3), "f0": FeatureSpec("frames", 2)}
+        >>> features = {"mel": FeatureSpec("frames", 3), "mood": FeatureSpec("frames", 2)}
         >>> layout = FrameLayout(DataSpec(None, features=features, sample_rate=8000, hop=4))
         >>> str(layout), layout.rows(np.zeros((5, 6))).shape
-        ('3 of mel, then 2 of f0', (6, 5))
+        ('3 of mel, then 2 of mood', (6, 5))
     """
 
     def __init__(self, spec: DataSpec, without: Iterable[str] = (), whole: bool = False) -> None:

@@ -124,9 +124,10 @@ class AudioCorpus(AudioData):
         check_number("data.shortest", shortest, low=0)
         check_number("data.silence", silence)
         check_number("data.held_out_seconds", held_out_seconds, above=0)
-        for name, value in (("level", level), ("trim", trim)):
-            if value is not None:
-                check_number(f"data.{name}", value)
+        if level is not None:
+            check_number("data.level", level, low=-60, high=0)  # 16 bits hold no less
+        if trim is not None:
+            check_number("data.trim", trim, above=0)
         if crop is not None:
             check_number("data.crop", crop, low=1, whole=True)
         check_number("data.bucket", bucket, low=0, whole=True)

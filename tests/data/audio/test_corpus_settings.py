@@ -26,6 +26,12 @@ def test_numbers_out_of_range_are_refused_by_name(tmp_path: Path, name: str, val
         AudioCorpus(str(tmp_path), **{name: value})
 
 
+@pytest.mark.parametrize(("name", "value"), [("level", -100), ("level", 10), ("trim", -5)])
+def test_levels_that_leave_no_sound_are_refused(tmp_path: Path, name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"data\.{name}: wanted a number"):
+        AudioCorpus(str(tmp_path), **{name: value})
+
+
 @pytest.mark.parametrize("files", ["val.txt", ["a"], {"held_out": 3}, {"held_out": None}, {}])
 def test_lists_that_are_no_files_by_part_are_refused(files: object) -> None:
     with pytest.raises(ValueError, match=r"data\.lists: wanted a file for held_out"):
