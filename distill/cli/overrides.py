@@ -154,6 +154,8 @@ def _check(
             return text
         raise ValueError(_several(key, override, hint))
     value = override.value()
+    if isinstance(value, str) and not value.strip() and key != "run":  # which says it by itself
+        raise ValueError(f"{key}: no value. Give one with {key}=VALUE, or leave it out.")
     check_finite(value, key)
     if accepts(hint, value):
         return text

@@ -55,6 +55,12 @@ def test_a_value_of_another_kind_is_refused_with_the_kind_that_is_wanted(stage, 
         checked(stage, [text])
 
 
+@pytest.mark.parametrize("text", ["input=", "output=''", "input=' '", "speaker="])
+def test_a_value_that_is_empty_is_no_folder_that_one_stands_in(text):
+    with pytest.raises(ValueError, match=rf"{text.partition('=')[0]}: no value\. Give one"):
+        checked("sample", [text])
+
+
 def test_a_path_with_a_comma_is_told_how_to_be_quoted():
     with pytest.raises(ValueError, match=r"quote a comma: .data.path=.data,1.csv...$"):
         checked("teacher", ["data=points", "data.path=data,1.csv"])
