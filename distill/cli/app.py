@@ -116,7 +116,8 @@ def _run(stage: str, words: list[str], show: bool) -> int:
     from distill.cli.recorded import recorded_overrides, run_folder
     from distill.cli.sweeps import first_job, keys_of_folders, swept_keys
 
-    typed, goals = without_goals(readable(with_positional(stage, typed)), given.multirun)
+    typed = readable(with_positional(stage, typed), given.multirun)
+    typed, goals = without_goals(typed, given.multirun)
     refuse_useless(stage, typed)
     first, swept = typed, []
     if given.multirun:
@@ -163,12 +164,9 @@ def _under_hydra(stage: str, words: list[str], typed: list[str], show: bool, swe
         try:
             task = _task()
             said = typed if task is None else typed_of(task, typed)
-            if task is None:
-                config = read_by(stage, config)
-            else:
-                config = of_job(stage, config, said, swept, folder)
-            with with_typed(said), together(config):
-                found = importlib.import_module(f"distill.stages.{stage}").run(config)
+            of = read_by(stage, config) if task is None else of_job(stage, said, swept, folder)
+            with with_typed(said), together(of):
+                found = importlib.import_module(f"distill.stages.{stage}").run(of)
                 return reached(goals, found) if goals else found
         except Exception as error:
             if os.getpid() != process:

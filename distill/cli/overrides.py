@@ -20,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from distill.cli.composing import composed
 from distill.cli.config_groups import config_dir, groups
 from distill.cli.positional import quoted
-from distill.cli.types import accepts, hints_of, type_name
+from distill.cli.quoting import split_at_commas
+from distill.cli.types import TEXTS, accepts, hints_of, type_name
 from distill.errors import suggest
 from distill.instantiate import check_finite
 from distill.renamed import REPLACED, check_key
@@ -42,7 +43,13 @@ COMMON = {
     "overwrite": Common(bool, "true: replace it"),
     "trusted": Common(list[str], "packages of your own that a checkpoint may build from"),
 }
-_TYPES = {"metrics": list[str] | None, **{key: common.type for key, common in COMMON.items()}}
+_TYPES = {
+    **dict.fromkeys(TEXTS, str | None),
+    **dict.fromkeys(("host", "model", "name", "pace", "part", "student_encoder"), str),
+    **dict.fromkeys(("check", "examples"), bool | str | None),
+    "metrics": list[str] | None,
+    **{key: common.type for key, common in COMMON.items()},
+}
 
 
 def checked(
@@ -149,19 +156,33 @@ def _check(
     if hint is None and written and not OmegaConf.is_missing(node, name):
         held = OmegaConf.to_container(node, resolve=False)[name]  # type: ignore[call-overload,index]
         hint = _type_of(held, may_lack=path == "exports")
-    if override.is_sweep_override():
-        if multirun:
-            return text
+    if override.is_sweep_override() and not multirun:
         raise ValueError(_several(key, override, hint))
-    value = override.value()
+    if override.is_interval_sweep():
+        return text  # each job checks what a search has chosen
+    start, _, said = text.partition("=")
+    values = split_at_commas(said) if override.is_sweep_override() else [said]
+    if override.is_sweep_override() and len(values) == 1:  # of a function, as range(1,4)
+        for value in override.sweep_string_iterator():
+            _fitting(config, key, hint, value)
+        return text
+    return f"{start}={','.join(_fitting(config, key, hint, value) for value in values)}"
+
+
+def _fitting(config: DictConfig, key: str, hint: Any, said: str) -> str:
+    """Return a value as typed, in quotes where it looks like a number and a text is wanted.
+
+    Errors:
+        ValueError: It is of another type.
+    """
+    value = OverridesParser.create().parse_override(f"{key}={said}").value()
     if isinstance(value, str) and not value.strip() and key != "run":  # which says it by itself
         raise ValueError(f"{key}: no value. Give one with {key}=VALUE, or leave it out.")
     check_finite(value, key)
     if accepts(hint, value):
-        return text
+        return said
     if not isinstance(value, list | dict) and accepts(hint, str(value)):
-        # A number given where a text is wanted (data.word=2024).
-        return f"{text.partition('=')[0]}='{text.partition('=')[2]}'"
+        return f"'{said}'"  # as in data.word=2024
     raise ValueError(f"{key}: wanted {type_name(hint)}, got {value!r}.{_parts(config, key)}")
 
 

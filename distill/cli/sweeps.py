@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
 
+from distill.cli.quoting import split_at_commas
 from distill.stages.reads import BEGINS
 from distill.stages.typed_overrides import config_path_of
 
@@ -44,9 +45,14 @@ def swept_keys(typed: Sequence[str]) -> list[str]:
 
 
 def _values(override: Override) -> list[str]:
-    if override.is_discrete_sweep():
-        return list(override.sweep_string_iterator())
-    return [(override.input_line or "").partition("=")[2]]
+    if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+        key = override.key_or_group
+        raise ValueError(f"{override.input_line}: name the values one by one, as in {key}=A,B.")
+    said = (override.input_line or "").partition("=")[2]
+    values = split_at_commas(said) if override.is_discrete_sweep() else [said]
+    # A function of Hydra's lists what it comes to.
+    of_function = override.is_discrete_sweep() and len(values) == 1
+    return list(override.sweep_string_iterator()) if of_function else values
 
 
 def first_job(typed: Sequence[str]) -> list[str]:
@@ -120,7 +126,9 @@ def job_folder(run: str | None, keys: Sequence[str], overrides: Sequence[str]) -
         raise ValueError("run: wanted a folder, got none. Name one, as in run=runs/mine.")
     values = {}
     for override in OverridesParser.create().parse_overrides(list(overrides)):
-        values[config_path_of(override)] = (override.input_line or "").partition("=")[2]
+        value = override.value()
+        plain = value if isinstance(value, str) else (override.input_line or "").partition("=")[2]
+        values[config_path_of(override)] = plain
     parts = [f"{key}-{values[key]}" for key in keys if key in values]
     text = "_".join(parts)
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", text)

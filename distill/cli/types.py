@@ -8,12 +8,18 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+TEXTS = (
+    *("cluster", "file", "host", "input", "model", "name", "output", "pace", "part", "run", "sort"),
+    *("student_encoder", "tensorboard", "token_file"),
+)
+"""Settings of stages that are texts whatever they look like: `2024_06` is a folder."""
 _WORDS = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
     str: "a text",
     NoneType: "null",
+    Path: "a path",
 }
 
 
@@ -23,8 +29,8 @@ def accepts(hint: Any, value: Any) -> bool:
     Example:
         >>> accepts(int, 3), accepts(int, 3.5), accepts(float | None, None), accepts(bool, 1)
         (True, False, True, False)
-        >>> accepts(Path, "a"), accepts(slice, 3), accepts(slice, {"_target_": "mine"})
-        (True, False, True)
+        >>> accepts(Path, "a"), accepts(Path, 3), accepts(slice, 3), accepts(slice, {"a": 1})
+        (True, False, False, True)
     """
     if hint is None or (isinstance(value, str) and "${" in value):
         return True
@@ -38,6 +44,8 @@ def accepts(hint: Any, value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint in (bool, str):
         return isinstance(value, hint)
+    if hint is Path:
+        return isinstance(value, str)
     if get_origin(hint) in (list, tuple, Sequence) or hint in (list, tuple, Sequence):
         inner = next(iter(get_args(hint)), None)
         return isinstance(value, list) and all(accepts(inner, part) for part in value)
