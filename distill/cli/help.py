@@ -12,7 +12,7 @@ import distill
 from distill.cli.config_groups import config_dir, defaults, groups
 from distill.cli.overrides import COMMON
 from distill.stages import STAGES
-from distill.stages.reads import POSITIONAL
+from distill.stages.reads import BEGINS, POSITIONAL, keys_of
 
 _EXAMPLES = (
     ("distill pipeline experiment=moons", "teacher to benchmark, into runs/moons"),
@@ -67,9 +67,11 @@ def of_stage(stage: str, folders: Sequence[Path] = ()) -> str:
         folders: The user's own config folders.
     """
     options = groups([config_dir(), *folders])
-    chosen = defaults(stage)
+    chosen, read = defaults(stage), keys_of(stage)
     offered = {
-        group: options[group.split("@")[0]] for group in chosen if group.split("@")[0] in options
+        group: options[group.split("@")[0]]
+        for group in chosen
+        if group.split("@")[0] in options and is_offered(stage, group)
     }
     width = max([len(group) for group in offered], default=0) + 2
     lines = []
@@ -80,7 +82,9 @@ def of_stage(stage: str, folders: Sequence[Path] = ()) -> str:
         text = fill(f"  {group:<{width}}{', '.join(marked)}", 96, subsequent_indent=indent)
         lines.append(text.replace("\0", " "))
     words = "RUN ... " if stage in POSITIONAL else ""
-    common = "\n".join(f"  {key + '=':<12}{entry.text}" for key, entry in COMMON.items())
+    common = "\n".join(
+        f"  {key + '=':<12}{entry.text}" for key, entry in COMMON.items() if key in read
+    )
     return f"""{stage}: {STAGES[stage]}
 
 {_docstring(stage)}
@@ -97,6 +101,17 @@ settings, KEY=VALUE:
 
 options:
 {_options()}"""
+
+
+def is_offered(stage: str, group: str) -> bool:
+    """Return whether a choice says something to a stage, or for the run that it begins.
+
+    Example:
+        >>> is_offered("sample", "objective"), is_offered("student", "trainer@student_trainer")
+        (False, True)
+    """
+    place = group.rpartition("@")[2].split(".")[0]
+    return stage in BEGINS or place in (*keys_of(stage), "experiment", "debug")
 
 
 def _options() -> str:
