@@ -75,7 +75,7 @@ def run(config: DictConfig) -> dict[str, float]:
             tell(folder, (table for report in reports for table in report.tables.values()))
             return tracker.metrics(scalars)  # type: ignore[return-value]
 
-    mine = config_of(config, "benchmark")
+    mine = config_of(config, "benchmark", things.saved["student"].config)
     mine.pop("check", None)
     mine["data"] = things.data
     return measure(config, "benchmark", folder, mine, things.made_from, work)

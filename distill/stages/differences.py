@@ -21,14 +21,24 @@ _PARTS = ("train", "held_out", "validation", "unheard")
 _FREE_OF_TRAINER = ("accumulate", "log_every", "save_every", "keep", "keep_best", "prefetch")
 
 
-def config_of(config: DictConfig, stage: str) -> dict[str, Any]:
-    """Return what a stage reads of a config, resolved, with the run's name and seed."""
+def config_of(
+    config: DictConfig, stage: str, model: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what a stage reads of a config, resolved, with the run's name and seed.
+
+    Arguments:
+        config: As composed.
+        stage: Its name.
+        model: The config that a model was made with which the stage uses: the name is of there.
+    """
     keys = [key for key in ("name", "run", "seed", *READS[stage]) if key in config]
     found: dict[str, Any] = {}
     for key in keys:
         value = config[key]
         plain = OmegaConf.is_config(value)
         found[key] = OmegaConf.to_container(value, resolve=True) if plain else value
+    if model is not None and "name" in model:
+        found["name"] = model["name"]
     return found
 
 

@@ -42,7 +42,7 @@ def run(config: DictConfig) -> dict[str, float]:
     saved = saved_model(config, "student")
     student = saved.model(config.trusted)
     assert isinstance(student, Flow)
-    folder, mine = root_of(config) / "export", config_of(config, "export")
+    folder, mine = root_of(config) / "export", config_of(config, "export", saved.config)
     wanted = {name: node for name, node in config.exports.items() if node is not None}
     mine["exports"] = {name: mine["exports"][name] for name in wanted}
     backends = {name: build(node) for name, node in wanted.items()}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -106,7 +106,8 @@ def run(config: DictConfig) -> dict[str, float]:
     draw = model.sample if jacobi is None else partial(model.sample_in_rounds, jacobi=jacobi)
     count = sites = rounds = 0
     seconds = 0.0
-    with alone_at(output.record), _recorded(output, config, made_from) as made:
+    mine = config_of(config, "sample", saved.config)
+    with alone_at(output.record), _recorded(output, mine, made_from) as made:
         output.claim(names, config.overwrite)  # as another process may have written meanwhile
         for number, request in enumerate(tracked(requests, "sample", unit="files")):
             began = time.monotonic()
@@ -147,12 +148,12 @@ def run(config: DictConfig) -> dict[str, float]:
 
 @contextmanager
 def _recorded(
-    output: Output, config: DictConfig, made_from: dict[str, Any]
+    output: Output, config: Mapping[str, Any], made_from: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     """Record what files are made from, beside those that earlier calls left there."""
     folder, name = output.record.parent, output.record.name
     old = read_manifest(folder, name)
-    record = Manifest.begin("sample", config_of(config, "sample"), made_from)
+    record = Manifest.begin("sample", config, made_from)
     kept = old.made.items() if old else ()
     record.made = {file: entry for file, entry in kept if (folder / file).is_file()}
     before = dict(record.made)

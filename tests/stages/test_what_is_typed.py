@@ -33,6 +33,7 @@ student_trainer: {steps: 2, batch_size: 8}
 evaluation: {pictures: false, count: 60, watch_count: 20}
 benchmark: {student: [eager], teacher: [plain], batch_sizes: [1], repeats: 2}
 """
+NAMES = {"sample": "student.npy."}
 
 
 @pytest.fixture(autouse=True)
@@ -102,8 +103,11 @@ def test_an_experiment_that_was_edited_is_measured_by_as_it_is_now(copy, capsys)
 
 def test_a_record_holds_the_name_and_the_data_that_a_run_was_made_with(copy):
     experiment(copy, MINE.replace("name: mine", "name: other"), "other")
-    assert main([*own("evaluate", copy, "other"), "overwrite=true"]) == 0
-    assert OmegaConf.load(copy / "run" / "evaluate" / "config.yaml").name == "mine"
+    for stage in ("evaluate", "export", "benchmark", "sample"):
+        assert main([*own(stage, copy, "other"), "overwrite=true"]) == 0
+        record = read_manifest(copy / "run" / stage, f"{NAMES.get(stage, '')}manifest.json")
+        assert record is not None
+        assert record.config["name"] == "mine"
     words = [*own("benchmark", copy), "overwrite=true"]
     assert main([*words, "data.count=90"]) == 0  # this student reads none
     assert OmegaConf.load(copy / "run" / "benchmark" / "config.yaml").data.count == 80
