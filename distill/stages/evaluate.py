@@ -34,6 +34,9 @@ from distill.stages.judges import judges_of
 from distill.stages.work import StageRecord, tell
 from distill.training import Checkpoint, Tracker
 
+_COUNTED = ("count", "header")
+"""Keys of data by which the number of its rows changes."""
+
 
 def run(config: DictConfig) -> dict[str, float]:
     """Measure both models on the data they were trained for, or on `data.path=`.
@@ -110,12 +113,17 @@ def _check_kept_back(root: Path, saved: Checkpoint, node: Any, now: Any, part: s
         ValueError: The split is another, of the same values, and the parts meet or have no names.
     """
     old, new = (_located(data) for data in (saved.config["data"], node))
-    other = [key for key in ("seed", "held_out") if old.get(key) != new.get(key)]
-    made = new.get("path") is None
-    if not other or old.get("path") != new.get("path") or (made and "seed" in other):
+    made, was = new.get("path") is None, saved.made_from.get("data") or {}
+    if old.get("path") != new.get("path") or (made and old.get("seed") != new.get("seed")):
         return
-    trained = (saved.made_from.get("data") or {}).get("train")
-    if not (trained and part in now) or set(trained) & set(now[part]):
+    # Rows are permuted as a whole: of another number of them others are kept back.
+    other = [key for key in ("seed", "held_out", *_COUNTED) if old.get(key) != new.get(key)]
+    if "train" in was and part in now:
+        meets = bool(set(was["train"]) & set(now[part]))
+    else:
+        meets = bool(other) or was.get("rows", now.get("rows")) != now.get("rows")
+    if meets:
+        other = other or [key for key in sorted(new) if old.get(key) != new[key]]
         raise ValueError(
             f"data.{other[0]}={new.get(other[0])}: splits the data of {root} in another way, and "
             "values that its models were trained on would count as kept back. Leave it out, or "

@@ -211,13 +211,15 @@ def test_values_that_were_trained_on_are_never_called_kept_back(tmp_path, capsys
     assert "seconds: the input says" in refused(capsys, tmp_path, *sample, "seconds=99")
 
 
-def test_data_made_from_another_seed_is_other_data_and_a_larger_part_of_the_same_is_not(
+def test_data_made_from_another_seed_is_other_data_and_more_or_less_of_the_same_is_not(
     copy, capsys
 ):
     run = f"run={copy / 'run'}"
-    line = refused(capsys, copy, "evaluate", run, "data.held_out=0.5")
-    assert "name other data with data.seed=." in line
-    assert main(["evaluate", run, "data.seed=1"]) == 0
+    for typed in ("data.held_out=0.5", "data.count=160"):
+        line = refused(capsys, copy, "evaluate", run, typed)
+        assert f"{typed}: splits the data of" in line
+        assert "name other data with data.seed=." in line
+    assert main(["evaluate", run, "data.seed=1", "data.count=160"]) == 0
     assert "other data, so into" in capsys.readouterr().out
 
 
@@ -228,3 +230,7 @@ def test_another_split_of_named_clips_is_measured_where_none_was_trained_on():
     check({"held_out": ["c"], "validation": ["b"]}, "held_out")
     with pytest.raises(ValueError, match="would count as kept back"):
         check({"held_out": ["c"], "validation": ["b"]}, "validation")
+    # Whatever has moved them.
+    check = partial(evaluate._check_kept_back, Path("run"), saved, {**node, "validation": 0.2})
+    with pytest.raises(ValueError, match=r"data.validation=0.2: splits the data of run"):
+        check({"held_out": ["b"]}, "held_out")
