@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,6 @@ def run(config: DictConfig) -> dict[str, float]:
         with Tracker(folder) as tracker:
             report = evaluator.evaluate(teacher, student, part, config.seed)
             tracker.report(report, 0)
-            _remove_others(folder / "audio", report.audio)
             tell(folder, report.tables.values())
             return tracker.metrics(report.scalars)  # type: ignore[return-value]
 
@@ -129,14 +127,6 @@ def _check_kept_back(root: Path, saved: Checkpoint, node: Any, now: Any, part: s
             "values that its models were trained on would count as kept back. Leave it out, or "
             f"name other data with {'data.seed' if made else 'data.path'}=."
         )
-
-
-def _remove_others(folder: Path, clips: Mapping[str, Any]) -> None:
-    """Remove the clips of an earlier evaluation that this one has not replaced."""
-    mine = {f"{name.replace('/', '_')}.wav" for name in clips}
-    for path in folder.glob("*.wav"):
-        if path.name not in mine:
-            path.unlink()
 
 
 def _located(node: Any) -> dict[str, Any]:

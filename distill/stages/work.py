@@ -18,6 +18,8 @@ from distill.stages.reads import PIPELINE
 
 _RECORDS = (MANIFEST, "config.yaml", "overrides.json")
 """Of a stage's folder: they belong to the results that stand there."""
+_SHOWN = ("**/events.out.tfevents.*", "figures/*.png", "audio/*.wav", "growth.md")
+"""What shows results, and may be of other kinds in the next ones."""
 
 
 @contextmanager
@@ -79,9 +81,9 @@ def recorded(
     """Record a stage's work from beginning to end; the caller holds the folder's lock.
 
     While it runs, the record says so, and a killed stage is known by it. Where it fails before
-    it has replaced anything, the old record and config come back. TensorBoard's old curves go once
-    there are new results, and new ones go where there are none. The numbers of the whole run go
-    with those of the stage.
+    it has replaced anything, the old record and config come back. Old curves, pictures and sounds
+    that were not written anew go once there are new results, and new ones go where there are none.
+    The numbers of the whole run go with those of the stage.
 
     Arguments:
         folder: The stage's.
@@ -90,7 +92,7 @@ def recorded(
         made_from: See `Manifest`.
         resumed: Whether it goes on with what is there.
     """
-    before, curves = _results(folder), _curves(folder)
+    before, shown = _results(folder), _shown(folder)
     work = StageRecord(folder, Manifest.begin(stage, config, made_from))
     with ExitStack() as stack:
         old = {name: stack.enter_context(second_name(folder / name)) for name in _RECORDS}
@@ -101,7 +103,7 @@ def recorded(
         finally:
             replaced = _results(folder) != before or work.manifest.state == COMPLETE
             if not resumed:
-                _remove(curves if replaced else [p for p in _curves(folder) if p not in curves])
+                _remove(_out_of_date(shown, _shown(folder), replaced))
             if old[MANIFEST] is not None and not (replaced or resumed):
                 for name, second in old.items():  # on a full disk, too
                     if second is not None:
@@ -147,8 +149,21 @@ def _results(folder: Path) -> dict[str, Any]:
     return {str(p): sha256_of(p) for p in kept if p.is_file() and p.name not in _RECORDS}
 
 
-def _curves(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("events.out.tfevents.*"))
+def _shown(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Return what shows the results of a stage, and by what each file is known to be the same."""
+    found = {path: path.stat() for pattern in _SHOWN for path in folder.glob(pattern)}
+    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in found.items()}
+
+
+def _out_of_date(
+    old: Mapping[Path, tuple[int, int]], new: Mapping[Path, tuple[int, int]], replaced: bool
+) -> list[Path]:
+    """Return what is there of replaced results, or of new ones that there are none of."""
+    return [
+        path
+        for path, mark in new.items()
+        if (old.get(path) == mark if replaced else path not in old)
+    ]
 
 
 def _remove(paths: list[Path]) -> None:

@@ -8,10 +8,45 @@ import shutil
 from pathlib import Path
 
 from distill.files import atomic_write
-from distill.models.checkpoint import NAME
+from distill.models.checkpoint import NAME, Checkpoint
 
 BEST = "best.pt"
 _STEP = re.compile(r"step_(\d+)\.pt")
+
+
+class Kept:
+    """Writes the checkpoints of one training, and removes those of a former one before the first.
+
+    Arguments:
+        folder: Where; `None` writes none.
+        count: How many to keep, see `keep_last`.
+        resumed: Whether those that are there are of this training.
+    """
+
+    def __init__(self, folder: Path | None, count: int, resumed: bool) -> None:
+        self.folder, self.count = folder, count
+        self._former = not resumed
+
+    def save(self, checkpoint: Checkpoint, step: int) -> None:
+        """Write the last checkpoint, in place of the one before."""
+        if self.folder is not None:
+            self._forget_former(self.folder)
+            checkpoint.save(self.folder)
+            (self.folder / "metrics.json").unlink(missing_ok=True)  # of the former weights
+            keep_last(self.folder, step, self.count)
+
+    def save_best(self, checkpoint: Checkpoint) -> None:
+        """Write the best checkpoint, in place of the best before."""
+        if self.folder is not None:
+            self._forget_former(self.folder)
+            checkpoint.save(self.folder, BEST)
+
+    def _forget_former(self, folder: Path) -> None:
+        if self._former:
+            for path in folder.iterdir():
+                if path.name == BEST or _STEP.fullmatch(path.name):
+                    path.unlink()
+        self._former = False
 
 
 def keep_last(folder: Path, step: int, count: int) -> None:

@@ -26,7 +26,7 @@ from distill.training.ema import EMA
 from distill.training.gradient import Gradient
 from distill.training.precision import PRECISIONS, choose
 from distill.training.ranks import here
-from distill.training.retention import BEST, keep_last
+from distill.training.retention import Kept
 from distill.training.state import TrainingState
 from distill.training.tracker import Tracker
 
@@ -203,15 +203,13 @@ class Trainer:
         asked = self.precision, task, device, checkpoint.training.get("precision")
         precision = ranks.once(lambda: choose(*asked))
         print(precision, flush=True)
+        files = Kept(folder, self.keep, resumed=bool(checkpoint.training))
 
         def save() -> None:
             state.check_finite(name)
             checkpoint.weights = state.weights()
             checkpoint.training = {**state.to_dict(), "precision": precision.name}
-            if folder is not None:
-                checkpoint.save(folder)
-                (folder / "metrics.json").unlink(missing_ok=True)  # of the former weights
-                keep_last(folder, state.step, self.keep)
+            files.save(checkpoint, state.step)
 
         def look(request: StopRequest, suffix: str = "") -> None:
             if watch is None:
@@ -223,9 +221,9 @@ class Trainer:
             if suffix or not self._judges:
                 return
             better = state.judge(ranks.once(lambda: self._monitored(report)), bool(self.patience))
-            if better and self.keep_best and folder is not None:
-                best = replace(checkpoint, weights=state.current.state_dict(), training={})
-                best.save(folder, BEST)
+            if better and self.keep_best:
+                weights = state.current.state_dict()
+                files.save_best(replace(checkpoint, weights=weights, training={}))
 
         bar = progress_bar(name, self.steps, state.step)
         began, within, size = time.monotonic(), False, self.batch_size

@@ -1,0 +1,71 @@
+"""What a stage makes anew leaves nothing of what it replaces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from omegaconf import OmegaConf
+
+from distill.cli import main
+from distill.contract import DataSpec
+from distill.files import write_json
+from distill.models.checkpoint import Checkpoint
+from distill.stages.finished import measure
+from distill.training.retention import Kept
+
+QUICK = ["data=banana", "data.count=80", "evaluation.pictures=false", "evaluation.count=60"]
+QUICK += ["evaluation.watch_count=20", "threads=1", "teacher.layers=1", "teacher.hidden=[4]"]
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_training_anew_keeps_its_own_checkpoints_and_none_of_the_former(tmp_path):
+    words = ["teacher", f"run={tmp_path}", *QUICK, "teacher_trainer.save_every=2"]
+    kept = ["teacher_trainer.keep=2", "overwrite=true"]
+    teacher = tmp_path / "teacher"
+    best = ["teacher_trainer.keep_best=true", "teacher_trainer.watch_every=2"]
+    assert main([*words, *kept, *best, "teacher_trainer.steps=8"]) == 0
+    assert {"step_00000006.pt", "step_00000008.pt", "best.pt"} <= files(teacher)
+    (teacher / "figures").mkdir()
+    (teacher / "figures" / "density.png").touch()
+    (teacher / "notes.md").touch()
+    assert main([*words, *kept, "teacher_trainer.steps=4"]) == 0
+    steps = {name for name in files(teacher) if name.endswith((".pt", ".png", ".md"))}
+    assert steps == {"checkpoint.pt", "step_00000002.pt", "step_00000004.pt", "notes.md"}
+    more = ["teacher_trainer.keep=2", "resume=true", "teacher_trainer.steps=6"]
+    assert main([*words, *more]) == 0
+    assert {"step_00000004.pt", "step_00000006.pt"} <= files(teacher)
+
+
+def test_the_best_of_a_former_training_goes_before_the_best_of_the_new_one(tmp_path):
+    checkpoint = Checkpoint("model", {}, DataSpec(sites=2), {"w": torch.zeros(1)})
+    Kept(tmp_path, 3, resumed=False).save_best(checkpoint)
+    Kept(tmp_path, 3, resumed=True).save(checkpoint, 5)
+    assert files(tmp_path) == {"best.pt", "checkpoint.pt", "step_00000005.pt"}
+    anew = Kept(tmp_path, 3, resumed=False)
+    anew.save_best(checkpoint)
+    assert files(tmp_path) == {"best.pt", "checkpoint.pt"}
+    anew.save(checkpoint, 2)
+    assert files(tmp_path) == {"best.pt", "checkpoint.pt", "step_00000002.pt"}
+    Kept(None, 3, resumed=False).save(checkpoint, 5)
+
+
+def test_a_measurement_anew_leaves_no_picture_or_table_of_the_former(tmp_path):
+    config = OmegaConf.create({"resume": False, "overwrite": True})
+
+    def run(_: object, *names: str) -> dict[str, float]:
+        for name in names:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text("x")
+        write_json(tmp_path / "metrics.json", {"a": 1.0})
+        return {"a": 1.0}
+
+    names = ("growth.md", "figures/growth.png", "figures/speed.png", "audio/a.wav")
+    measure(config, "benchmark", tmp_path, {}, {}, lambda work: run(work, *names))
+    assert set(names) <= files(tmp_path)
+    measure(config, "benchmark", tmp_path, {}, {}, lambda work: run(work, "figures/speed.png"))
+    assert not files(tmp_path) & (set(names) - {"figures/speed.png"})
+    assert "figures/speed.png" in files(tmp_path)
