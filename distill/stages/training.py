@@ -81,7 +81,7 @@ def train(
         evaluator.looks = trainer.looks(training)
         checkpoint = Checkpoint(role, mine, data.spec, {}, training, made_from)
         hashes = {**made_from, "data": fingerprint(made_from["data"])}
-        began = time.monotonic()
+        began = time.monotonic() - training.get("seconds", 0.0)
         place = folder if ranks.leads else None
         work = None
         if place is not None:

@@ -208,7 +208,8 @@ class Trainer:
         def save() -> None:
             state.check_finite(name)
             checkpoint.weights = state.weights()
-            checkpoint.training = {**state.to_dict(), "precision": precision.name}
+            spent = {"precision": precision.name, "seconds": time.monotonic() - began}
+            checkpoint.training = {**state.to_dict(), **spent}
             files.save(checkpoint, state.step)
 
         def look(request: StopRequest, suffix: str = "") -> None:
@@ -226,7 +227,8 @@ class Trainer:
                 files.save_best(replace(checkpoint, weights=weights, training={}))
 
         bar = progress_bar(name, self.steps, state.step)
-        began, within, size = time.monotonic(), False, self.batch_size
+        began = time.monotonic() - checkpoint.training.get("seconds", 0.0)
+        within, size = False, self.batch_size
         batches = Batches(data, size, seed, device, self.prefetch, ranks.rows(size))
         gradient = Gradient(task, batches, self.accumulate, precision, ranks)
         with interruptible(at_once=False) as request, bar, batches:

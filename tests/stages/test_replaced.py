@@ -1,4 +1,4 @@
-"""What a stage makes anew leaves nothing of what it replaces."""
+"""What a stage makes anew leaves nothing of what it replaces, and says how long all of it took."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from omegaconf import OmegaConf
 from distill.cli import main
 from distill.contract import DataSpec
 from distill.files import write_json
-from distill.models.checkpoint import Checkpoint
+from distill.models.checkpoint import Checkpoint, read_checkpoint
 from distill.stages.finished import measure
+from distill.stages.work import numbers_of
 from distill.training.retention import Kept
 
 QUICK = ["data=banana", "data.count=80", "evaluation.pictures=false", "evaluation.count=60"]
@@ -69,3 +70,16 @@ def test_a_measurement_anew_leaves_no_picture_or_table_of_the_former(tmp_path):
     measure(config, "benchmark", tmp_path, {}, {}, lambda work: run(work, "figures/speed.png"))
     assert not files(tmp_path) & (set(names) - {"figures/speed.png"})
     assert "figures/speed.png" in files(tmp_path)
+
+
+def test_the_time_of_a_resumed_training_is_that_of_all_its_parts(tmp_path):
+    words = ["teacher", f"run={tmp_path}", *QUICK, "teacher_trainer.batch_size=8"]
+    assert main([*words, "teacher_trainer.steps=2"]) == 0
+    teacher = tmp_path / "teacher"
+    saved = read_checkpoint(teacher)
+    assert 0 < saved.training["seconds"] <= numbers_of(teacher)["seconds"]
+    saved.training["seconds"] = 1000.0
+    saved.save(teacher)
+    assert main([*words, "teacher_trainer.steps=4", "resume=true"]) == 0
+    numbers = numbers_of(teacher)
+    assert 1000 < numbers["seconds"] <= numbers["stage_seconds"] < 1100
