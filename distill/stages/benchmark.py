@@ -77,6 +77,7 @@ def run(config: DictConfig) -> dict[str, float]:
 
     mine = config_of(config, "benchmark", things.saved["student"].config)
     mine.pop("check", None)
+    mine |= {"device": config.device, "threads": config.threads}
     mine["data"] = things.data
     return measure(config, "benchmark", folder, mine, things.made_from, work)
 

@@ -106,7 +106,7 @@ def run(config: DictConfig) -> dict[str, float]:
     draw = model.sample if jacobi is None else partial(model.sample_in_rounds, jacobi=jacobi)
     count = sites = rounds = 0
     seconds = 0.0
-    mine = config_of(config, "sample", saved.config)
+    mine = {**config_of(config, "sample", saved.config), "model": role}
     with alone_at(output.record), _recorded(output, mine, made_from) as made:
         output.claim(names, config.overwrite)  # as another process may have written meanwhile
         for number, request in enumerate(tracked(requests, "sample", unit="files")):

@@ -12,11 +12,14 @@ from distill.contract import DataSpec
 from distill.files import write_json
 from distill.models.checkpoint import Checkpoint, read_checkpoint
 from distill.stages.finished import measure
+from distill.stages.manifest import read_manifest
 from distill.stages.work import numbers_of
 from distill.training.retention import Kept
+from tests.stages.test_pipeline_resumed import quickly
 
 QUICK = ["data=banana", "data.count=80", "evaluation.pictures=false", "evaluation.count=60"]
 QUICK += ["evaluation.watch_count=20", "threads=1", "teacher.layers=1", "teacher.hidden=[4]"]
+STUDENT = ["student.layers=1", "student.hidden=[4]", "student_trainer.steps=2"]
 
 
 def files(folder: Path) -> set[str]:
@@ -83,3 +86,21 @@ def test_the_time_of_a_resumed_training_is_that_of_all_its_parts(tmp_path):
     assert main([*words, "teacher_trainer.steps=4", "resume=true"]) == 0
     numbers = numbers_of(teacher)
     assert 1000 < numbers["seconds"] <= numbers["stage_seconds"] < 1100
+
+
+def test_a_benchmark_in_other_threads_is_another(tmp_path, capsys):
+    run, trained = f"run={tmp_path}", ["teacher_trainer.steps=2", "teacher_trainer.batch_size=8"]
+    assert main(["teacher", run, *QUICK, *trained]) == 0
+    assert main(["student", run, *STUDENT]) == 0
+    quick = ["benchmark.student=[eager]", "benchmark.teacher=[plain]", "benchmark.batch_sizes=[1]"]
+    words = ["benchmark", run, *quick, "benchmark.repeats=2", "resume=true"]
+    with quickly():
+        assert main([*words, "threads=1"]) == 0
+        assert main([*words, "threads=1"]) == 0
+        assert "finished, kept" in capsys.readouterr().out
+        assert main([*words, "threads=2"]) == 0
+    assert "done again, since threads=2 in place of 1" in capsys.readouterr().out
+    assert main(["sample", f"{run}/teacher", "count=2"]) == 0
+    record = read_manifest(tmp_path / "sample", "teacher.npy.manifest.json")
+    assert record is not None
+    assert record.config["model"] == "teacher"
