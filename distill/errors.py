@@ -25,6 +25,8 @@ INTERRUPTED = 130
 TERMINATED = 143
 
 _OUT_OF_MEMORY = "out of memory. Use a smaller batch, a smaller model, less data, or device=cpu."
+_NO_HOME = "Could not determine home directory."
+"""What `Path.expanduser` says."""
 
 
 class CheckError(Exception):
@@ -144,6 +146,8 @@ def _in_words(error: BaseException) -> str | None:
             return f"{error.filename or 'the disk'}: no space left. Free some, then run it again."
         case OSError() if error.filename is not None and error.strerror:
             return f"{error.filename}: {error.strerror.lower()}"
+        case RuntimeError() if str(error) == _NO_HOME:
+            return "a path begins with ~NAME, and there is no such user here. Write the folder out."
         case ValueError() | OSError():
             return str(error) or type(error).__name__
     return None

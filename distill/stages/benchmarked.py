@@ -26,6 +26,7 @@ from distill.stages.folders import (
     root_of,
     saved_model,
     saved_node,
+    student_of,
     weights_of,
 )
 from distill.stages.manifest import COMPLETE, read_manifest
@@ -72,9 +73,8 @@ class Benchmarked:
         device, root = device_of(config), root_of(config)
         saved = {role: saved_model(config, role) for role in ("student", "teacher")}
         note_other_teacher(config, saved["student"], saved["teacher"])
-        models = {role: one.model(config.trusted).to(device) for role, one in saved.items()}
-        student = models["student"]
-        assert isinstance(student, Flow)
+        student = student_of(config, saved["student"]).to(device)
+        teacher = saved["teacher"].model(config.trusted).to(device)
         features, used = None, saved["student"].config.get("data")
         if used is not None or student.spec.features:
             node = saved_node(config, saved["student"], "data")
@@ -91,7 +91,7 @@ class Benchmarked:
             check_current(exported, weights["student"], root)
         return cls(
             saved,
-            models["teacher"],
+            teacher,
             student,
             files,
             exports,

@@ -92,6 +92,11 @@ def check_resumable(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], ro
         ValueError: With the first setting that differs.
     """
     key = f"{role}_trainer"
+    if key not in saved.config:
+        raise ValueError(
+            f"{folder}: holds a {saved.role} that doesn't say how it was trained, as one saved in "
+            "Python. Replace it with overwrite=true, or name another folder with run=."
+        )
     trainer = {**saved.config[key], "precision": precision_of(saved, role)}
     other = training_difference({**saved.config, key: trainer}, mine, role)
     if other:

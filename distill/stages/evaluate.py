@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from distill.checks import check_seed
 from distill.differences import difference
 from distill.instantiate import build
-from distill.models import Flow
 from distill.stages.differences import FREE, HELD, data_difference, fingerprint
 from distill.stages.export_file import note_stale
 from distill.stages.finished import measure
@@ -27,6 +26,7 @@ from distill.stages.folders import (
     root_of,
     saved_model,
     saved_node,
+    student_of,
     weights_of,
 )
 from distill.stages.judges import judges_of
@@ -50,8 +50,7 @@ def run(config: DictConfig) -> dict[str, float]:
     note_other_teacher(config, student_file, teacher_file)
     note_stale(root_of(config))
     teacher = teacher_file.model(config.trusted).to(device)
-    student = student_file.model(config.trusted).to(device)
-    assert isinstance(student, Flow)
+    student = student_of(config, student_file).to(device)
     nodes = {name: saved_node(config, student_file, name) for name in ("data", "evaluation")}
     data = build(nodes["data"], trusted=config.trusted)
     data.check_matches(student.spec)

@@ -18,10 +18,9 @@ from distill.export import Backend, accept
 from distill.export.verify import Verification
 from distill.files import sha256_of
 from distill.instantiate import build
-from distill.models import Flow
 from distill.stages import page
 from distill.stages.differences import config_of
-from distill.stages.folders import check_ways, root_of, saved_model, weights_of
+from distill.stages.folders import check_ways, root_of, saved_model, student_of, weights_of
 from distill.stages.manifest import read_manifest
 from distill.stages.training import write_config
 from distill.stages.work import StageRecord, alone_in, numbers_of, recorded, tell
@@ -40,8 +39,7 @@ def run(config: DictConfig) -> dict[str, float]:
     """
     check_ways(config)
     saved = saved_model(config, "student")
-    student = saved.model(config.trusted)
-    assert isinstance(student, Flow)
+    student = student_of(config, saved)
     folder, mine = root_of(config) / "export", config_of(config, "export", saved.config)
     wanted = {name: node for name, node in config.exports.items() if node is not None}
     mine["exports"] = {name: mine["exports"][name] for name in wanted}
@@ -67,7 +65,7 @@ def run(config: DictConfig) -> dict[str, float]:
             for name, backend in backends.items():
                 if name in kept:
                     continue
-                path, checked = accept(backend, student, folder, config=saved.config["student"])
+                path, checked = accept(backend, student, folder, config=saved.config[saved.role])
                 print(f"{path}: {checked}", flush=True)
                 numbers |= _numbers(name, path, checked)
                 work.made(**{name: _entry(path, weights, mine["exports"][name])})

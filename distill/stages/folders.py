@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from distill.differences import difference
 from distill.export.metadata import digest
+from distill.models import Flow
 from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.sharing import count_of
 from distill.stages.differences import FREE
@@ -127,6 +128,21 @@ def saved_in(root: Path, role: str) -> Checkpoint:
     return saved
 
 
+def student_of(config: DictConfig, saved: Checkpoint) -> Flow:
+    """Build the run's student.
+
+    Errors:
+        ValueError: What lies in its place does not draw in parallel.
+    """
+    student = saved.model(config.trusted)
+    if not isinstance(student, Flow):
+        raise ValueError(
+            f"{root_of(config) / 'student'}: wanted a flow, which draws in parallel, and it holds "
+            f"a {type(student).__name__}. Distill a student there, or name another run."
+        )
+    return student
+
+
 def note_other_teacher(config: DictConfig, student: Checkpoint, teacher: Checkpoint) -> None:
     """Say so if a run's student was distilled from another teacher than the run holds."""
     was, root = student.made_from.get("teacher"), root_of(config)
@@ -171,8 +187,13 @@ def saved_node(config: DictConfig, saved: Checkpoint, group: str) -> DictConfig:
 
     Errors:
         ValueError: Another option of the group was chosen, which is not what the model was made
-            with.
+            with; the model was not made by a stage.
     """
+    if group not in saved.config:
+        raise ValueError(
+            f"{root_of(config)}: its {saved.role} was saved in Python, and doesn't say its "
+            f"{group}. Go on in Python, or train one by `distill teacher` and `distill student`."
+        )
     node = OmegaConf.create({group: _on_this_machine(saved.config[group])})
     nested, whole = OmegaConf.create({}), None
     for override in typed_overrides():

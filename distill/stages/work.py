@@ -119,9 +119,10 @@ def recorded(
 def numbers_of(folder: Path) -> dict[str, float]:
     """Return the `metrics.json` of a finished stage, empty where there is none."""
     try:
-        return json.loads((folder / "metrics.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        found = json.loads((folder / "metrics.json").read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def forget_whole(folder: Path) -> None:
