@@ -42,7 +42,8 @@ def recorded_overrides(
         tell: Whether to name what is not taken up.
 
     Errors:
-        ValueError: Without `run=`, the run's record would lead to another run.
+        ValueError: Without `run=`, the run's record would lead to another run; a student's run was
+            made with an experiment that is not here.
 
     Example:
         >>> recorded_overrides("evaluate", ["run=no/such/run"])
@@ -69,6 +70,12 @@ def recorded_overrides(
     was = next((_value(text) for text in kept if key_of(text) == "experiment"), None)
     if said.get("experiment", was) != was:
         return []
+    unknown = [text for text in left if key_of(text) == "experiment"]
+    if unknown and stage == "student":  # which would be trained as no experiment says
+        raise ValueError(
+            f"{unknown[-1]}: {root} was made with it, and there is none of that name here. Add "
+            "--config-dir with the folder that holds it, or choose another experiment=."
+        )
     unsaid = [text for text in left if key_of(text) not in (*said, *_OWN)]
     if unsaid and tell:
         print(

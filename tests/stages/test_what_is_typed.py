@@ -82,8 +82,15 @@ def refused(capsys: pytest.CaptureFixture[str], place: Path, *words: str) -> str
 @pytest.mark.parametrize("stage", ["student", "evaluate", "benchmark"])
 @pytest.mark.parametrize("typed", ["experiment=rings", "data=rings"])
 def test_other_data_than_the_runs_is_refused_by_every_later_stage(place, capsys, stage, typed):
-    line = refused(capsys, place, stage, "run=PLACE/run", "overwrite=true", typed)
+    words = [stage, "--config-dir", "PLACE/conf", "run=PLACE/run", "overwrite=true", typed]
+    line = refused(capsys, place, *words)
     assert f"{typed}: {place / 'run'} was made with other data" in line
+
+
+def test_a_student_wants_the_experiment_that_its_run_was_made_with(copy, capsys):
+    line = refused(capsys, copy, "student", "run=PLACE/run", "overwrite=true")
+    assert f"experiment=mine: {copy / 'run'} was made with it, and there is none of that" in line
+    assert main(["evaluate", f"run={copy / 'run'}", "resume=true"]) == 0  # which models settle
 
 
 def test_an_experiment_that_was_edited_is_measured_by_as_it_is_now(copy, capsys):
