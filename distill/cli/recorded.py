@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -17,8 +17,10 @@ from distill.cli.replayable import replayable
 from distill.cli.sweeps import job_folder
 from distill.renamed import current_override
 from distill.stages.manifest import read_manifest
+from distill.stages.reads import READS
 
 READERS = ("student", "evaluate", "export", "benchmark", "sample")
+_STUDENT = [key for key in READS["student"] if key not in ("data", "evaluation")]
 _OWN = ("run", "seed", "resume", "overwrite", "device", "threads")
 
 
@@ -43,7 +45,7 @@ def recorded_overrides(
 
     Errors:
         ValueError: Without `run=`, the run's record would lead to another run; a student's run was
-            made with an experiment that is not here.
+            made with an experiment, or another option, that is not here.
 
     Example:
         >>> recorded_overrides("evaluate", ["run=no/such/run"])
@@ -66,16 +68,13 @@ def recorded_overrides(
     said = {key_of(text): _value(text) for text in overrides}
     if isinstance(texts, list):
         texts = [current_override(text) if isinstance(text, str) else text for text in texts]
-    kept, left = replayable(texts, groups([config_dir(), *own]))
+    known = groups([config_dir(), *own])
+    kept, left = replayable(texts, known)
     was = next((_value(text) for text in kept if key_of(text) == "experiment"), None)
     if said.get("experiment", was) != was:
         return []
-    unknown = [text for text in left if key_of(text) == "experiment"]
-    if unknown and stage == "student":  # which would be trained as no experiment says
-        raise ValueError(
-            f"{unknown[-1]}: {root} was made with it, and there is none of that name here. Add "
-            "--config-dir with the folder that holds it, or choose another experiment=."
-        )
+    if stage == "student":
+        _check_known([text for text in left if key_of(text) not in said], known, root)
     unsaid = [text for text in left if key_of(text) not in (*said, *_OWN)]
     if unsaid and tell:
         print(
@@ -90,6 +89,22 @@ def recorded_overrides(
             f"you mean, as in run={run}."
         )
     return kept
+
+
+def _check_known(left: Sequence[str], known: Mapping[str, Sequence[str]], root: Path) -> None:
+    """Raise where a student would be trained by the defaults, for want of the chosen options.
+
+    Errors:
+        ValueError: An option that its run was made with is not here.
+    """
+    for text in left:
+        key = key_of(text)
+        place = key.rpartition("@")[2].split(".")[0]
+        if key.partition("@")[0] in known and place in ("experiment", "debug", *_STUDENT):
+            raise ValueError(
+                f"{text}: {root} was made with it, and there is none of that name here. Add "
+                f"--config-dir with the folder that holds it, or choose another {key}=."
+            )
 
 
 def run_folder(stage: str, overrides: Sequence[str], own: Sequence[Path] = ()) -> str | None:

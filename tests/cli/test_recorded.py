@@ -48,6 +48,16 @@ def test_what_is_said_now_goes_first(run):
     assert recorded_overrides("evaluate", [f"run={run}", "data=rings"]) == ["experiment=moons"]
 
 
+@pytest.mark.parametrize("text", ["objective=mine", "optimizer@student_trainer.optimizer=mine"])
+def test_a_student_wants_the_options_that_its_run_was_made_with(tmp_path, text):
+    write(tmp_path / "teacher", text, "teacher=mine", "student.layers=3")
+    with pytest.raises(ValueError, match="was made with it, and there is none of that name here"):
+        recorded_overrides("student", [f"run={tmp_path}"])
+    said = text.replace("mine", "null")
+    assert recorded_overrides("student", [f"run={tmp_path}", said]) == ["student.layers=3"]
+    assert recorded_overrides("evaluate", [f"run={tmp_path}"]) == ["student.layers=3"]
+
+
 def test_another_experiment_starts_afresh_and_the_same_does_not(run):
     said = [f"run={run}", "experiment=rings"]
     assert recorded_overrides("evaluate", said) == []
