@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.stages.differences import data_difference, training_difference
-from distill.stages.folders import check_ways
+from distill.stages.folders import check_ways, weights_of
 from distill.stages.manifest import COMPLETE, read_manifest
 
 
@@ -123,9 +123,12 @@ def is_finished(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], role: 
     """Return whether a checkpoint is the end of the training that is asked for."""
     record = read_manifest(folder)
     asked, had = (of[f"{role}_trainer"].get("steps", 2000) for of in (mine, saved.config))
+    if asked != had or not (folder / "metrics.json").is_file():
+        return False
     if record is None:  # of a version that wrote none
-        return asked == had == saved.training.get("step") and (folder / "metrics.json").is_file()
-    return record.state == COMPLETE and asked == had
+        return asked == saved.training.get("step")
+    # Another checkpoint may have been put in its place, to go on from there.
+    return record.state == COMPLETE and record.made.get("weights") in (None, weights_of(saved))
 
 
 def _state(folder: Path, saved: Checkpoint) -> str:

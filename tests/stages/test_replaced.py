@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import torch
@@ -104,3 +105,25 @@ def test_a_benchmark_in_other_threads_is_another(tmp_path, capsys):
     record = read_manifest(tmp_path / "sample", "teacher.npy.manifest.json")
     assert record is not None
     assert record.config["model"] == "teacher"
+
+
+def test_a_training_goes_on_from_a_checkpoint_put_back_and_measures_again_without_numbers(
+    tmp_path, capsys
+):
+    words = ["teacher", f"run={tmp_path}", *QUICK, "teacher_trainer.steps=4"]
+    words += ["teacher_trainer.save_every=2", "teacher_trainer.keep=2", "resume=true"]
+    teacher = tmp_path / "teacher"
+    assert main(words) == 0
+    numbers, record = numbers_of(teacher), read_manifest(teacher)
+    shutil.copy(teacher / "step_00000002.pt", teacher / "checkpoint.pt")
+    assert main(words) == 0
+    assert "goes on from step 2" in capsys.readouterr().out
+    assert record is not None
+    assert getattr(read_manifest(teacher), "made", None) == record.made
+    (teacher / "metrics.json").unlink()
+    assert main(words) == 0
+    again = numbers_of(teacher)
+    assert again["held_out_nll"] == numbers["held_out_nll"]
+    capsys.readouterr()
+    assert main(words) == 0
+    assert "finished, kept" in capsys.readouterr().out
