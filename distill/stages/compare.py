@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -28,7 +30,8 @@ def run(config: DictConfig) -> None:
 
     Errors:
         FileNotFoundError: A folder is not there.
-        FileExistsError: The file or the page exists, and `overwrite` is not set.
+        FileExistsError: The file or the page exists, and `overwrite` is not set; something else
+            lies there.
         ValueError: A folder holds no run, or no run has a metric that is asked for.
     """
     named = [str(name) for name in config.runs]
@@ -39,7 +42,7 @@ def run(config: DictConfig) -> None:
     output = None if config.output is None else Path(config.output).expanduser()
     page = None if config.tensorboard is None else Path(config.tensorboard).expanduser().resolve()
     if output is not None:
-        _check_file(output, config.overwrite)
+        _check_file(output, config.overwrite, made.record())
     if page is not None:
         _write_page(made, page, config)
     if output is not None:
@@ -47,11 +50,22 @@ def run(config: DictConfig) -> None:
     print(made.markdown(config.transpose), flush=True)
 
 
-def _check_file(path: Path, overwrite: bool) -> None:
+def _check_file(path: Path, overwrite: bool, record: Mapping[str, Any]) -> None:
     if path.suffix.lower() != ".json":
         raise ValueError(f"output={path}: wanted a .json file. The table itself goes to stdout.")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path}: exists. Name another output=, or set overwrite=true.")
+    if path.exists() and not _is_table(path, record):
+        raise FileExistsError(f"output={path}: is no table of `distill compare`. Name another.")
+
+
+def _is_table(path: Path, record: Mapping[str, Any]) -> bool:
+    """Whether a file is an earlier table, and nothing of a run."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() == record.keys()
 
 
 def _write_page(made: Comparison, folder: Path, config: DictConfig) -> None:
@@ -68,6 +82,7 @@ def _write_page(made: Comparison, folder: Path, config: DictConfig) -> None:
 
     def work(_: StageRecord) -> dict[str, float]:
         write_page(made, folder)
+        write_json(folder / "metrics.json", {})  # by which a finished stage is known
         return {}
 
     made_from = {"table": hashlib.sha256(table.encode()).hexdigest()}

@@ -124,6 +124,11 @@ def test_json_and_page_hold_each_run_and_are_replaced_when_asked(sweep, tmp_path
     assert record["runs"][1]["metrics"]["evaluate/student/kl/standard_error"] == 0.01
     assert main(words) == 2
     assert "overwrite=true" in capsys.readouterr().err
+    file.rename(tmp_path / "kept.json")
+    assert main(words) == 2
+    assert f"{page}: holds a finished compare" in capsys.readouterr().err
+    assert main([*words, "resume=true"]) == 0
+    assert "compare: finished, kept" in capsys.readouterr().out
     assert main([*words, "overwrite=true"]) == 0
     for label, seed, kl in (("seed-9", 9.0, 0.5), ("seed-10", 10.0, 0.25)):
         assert len(list((page / label).glob("events.*"))) == 1
@@ -136,6 +141,14 @@ def test_json_and_page_hold_each_run_and_are_replaced_when_asked(sweep, tmp_path
         content = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
         start = plugin_data_pb2.HParamsPluginData.FromString(content).session_start_info
         assert start.hparams["seed"].number_value == seed
+
+
+def test_a_table_replaces_tables_alone(sweep, capsys):
+    numbers = sweep / "seed-9" / "evaluate" / "metrics.json"
+    before = numbers.read_bytes()
+    assert main(["compare", str(sweep), f"output={numbers}", "overwrite=true"]) == 2
+    assert "is no table of `distill compare`" in capsys.readouterr().err
+    assert numbers.read_bytes() == before
 
 
 def test_folders_are_told_from_overrides(tmp_path, monkeypatch):
