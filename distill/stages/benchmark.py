@@ -9,6 +9,7 @@ libraries take part.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -28,7 +29,8 @@ from distill.renamed import check_key
 from distill.stages.benchmarked import Benchmarked
 from distill.stages.differences import config_of
 from distill.stages.finished import measure
-from distill.stages.folders import root_of
+from distill.stages.folders import MODELS, root_of
+from distill.stages.manifest import read_manifest
 from distill.stages.typed_overrides import config_path_of, typed_overrides
 from distill.stages.work import StageRecord, tell
 from distill.training import Tracker
@@ -48,6 +50,7 @@ def run(config: DictConfig) -> dict[str, float]:
     things = Benchmarked.of(config, settings)
     if old is not None:
         check_machine(old.speed.environment, environment(*place_of(things.student)))
+        _note_others(config, things)
         return _check(old, _measured(things, settings))
     folder = root_of(config) / "benchmark"
 
@@ -116,6 +119,21 @@ def _recorded(config: DictConfig) -> Record | None:
     if not check:
         return None
     return read_record(root_of(config) / "benchmark" if check is True else Path(str(check)))
+
+
+def _note_others(config: DictConfig, things: Benchmarked) -> None:
+    """Say so on stderr if the run's own record is of other models than it holds now."""
+    folder = root_of(config) / "benchmark"
+    record = read_manifest(folder) if config.check is True else None
+    made_from = record.made_from if record else {}
+    others = [r for r in MODELS if made_from.get(r, things.made_from[r]) != things.made_from[r]]
+    if others:
+        print(
+            f"note: {folder} is of another {' and '.join(others)} than the run holds now, which "
+            "may be of another size.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _settings(config: DictConfig, old: Record | None) -> BenchmarkSettings:

@@ -100,8 +100,13 @@ def test_a_benchmark_in_other_threads_is_another(tmp_path, capsys):
         assert main([*words, "threads=1"]) == 0
         assert "finished, kept" in capsys.readouterr().out
         assert main([*words, "threads=2"]) == 0
-    assert "done again, since threads=2 in place of 1" in capsys.readouterr().out
-    assert main(["sample", f"{run}/teacher", "count=2"]) == 0
+        assert "done again, since threads=2 in place of 1" in capsys.readouterr().out
+        assert main(["sample", f"{run}/teacher", "count=2"]) == 0
+        main([*words[:2], "check=true"])  # which may well be slower
+        assert "is of another" not in capsys.readouterr().err
+        assert main(["student", run, *STUDENT, "student.layers=2", "overwrite=true"]) == 0
+        main([*words[:2], "check=true"])
+    assert "is of another student than the run holds now" in capsys.readouterr().err
     record = read_manifest(tmp_path / "sample", "teacher.npy.manifest.json")
     assert record is not None
     assert record.config["model"] == "teacher"
