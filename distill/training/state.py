@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,27 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from distill.training.ema import EMA
+
+
+def check_optimizer(make: Any) -> None:
+    """Raise if an optimizer is given a learning rate, which every step replaces.
+
+    One whose maker wants a rate may have it.
+
+    Errors:
+        ValueError: It is, and need not be.
+    """
+    if "lr" not in getattr(make, "keywords", {}):
+        return
+    try:
+        wanted = inspect.signature(make.func).parameters["lr"].default is inspect.Parameter.empty
+    except (KeyError, TypeError, ValueError):
+        return
+    if not wanted:
+        raise ValueError(
+            "trainer.optimizer.lr: every step sets the trainer's own rate. Set learning_rate= "
+            "instead, and leave it out."
+        )
 
 
 @dataclass

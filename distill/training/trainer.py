@@ -27,7 +27,7 @@ from distill.training.gradient import Gradient
 from distill.training.precision import PRECISIONS, choose
 from distill.training.ranks import here
 from distill.training.retention import Kept
-from distill.training.state import TrainingState
+from distill.training.state import TrainingState, check_optimizer
 from distill.training.tracker import Tracker
 
 _MAX_SKIPS_IN_A_ROW = 50
@@ -113,6 +113,7 @@ class Trainer:
         for name in ("learning_rate", "clip"):
             check_number(f"trainer.{name}", getattr(self, name), above=0)
         check_number("trainer.ema", self.ema, low=0, below=1)
+        check_optimizer(self.optimizer)
         for name in ("patience", "keep_best"):
             if getattr(self, name) and self.watch_every == 0:
                 raise ValueError(
@@ -203,14 +204,14 @@ class Trainer:
         asked = self.precision, task, device, checkpoint.training.get("precision")
         precision = ranks.once(lambda: choose(*asked))
         print(precision, flush=True)
-        files = Kept(folder, self.keep, resumed=bool(checkpoint.training))
+        kept = Kept(folder, self.keep, resumed=bool(checkpoint.training))
 
         def save() -> None:
             state.check_finite(name)
             checkpoint.weights = state.weights()
             spent = {"precision": precision.name, "seconds": time.monotonic() - began}
             checkpoint.training = {**state.to_dict(), **spent}
-            files.save(checkpoint, state.step)
+            kept.save(checkpoint, state.step)
 
         def look(request: StopRequest, suffix: str = "") -> None:
             if watch is None:
@@ -223,8 +224,7 @@ class Trainer:
                 return
             better = state.judge(ranks.once(lambda: self._monitored(report)), bool(self.patience))
             if better and self.keep_best:
-                weights = state.current.state_dict()
-                files.save_best(replace(checkpoint, weights=weights, training={}))
+                kept.save_best(replace(checkpoint, weights=state.current.state_dict(), training={}))
 
         bar = progress_bar(name, self.steps, state.step)
         began = time.monotonic() - checkpoint.training.get("seconds", 0.0)

@@ -36,7 +36,7 @@ CASES = [
     ("student", f"{SET}.warmup_steps=7", f"{SET}.warmup_steps=7 in place of (default)"),
     ("student", f"{SET}.learning_rate=0.5", f"{SET}.learning_rate=0.5 in place of (default)"),
     ("student", f"++{SET}.optimizer.weight_decay=0.1", f"{SET}.optimizer.weight_decay=0.1 in"),
-    ("student", f"++{SET}.optimizer.lr=0.1", f"{SET}.optimizer.lr=0.1 in"),
+    ("student", f"++{SET}.optimizer.eps=0.1", f"{SET}.optimizer.eps=0.1 in"),
     ("student", "min_log_scale=-5", "min_log_scale=-5 in place of -7.0"),
     ("student", "seed=3", "seed=3 in place of 0"),
     ("teacher", "seed=3", "seed=3 in place of 0"),

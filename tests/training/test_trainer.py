@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -284,6 +285,7 @@ def test_learning_rates_warm_up_and_decay() -> None:
         {"keep": 0},
         {"keep_best": True, "watch_every": 0},
         {"patience": 3, "watch_every": 0},
+        {"optimizer": partial(torch.optim.SGD, lr=0.1)},
     ],
 )
 def test_nonsense_settings_are_refused_by_name(wrong: dict) -> None:
