@@ -181,7 +181,7 @@ def _fitting(config: DictConfig, key: str, hint: Any, said: str) -> str:
     check_finite(value, key)
     if accepts(hint, value):
         return said
-    if not isinstance(value, list | dict) and accepts(hint, str(value)):
+    if isinstance(value, bool | int | float) and accepts(hint, str(value)):
         return f"'{said}'"  # as in data.word=2024
     raise ValueError(f"{key}: wanted {type_name(hint)}, got {value!r}.{_parts(config, key)}")
 

@@ -48,6 +48,13 @@ def test_a_name_that_looks_like_a_number_stays_as_it_is(ran):
     assert (ran[0].output, ran[0].input) == ("2024", "1.50")
 
 
+@pytest.mark.parametrize("text", ["name=null", "name=NULL", "student_encoder=null"])
+def test_null_is_no_text(ran, capsys, text):
+    assert main(["teacher", text]) == 2
+    assert f"{text.partition('=')[0]}: wanted a text, got None." in capsys.readouterr().err
+    assert ran == []
+
+
 def test_paths_that_want_quotes_are_swept_one_by_one(ran):
     assert main(["teacher", "-m", "run=é,it's,x (1)"]) == 0
     assert [config.run for config in ran] == ["é", "it's", "x (1)"]
