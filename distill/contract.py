@@ -217,10 +217,8 @@ class Batch:
         x: Values.
         features: Raw.
         mask: Or `None` where nothing is padded.
-        contexts: What the models of a step have made of the features already, `student` and
-            `teacher`: each is encoded once.
-        practice: Other features, as many rows of them, from which alone an encoder learns to
-            estimate those that may be missing; `None` where it learns from `features`.
+        contexts: What models have made of the features already, `student` and `teacher`.
+        practice: As many rows of others, which alone teach encoders to estimate missing ones.
     """
 
     x: Tensor
@@ -252,12 +250,10 @@ class Batch:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        features, practice = (
-            named and {k: change(v) for k, v in named.items()}
-            for named in (self.features, self.practice)
-        )
+        both = (self.features, self.practice)
+        given, practice = (named and {k: change(v) for k, v in named.items()} for named in both)
         mask = None if self.mask is None else change(self.mask)
-        return Batch(change(self.x), features, mask, practice=practice)
+        return Batch(change(self.x), given, mask, practice=practice)
 
 
 @dataclass(frozen=True)

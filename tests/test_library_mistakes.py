@@ -57,7 +57,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "a rate beside the trainer's": (
         lambda: fit(maf(), optimizer=partial(torch.optim.SGD, lr=5.0)),
-        r"optimizer: .*Pass learning_rate=5\.0",
+        r"optimizer.lr: .*Set learning_rate=5\.0",
     ),
     "a module for a model": (lambda: fit(torch.nn.Linear(2, 2)), "fit: wanted a model .*Linear"),
     "a student that draws site after site": (

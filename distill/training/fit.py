@@ -191,11 +191,6 @@ def _trained(
             "optimizer: wanted what makes one of the parameters, as torch.optim.AdamW or a "
             f"functools.partial of it, got {type(optimizer).__name__}."
         )
-    if "lr" in getattr(optimizer, "keywords", {}):
-        raise ValueError(
-            f"optimizer: wanted one without lr, which learning_rate and its schedule set, got "
-            f"lr={optimizer.keywords['lr']}. Pass learning_rate={optimizer.keywords['lr']}."
-        )
     try:
         trainer = Trainer(**{"batch_size": data.batch_size, **settings})
     except TypeError as error:

@@ -30,8 +30,8 @@ def check_optimizer(make: Any) -> None:
         return
     if not wanted:
         raise ValueError(
-            "trainer.optimizer.lr: every step sets the trainer's own rate. Set learning_rate= "
-            "instead, and leave it out."
+            "trainer.optimizer.lr: wanted an optimizer without lr, which learning_rate and its "
+            f"schedule set, got lr={make.keywords['lr']}. Set learning_rate={make.keywords['lr']}."
         )
 
 
