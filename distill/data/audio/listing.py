@@ -23,10 +23,10 @@ def audio_files(root: Path) -> list[tuple[str, str]]:
         return named(root.parent, [root.name])
     if not root.is_dir():
         raise FileNotFoundError(f"{root}: no such folder. Name one that holds audio.")
-    return named(root, files_below(root, SUFFIXES))
+    return named(root, files_below(root, SUFFIXES, once=True))
 
 
-def files_below(root: Path, suffixes: Container[str]) -> list[str]:
+def files_below(root: Path, suffixes: Container[str], once: bool = False) -> list[str]:
     """Return the paths below a folder of the files with a suffix, sorted by their parts.
 
     What is hidden, by a dot before its name, is passed by: bins, half a download. Linked folders
@@ -36,9 +36,25 @@ def files_below(root: Path, suffixes: Container[str]) -> list[str]:
     Arguments:
         root: The folder.
         suffixes: In lower case; a file's may be in any.
+        once: Leave out links to files that are there too: one of the two would be learnt from, and
+            the other held out.
     """
-    found = [path for path in _below(str(root), "", set()) if suffix_of(path).lower() in suffixes]
-    return sorted(found, key=lambda path: path.split("/"))
+    links: set[str] = set()
+    below = _below(str(root), "", set(), links)
+    found = [path for path in below if suffix_of(path).lower() in suffixes]
+    found.sort(key=lambda path: path.split("/"))
+    return _once(root, found, links) if once and not links.isdisjoint(found) else found
+
+
+def _once(root: Path, found: list[str], links: set[str]) -> list[str]:
+    known: set[tuple[int, int]] = set()
+    kept = set()
+    for path in sorted(found, key=links.__contains__):  # files before the links to them
+        stat = os.stat(root / path)
+        if path not in links or (stat.st_dev, stat.st_ino) not in known:
+            kept.add(path)
+        known.add((stat.st_dev, stat.st_ino))
+    return [path for path in found if path in kept]
 
 
 def named(root: Path, paths: Sequence[str]) -> list[tuple[str, str]]:
@@ -115,7 +131,7 @@ def suffix_of(path: str) -> str:
     return name[dot:] if 0 < dot < len(name) - 1 else ""
 
 
-def _below(folder: str, prefix: str, seen: set[tuple[int, int]]) -> Iterator[str]:
+def _below(folder: str, prefix: str, seen: set[tuple[int, int]], links: set[str]) -> Iterator[str]:
     stat = os.stat(folder)
     if (stat.st_dev, stat.st_ino) in seen:
         return
@@ -133,8 +149,10 @@ def _below(folder: str, prefix: str, seen: set[tuple[int, int]]) -> Iterator[str
         except OSError:
             continue  # a link to itself
         if is_folder:
-            yield from _below(entry.path, f"{prefix}{entry.name}/", seen)
+            yield from _below(entry.path, f"{prefix}{entry.name}/", seen, links)
         elif is_file:
+            if entry.is_symlink():
+                links.add(prefix + entry.name)
             yield prefix + entry.name
 
 

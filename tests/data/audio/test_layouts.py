@@ -12,6 +12,7 @@ from hydra import compose, initialize_config_dir
 
 from distill.data.audio import VCTK, AudioCorpus, LibriTTS, LogMel
 from distill.data.audio.front_end import given_mel
+from distill.data.audio.listing import SUFFIXES, files_below
 from distill.instantiate import build
 
 CONF = Path(__file__).parents[3] / "conf"
@@ -264,3 +265,17 @@ def test_a_mel_with_centered_windows_may_have_one_frame_more(tmp_path: Path) -> 
     np.save(tmp_path / "c.npy", np.zeros((20, 80), np.float32))
     with pytest.raises(ValueError, match="80 frames, wanted 10"):
         given_mel(tmp_path / "c.npy", MEL, 640, 8000)
+
+
+def test_a_link_to_a_file_of_the_corpus_is_no_second_clip(tmp_path: Path) -> None:
+    for name in ("in/b", "in/c", "in/d", "elsewhere/e"):
+        write(tmp_path / f"{name}.wav")
+    for name, target in {
+        "a": "in/b",
+        "z": "in/b",
+        "first": "elsewhere/e",
+        "last": "elsewhere/e",
+    }.items():
+        (tmp_path / "in" / f"{name}.wav").symlink_to(tmp_path / f"{target}.wav")
+    assert sorted(all_of(corpus(tmp_path / "in"))) == ["b", "c", "d", "first"]
+    assert len(files_below(tmp_path / "in", SUFFIXES)) == 7
