@@ -162,7 +162,9 @@ def recomputed(compute: Callable[..., Any], *given: Any, draws: bool = False) ->
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Return whether hooks look on, or change, what a module computes.
+    """Return whether a module has hooks of its own, that may change what it computes.
+
+    Those of all modules, as torch's counters and profilers have, look on.
 
     Example:
         >>> layer = nn.Linear(1, 1)
@@ -172,7 +174,7 @@ def has_hooks(module: nn.Module) -> bool:
     """
     hooks = module._forward_hooks, module._forward_pre_hooks
     backward = module._backward_hooks, module._backward_pre_hooks
-    return any(hooks) or any(backward) or nn.modules.module._has_any_global_hook()
+    return any(hooks) or any(backward)
 
 
 def is_as_built(module: nn.Module, kind: type[nn.Module]) -> bool:
