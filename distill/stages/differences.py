@@ -12,13 +12,13 @@ from omegaconf import DictConfig, OmegaConf
 from distill.differences import difference, short
 from distill.renamed import current_config
 from distill.stages.reads import READS
+from distill.training.described import free_settings
 
 HELD = ("data.cache", "data.memory", "data.workers", "data.cluster", "data.cache_limit")
 """Keys that say how data is prepared and held."""
 FREE = ("data.path", *HELD, "data.layout.download")
 """Keys that don't shape results: where data lies and how it is held. Its content is compared."""
 _PARTS = ("train", "held_out", "validation", "unheard")
-_FREE_OF_TRAINER = ("accumulate", "log_every", "save_every", "keep", "keep_best", "prefetch")
 
 
 def config_of(
@@ -57,12 +57,12 @@ def training_difference(old: Mapping[str, Any], new: Mapping[str, Any], role: st
     keys = [name for name in READS[role] if name in old]
     settings = {"seed": old.get("seed"), **{name: old[name] for name in keys}}
     wanted = {"seed": new.get("seed"), **{name: new.get(name) for name in keys}}
-    patient = (old.get(key) or {}).get("patience") or (new.get(key) or {}).get("patience")
-    free = [*FREE, f"{key}.steps", *(f"{key}.{name}" for name in _FREE_OF_TRAINER)]
+    own = free_settings(old.get(key) or {}, new.get(key) or {})
+    free = [*FREE, *(f"{key}.{name}" for name in own)]
     if (new.get(key) or {}).get("precision", "auto") == "auto":
         free.append(f"{key}.precision")
-    if not patient:
-        free += [f"{key}.watch_every", f"{key}.patience", f"{key}.monitor", "evaluation"]
+    if "patience" in own:
+        free.append("evaluation")
     return difference(settings, wanted, free)
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+_FREE = ("steps", "accumulate", "log_every", "save_every", "keep", "keep_best", "prefetch")
+_WATCHING = ("watch_every", "patience", "monitor")
 _PLAIN = (str, int, float, bool, type(None))
 _DEEPEST = 20
 
@@ -67,6 +69,16 @@ def described(value: Any, weights: bool = True, depth: int = 0) -> Any:
             found[name] = _hashed(tensor) if weights else str(tuple(tensor.shape))
         found |= {name: inner(child) for name, child in value.named_children()}
     return found
+
+
+def free_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the trainer's settings that may change where a training goes on: more steps, say.
+
+    Arguments:
+        old: Settings that it was begun with.
+        new: Those that it is to go on with.
+    """
+    return _FREE if old.get("patience") or new.get("patience") else (*_FREE, *_WATCHING)
 
 
 def _hashed(tensor: Tensor) -> str:

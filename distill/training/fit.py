@@ -22,7 +22,7 @@ from distill.models.checkpoint import NAME, Checkpoint, checkpoint_of, read_chec
 from distill.models.foreign import as_density
 from distill.objectives import Distillation, Likelihood, Objective, Task
 from distill.renamed import check_arguments
-from distill.training.described import described
+from distill.training.described import described, free_settings
 from distill.training.ranks import here
 from distill.training.tracker import Tracker
 from distill.training.trainer import Trainer, Watch
@@ -48,7 +48,7 @@ def fit(
         seed: Of batches and noise.
         evaluator: Looks at the model before, after, and every `watch_every` steps.
         folder: Where checkpoints and TensorBoard events go; `None` writes nothing.
-        resume: Go on from the folder's checkpoint, where there is one.
+        resume: Go on from the folder's checkpoint, where there is one; to more steps, if you like.
         settings: Of the `Trainer`: `steps`, `batch_size`, `learning_rate`, `ema`, ...
 
     Returns the model, in evaluation mode.
@@ -230,7 +230,8 @@ def _resumed(folder: Path, mine: Checkpoint, resume: bool) -> Checkpoint:
         )
     found = read_checkpoint(folder)
     was, now = ({"model": c.config, "spec": c.spec.to_dict(), **c.made_from} for c in (found, mine))
-    differs = difference(was, now)
+    own = free_settings(was.get("settings", {}), now["settings"])
+    differs = difference(was, now, [f"settings.{name}" for name in own])
     if differs:
         raise ValueError(
             f"{folder}: can't go on, since another training is there: {differs}. Name another "

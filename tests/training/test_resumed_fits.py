@@ -87,6 +87,19 @@ def test_another_loss_warmup_is_another_training(tmp_path: Path, warmup: int) ->
         fitted(1 - warmup)
 
 
+def test_a_fit_goes_on_to_more_steps_with_the_same_curve(tmp_path: Path) -> None:
+    def fitted(folder: Path, steps: int) -> distill.models.Density:
+        torch.manual_seed(0)
+        model = distill.maf(DataSpec(sites=2), **SMALL)
+        given = {"folder": folder, "resume": True, **SETTINGS, "schedule": "constant"}
+        return distill.fit(model, POINTS, **{**given, "steps": steps, "save_every": steps})
+
+    whole = fitted(tmp_path / "whole", 6)
+    fitted(tmp_path / "parts", 3)
+    parts = fitted(tmp_path / "parts", 6)
+    torch.testing.assert_close(parts.state_dict(), whole.state_dict(), rtol=0, atol=0)
+
+
 def test_a_model_put_together_by_hand_is_told_by_its_parts(tmp_path: Path) -> None:
     def fitted(activation: str) -> None:
         made = MADE(2, [4], parameters_per_site=2, activation=activation)
