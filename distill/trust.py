@@ -36,7 +36,7 @@ ALLOWED: dict[str, str] = {
         "MultiResolutionSTFT OnSignal PowerLoss Ramp ReverseKL WeightedSum"
     ),
     "distill.objectives.perceptual": "Perceptual",
-    "distill.training": "Trainer",
+    "distill.training": "Muon Trainer",
     "torch.nn": (
         "BatchNorm1d Conv1d ConvTranspose1d Dropout ELU Embedding GELU GRU GroupNorm Hardtanh "
         "Identity LSTM LayerNorm LeakyReLU Linear Mish PReLU ReLU Sequential SiLU Sigmoid "
