@@ -12,10 +12,12 @@ import pytest
 import torch
 
 import distill
-from distill.bijectors import Affine, BatchNorm, RationalQuadraticSpline
+from distill import export
+from distill.bijectors import Affine, BatchNorm, Coupling, RationalQuadraticSpline
 from distill.data import Moons
 from distill.distributions import GaussianHead, MixtureOfGaussians
 from distill.evaluation import PointsEvaluator, reverse_kl
+from distill.networks import MLP
 from distill.objectives import MultiResolutionSTFT, Ramp, ReverseKL, WeightedSum
 
 POINTS = np.random.default_rng(0).normal(size=(60, 2))
@@ -59,6 +61,11 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: fit(maf(), optimizer=partial(torch.optim.SGD, lr=5.0)),
         r"optimizer.lr: .*Set learning_rate=5\.0",
     ),
+    "a third half": (
+        lambda: Coupling(3, MLP(1, 4), keep=5),
+        "Coupling: keep: .*from 0 to 1, got 5",
+    ),
+    "a folder of exports": (lambda: export.load("."), "wanted the file of an exported"),
     "a module for a model": (lambda: fit(torch.nn.Linear(2, 2)), "fit: wanted a model .*Linear"),
     "a student that draws site after site": (
         lambda: distill.distill(distill.wavenet(SPEC, layers=1), maf(), POINTS),
@@ -105,3 +112,17 @@ def test_a_step_without_any_term_changes_nothing_and_the_next_one_does() -> None
         distill.distill(model, maf(), POINTS, WeightedSum({"kl": term}), steps=steps, batch_size=8)
         pairs = zip(model.parameters(), first.parameters(), strict=True)
         assert any(not torch.equal(a, b) for a, b in pairs) == changes
+
+
+def test_a_model_is_not_its_own_teacher_and_stays_as_it_was() -> None:
+    own = student()
+    with pytest.raises(ValueError, match="got one model for both"):
+        distill.distill(own, own, POINTS, **SETTINGS)
+    assert all(p.requires_grad for p in own.parameters())
+
+
+def test_an_export_read_as_a_checkpoint_is_told_where_it_is_read(tmp_path: Path) -> None:
+    for name in ("student.onnx", "student.aoti.pt2", "student.loops.pt"):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(ValueError, match=r"got an exported sampler.*distill\.export\.load"):
+            distill.load(tmp_path / name)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from distill.bijectors.base import Bijector
 from distill.bijectors.elementwise import Affine, Transform
 from distill.bijectors.from_outputs import Again
-from distill.checks import check_sites
+from distill.checks import check_number, check_sites
 from distill.contract import Context
 
 Change = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -130,8 +130,9 @@ def split_sites(sites: int, mask: str = "half", keep: int = 0) -> tuple[list[int
         raise ValueError(
             f"Coupling: wanted at least 2 sites and mask=half or even; got {sites} and {mask!r}."
         )
+    check_number("Coupling: keep", keep, low=0, high=1, whole=True)
     every = list(range(sites))
     parts = (
         (every[: sites // 2], every[sites // 2 :]) if mask == "half" else (every[::2], every[1::2])
     )
-    return parts[keep % 2], parts[(keep + 1) % 2]
+    return parts[keep], parts[1 - keep]

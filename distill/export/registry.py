@@ -27,6 +27,11 @@ def load(path: str | Path) -> Exported:
         ValueError: An unknown suffix, or a file that is truncated, foreign, or not what it says.
         FileNotFoundError: No such file.
     """
+    if not isinstance(path, str | Path) or Path(path).is_dir():
+        raise ValueError(
+            f"distill.export.load: wanted the file of an exported sampler, got {path!r:.200}. Name "
+            "one that `distill export` wrote, as runs/moons/export/student.onnx."
+        )
     for backend in _BACKENDS:
         if Path(path).name.endswith(backend.suffix):
             return backend().load(path)

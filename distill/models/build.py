@@ -169,11 +169,11 @@ def coupling_flow(
     sites, encoder = _fixed_sites(spec), _encoder(spec)
     stack: list[Bijector] = []
     for i in range(layers):
-        kept, changed = split_sites(sites, mask, i)
+        kept, changed = split_sites(sites, mask, i % 2)
         change = transform()
         inputs = len(kept) + (encoder.channels if encoder else 0)
         network = MLP(inputs, len(changed) * change.parameters_per_site, hidden)
-        stack += [Coupling(sites, network, change, mask, i), *_norm(norm, sites, not drawn)]
+        stack += [Coupling(sites, network, change, mask, i % 2), *_norm(norm, sites, not drawn)]
     return _flow(stack, spec, base, encoder, outer, recompute)
 
 

@@ -21,6 +21,7 @@ from distill.trust import check_near
 
 NAME = "checkpoint.pt"
 _FORMAT = 1
+_EXPORTED = (".onnx", ".pt2", ".loops.pt")
 _PARTS = {
     "format": int,
     "role": str,
@@ -131,6 +132,10 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise FileNotFoundError(
             f"{file}: no checkpoint there. Train one first (distill teacher, distill student), or "
             "name the folder that holds it, as in run=runs/moons."
+        )
+    if file.name.endswith(_EXPORTED):
+        raise ValueError(
+            f"{file}: wanted a checkpoint, got an exported sampler. Load it by distill.export.load."
         )
     try:
         values = read_pt(file, "cpu", sums=True)

@@ -115,6 +115,11 @@ class Distillation(Task):
                 "Distillation: wanted a student and a teacher of the same data, got "
                 f"{student.spec} and {teacher.spec}. Build the student from the teacher's spec."
             )
+        if student is teacher:
+            raise ValueError(
+                "Distillation: wanted a student and another density as its teacher, got one model "
+                "for both. Build a student of its own, as iaf(teacher.spec)."
+            )
         self.model = student
         self.objective = objective
         self.shares_encoder = encoder == "shared"
