@@ -136,7 +136,8 @@ def orthogonal(values: Tensor) -> Tensor:
     x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)
     for _ in range(_STEPS):
         square = x @ x.mT
-        x = _A * x + (_B * square + _C * (square @ square)) @ x
+        factor = torch.baddbmm(square, square, square, beta=_B, alpha=_C)
+        x = torch.baddbmm(x, factor, x, beta=_A)
     return (x if wide else x.mT).to(values.dtype)
 
 
