@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
 from distill.trust import check_config
+
+_UNKNOWN = re.compile(r"(\w+)(?:\.__init__)?\(\) got an unexpected keyword argument '(\w+)'")
 
 
 def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> Any:
@@ -57,6 +60,11 @@ def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> An
         cause = error.__cause__
         if isinstance(cause, (ValueError, OSError)):
             raise cause from None
+        unknown = _UNKNOWN.search(str(cause)) if isinstance(cause, TypeError) else None
+        if unknown:
+            raise ValueError(
+                f"{unknown[1]} takes no {unknown[2]}. Leave it out, or choose what does."
+            ) from error
         raise ValueError(str(error).replace("\n", " ")) from error
 
 

@@ -8,6 +8,7 @@ import pytest
 from hydra.errors import InstantiationException
 
 from distill.errors import describe, suggest
+from distill.instantiate import build
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -66,6 +67,11 @@ def test_a_bug_inside_a_constructor_is_a_bug():
         describe(caused(InstantiationException("Error in call"), KeyError("x"))).text
         == "Error in call"
     )
+
+
+def test_an_argument_that_a_constructor_lacks_is_named():
+    with pytest.raises(ValueError, match=r"^Moons takes no conditions\. Leave it out"):
+        build({"_target_": "distill.data.Moons", "conditions": ["label"]})
 
 
 def test_a_missing_package_is_named_but_a_missing_part_of_distill_is_a_bug():
