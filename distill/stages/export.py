@@ -41,10 +41,8 @@ def run(config: DictConfig) -> dict[str, float]:
     saved = saved_model(config, "student")
     student = student_of(config, saved)
     folder, mine = root_of(config) / "export", config_of(config, "export", saved.config)
-    wanted = {name: node for name, node in config.exports.items() if node is not None}
-    mine["exports"] = {name: mine["exports"][name] for name in wanted}
-    backends = {name: build(node) for name, node in wanted.items()}
-    _check_files(backends)
+    backends = backends_of(config)
+    mine["exports"] = {name: mine["exports"][name] for name in backends}
     weights = weights_of(saved)
     page.check_wanted(config, folder, backends.values(), student, weights)
     with alone_in(folder):
@@ -83,12 +81,16 @@ def run(config: DictConfig) -> dict[str, float]:
         return written  # type: ignore[return-value]
 
 
-def _check_files(backends: Mapping[str, Backend]) -> None:
-    """Raise unless there is a format, and each has a file of its own.
+def backends_of(config: DictConfig) -> dict[str, Backend]:
+    """Return the formats to write, those that are null left out.
 
     Errors:
-        ValueError: None, or two of one suffix.
+        ValueError: None is left, or two would write one file.
     """
+    wanted = config.exports or {}
+    backends: dict[str, Backend] = {
+        name: build(node) for name, node in wanted.items() if node is not None
+    }
     if not backends:
         raise ValueError("exports: no format is left. Keep one, as in +export@exports.onnx=onnx.")
     names: dict[str, str] = {}
@@ -99,6 +101,7 @@ def _check_files(backends: Mapping[str, Backend]) -> None:
                 f"exports.{name}: would be written to student{backend.suffix}, as exports.{first} "
                 f"is. Leave one out (~exports.{first}), or change exports.{first} itself."
             )
+    return backends
 
 
 def _entry(path: Path, weights: str, settings: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from distill.models.checkpoint import NAME, read_checkpoint
 from distill.serving.runtime import check_npm
 from distill.stages.claims import StaleError, check_resumable, is_stale
 from distill.stages.differences import config_of
+from distill.stages.export import backends_of
 from distill.stages.folders import check_ways, root_of, weights_of
 from distill.stages.links import check_inside
 from distill.stages.reads import PIPELINE
@@ -28,13 +29,14 @@ def run(config: DictConfig) -> dict[str, float]:
 
     Errors:
         FileExistsError: The run holds something, and neither `resume` nor `overwrite` is set.
-        ValueError: It is to be resumed, but was made with other settings; a page is wanted, and
-            there is no npm; a link leads out of the run.
+        ValueError: It is to be resumed, but was made with other settings; no format of export is
+            left; a page is wanted, and there is no npm; a link leads out of the run.
     """
     check_ways(config)
     root = root_of(config)
     _check(config, root)
     check_inside(root / "metrics.json")
+    backends_of(config)
     if config.page:
         check_npm()
     everything: dict[str, float] = {}

@@ -173,6 +173,7 @@ def test_export_prints_a_table_of_its_files(run: Path, capsys: pytest.CaptureFix
             "(~exports.onnx), or change exports.onnx itself.",
         ),
         (["~exports.pt2", "~exports.onnx"], "exports: no format is left"),
+        (["exports=null"], "exports: no format is left"),
     ],
 )
 def test_formats_without_a_file_of_their_own_are_refused_before_anything_is_written(
@@ -186,6 +187,15 @@ def test_formats_without_a_file_of_their_own_are_refused_before_anything_is_writ
     assert says in error[0]
     after = {path: path.stat().st_mtime_ns for path in sorted((run / "export").rglob("*"))}
     assert after == before
+
+
+def test_a_pipeline_without_a_format_is_refused_before_it_trains(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["exports=null"], ["exports.onnx=null", "exports.pt2=null"]):
+        assert main(["pipeline", f"run={tmp_path / 'new'}", *words, *QUICK]) == 2
+        assert "exports: no format is left" in capsys.readouterr().err
+    assert not (tmp_path / "new" / "teacher").exists()
 
 
 @pytest.mark.parametrize(
