@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import distill
 from distill.training import Muon
 from distill.training.muon import orthogonal
 
@@ -120,3 +121,20 @@ def test_weights_without_a_gradient_stay() -> None:
 def test_numbers_out_of_range_are_refused_by_name(wrong: dict) -> None:
     with pytest.raises(ValueError, match=f"Muon: {next(iter(wrong))}"):
         Muon(params((16, 16)), **wrong)
+
+
+def test_a_masked_network_stays_autoregressive() -> None:
+    """Its step has no zeros where the mask has some."""
+    data = distill.as_data(torch.randn(100, 4, generator=torch.Generator().manual_seed(0)))
+    model = distill.maf(data.spec, layers=1, hidden=[24, 24])
+    distill.fit(model, data, optimizer=Muon, steps=3, batch_size=16)
+    x = torch.randn(4, requires_grad=True)
+
+    def noise(value: Tensor) -> Tensor:
+        return model.bijector.inverse(value[None])[0][0]
+
+    jacobian = torch.autograd.functional.jacobian(noise, x)
+    log_det = model.bijector.inverse(x[None])[1].sum()
+    torch.testing.assert_close(torch.linalg.slogdet(jacobian)[1], log_det)
+    upper = torch.triu(jacobian, 1), torch.tril(jacobian, -1)
+    assert min(float(part.abs().max()) for part in upper) == 0
