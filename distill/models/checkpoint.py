@@ -21,7 +21,7 @@ from distill.trust import check_near
 
 NAME = "checkpoint.pt"
 _FORMAT = 1
-_EXPORTED = (".onnx", ".pt2", ".loops.pt")
+_EXPORTED = (".onnx", ".pt2")
 _PARTS = {
     "format": int,
     "role": str,

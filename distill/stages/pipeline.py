@@ -36,9 +36,9 @@ def run(config: DictConfig) -> dict[str, float]:
     root = root_of(config)
     _check(config, root)
     check_inside(root / "metrics.json")
-    backends_of(config)
     if config.page:
         check_npm()
+    backends_of(config)
     everything: dict[str, float] = {}
     for name in PIPELINE:
         print(f"{name}: {root / name}", flush=True)

@@ -37,6 +37,7 @@ class Muon(Optimizer):
         momentum: Mu.
         scale: Lambda; at 0.2 a weight's numbers move as far as by Adam.
         betas: Adam's.
+        fused: Adam's; by default where there is such a kernel.
 
     Errors:
         ValueError: A number out of range.
@@ -62,6 +63,7 @@ class Muon(Optimizer):
         momentum: float = 0.95,
         scale: float = 0.5,
         betas: tuple[float, float] = (0.9, 0.99),
+        fused: bool | None = None,
     ) -> None:
         check_number("Muon: lr", lr, low=0)
         check_number("Muon: momentum", momentum, low=0, below=1)
@@ -71,7 +73,8 @@ class Muon(Optimizer):
         others = [p for p in given if not _is_matrix(p)]
         groups = [{"params": part} for part in (matrices, others) if part]
         super().__init__(groups, {"lr": lr, "momentum": momentum, "scale": scale, "betas": betas})
-        fused = {p.device.type for p in others} <= {"cpu", "cuda"}
+        if fused is None:
+            fused = {p.device.type for p in others} <= {"cpu", "cuda"}
         self._adam = Adam(others, lr, betas, fused=fused) if others else None
 
     @torch.no_grad()
