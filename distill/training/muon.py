@@ -12,7 +12,7 @@ from torch.optim import Adam, Optimizer
 from distill.checks import check_number
 
 _SMALLEST = 16  # inputs or outputs below which a weight is left to Adam: an input, a last layer
-_STEPS = 5
+_STEPS = 3  # five come no further, and cost half as much again
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
@@ -23,10 +23,10 @@ class Muon(Optimizer):
       W \leftarrow W - \eta\,\lambda \sqrt{\max(m, n)}\;\mathrm{orth}(G + \mu B)$$
 
     for a weight W of m outputs and n inputs, kernels counted as inputs, whose orth is $UV^T$ of the
-    singular value decomposition $USV^T$, found by five steps of a Newton-Schulz iteration up to
-    singular values of 0.7 to 1.2. A gated layer's gradient is mostly of a few directions; so the
-    others are learnt too, in half the steps and less. What is no matrix, or has fewer than 16
-    inputs or outputs, is left to Adam with the same rate.
+    singular value decomposition $USV^T$, approached by three steps of a Newton-Schulz iteration,
+    which raises small singular values 40-fold, up to 0.7 to 1.2. A gated layer's gradient is mostly
+    of a few directions; so the others are learnt too, in half the steps and less. What is no
+    matrix, or has fewer than 16 inputs or outputs, is left to Adam with the same rate.
 
     The iteration is in single precision, for all weights of one shape at once: `torch.optim.Muon`
     takes one matrix after the other, in bfloat16, for which many CPUs have no units.
@@ -124,13 +124,15 @@ class Muon(Optimizer):
 
 
 def orthogonal(values: Tensor) -> Tensor:
-    r"""Return matrices `(N, m, n)` with their singular values near 1, in single precision at least.
+    r"""Return matrices `(N, m, n)` with their singular values raised towards 1.
 
     $$X \leftarrow aX + (bXX^T + c(XX^T)^2)X$$
 
+    It is done in single precision at least, from a matrix of norm 1.
+
     Example:
         >>> made = orthogonal(torch.randn(2, 8, 20))
-        >>> bool((torch.linalg.svdvals(made) - 0.95).abs().max() < 0.4)
+        >>> bool((torch.linalg.svdvals(made) - 0.95).abs().max() < 0.5)
         True
     """
     x = values.to(torch.promote_types(values.dtype, torch.float32))

@@ -41,11 +41,16 @@ def gradients_of(given: list[nn.Parameter], steps: int) -> list[list[Tensor]]:
 def test_orthogonal_keeps_the_singular_vectors_and_levels_the_values(shape: tuple[int]) -> None:
     torch.manual_seed(0)
     given = torch.randn(shape, dtype=torch.float64)
-    u, _, vt = torch.linalg.svd(given, full_matrices=False)
+    u, s, vt = torch.linalg.svd(given, full_matrices=False)
     inner = u.mT @ orthogonal(given) @ vt.mT
     diagonal = inner.diagonal(dim1=-2, dim2=-1)
     torch.testing.assert_close(inner, torch.diag_embed(diagonal), rtol=0, atol=1e-9)
-    assert bool(((diagonal > 0.3) & (diagonal < 1.25)).all())
+    wanted = s / torch.linalg.matrix_norm(given)[:, None]
+    for _ in range(3):
+        wanted = 3.4445 * wanted - 4.7750 * wanted**3 + 2.0315 * wanted**5
+    torch.testing.assert_close(diagonal, wanted, rtol=1e-5, atol=1e-5)
+    assert bool((diagonal[:, : s.shape[1] // 2] > 0.6).all())
+    assert bool((diagonal < 1.25).all())
     wide = given.mT.contiguous()
     torch.testing.assert_close(orthogonal(wide), orthogonal(given).mT)
 
