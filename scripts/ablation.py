@@ -32,7 +32,12 @@ WITHOUT_VOICES = (
     "data.optional=[]",
     "teacher.encoder._target_=distill.networks.FrameEncoder",
 )
-WITHOUT_TAPS = ("teacher.pitch_taps=0", "student.pitch_taps=0")
+WITHOUT_TAPS = (
+    "teacher.pitch_taps=0",
+    "teacher.pitch_periods=1",
+    "student.pitch_taps=0",
+    "student.pitch_periods=1",
+)
 
 
 def blocks(teacher: int, student: int) -> tuple[str, str]:

@@ -149,6 +149,7 @@ def _flow(layer: nn.Module, hop: int) -> FlowWeights:
         history=net.history,
         around=net.pitch_taps,
         longest=net.longest_lag,
+        periods=net.pitch_periods,
         mixes=net.inner.coefficients > 0,
         bound=float(transform.bound or 0.0),
         log_scale=float(transform.log_scale),

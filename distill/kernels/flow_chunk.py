@@ -20,7 +20,8 @@ class FlowWeights(NamedTuple):
     """A WaveNet and its transform as arrays: float32, contiguous, inputs before outputs.
 
     Arguments:
-        first: `(r + A, C)`: weights of the block before, then of A sites a pitch period ago.
+        first: `(r + P (r + A - 1), C)`: weights of the block before, then of the sites one, two,
+            ... P pitch periods ago.
         first_bias: `(C,)`.
         source: `(r S, C)`, no rows without a source.
         context: `(D, L 2 G)`, no rows without a context.
@@ -36,6 +37,7 @@ class FlowWeights(NamedTuple):
         history: Sites that the state holds.
         around: Sites read around the one a pitch period ago, 0 for none.
         longest: Largest distance of these.
+        periods: P.
         mixes: Whether sites of a block move each other.
         bound: Of the log-scale, 0 for none.
         log_scale: At raw parameters of zero.
@@ -57,14 +59,15 @@ class FlowWeights(NamedTuple):
     history: int
     around: int
     longest: int
+    periods: int
     mixes: bool
     bound: float
     log_scale: float
 
 
 @jit
-def periods_ago(lag: float, net: FlowWeights) -> int:
-    """Return how far back a block's sites of a pitch period ago lie, 0 where there are none.
+def periods_ago(lag: float, net: FlowWeights, more: int) -> int:
+    """Return how far back a block's sites of a pitch period ago, and `more`, lie; 0 for none.
 
     The plain twin is `distill.networks.blocks.whole_periods`.
     """
@@ -72,7 +75,7 @@ def periods_ago(lag: float, net: FlowWeights) -> int:
     if not lag > 0:
         return 0
     # In float32 step by step, as the twin rounds.
-    periods = max(np.ceil(f(least) / f(max(lag, 1e-3))), f(1))
+    periods = max(np.ceil(f(least) / f(max(lag, 1e-3))), f(1)) + f(more)
     distance = int(np.floor(periods * f(lag) + f(0.5)))
     return distance if least <= distance <= net.longest else 0
 
@@ -82,16 +85,18 @@ def enter(
     net: FlowWeights, whole: np.ndarray, source: np.ndarray, lag: np.ndarray, h: np.ndarray
 ) -> None:
     """Write the first layer's input `(N, C)` from H sites and the chunk after them."""
-    r, read = net.block, net.first.shape[0]
-    seen = np.zeros((h.shape[0], read), np.float32)
+    r, each = net.block, net.block + net.around - 1
+    seen = np.zeros((h.shape[0], net.first.shape[0]), np.float32)
     for n in range(h.shape[0]):
-        start = net.history + (n - 1) * r
-        seen[n, :r] = whole[start : start + r]
-        distance = periods_ago(lag[n * r], net) if net.around else 0
-        if distance:
-            start += r - net.around // 2 - distance
-            for k in range(r, read):
-                seen[n, k] = whole[min(max(start + k - r, 0), len(whole) - 1)]
+        start = net.history + n * r
+        seen[n, :r] = whole[start - r : start]
+        for p in range(net.periods if net.around else 0):
+            distance = periods_ago(lag[n * r], net, p)
+            if distance:
+                begin = start - net.around // 2 - distance
+                for k in range(each):
+                    site = min(max(begin + k, 0), len(whole) - 1)
+                    seen[n, r + p * each + k] = whole[site]
         h[n] = net.first_bias
     times(seen, net.first, h, True)
     if net.source.shape[0]:

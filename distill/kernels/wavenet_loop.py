@@ -25,7 +25,7 @@ class Weights(NamedTuple):
     """A WaveNet as plain arrays: float32, contiguous, inputs before outputs.
 
     Arguments:
-        first: `(r + A, C)`: weights of the input map, A sites of a pitch period ago.
+        first: `(r + P A, C)`: weights of the input map, A sites of each of P pitch periods ago.
         taps: `(L, k, 2 G / w, C, w)`: in panels of w columns, whose numbers run on (`panel_width`).
         out: `(L, (C + S) / w, G, w)`: residual columns first, zero where a layer has none.
         out_bias: `(L, C + S)`.
@@ -175,18 +175,18 @@ def draw(raw: np.ndarray, noise: np.ndarray, how: Sampling) -> float:
 def enter(
     net: Weights, h: np.ndarray, x: np.ndarray, added: np.ndarray, ago: np.ndarray, n: int
 ) -> None:
-    """Fill the first layer's input of block n from the block before and from a period ago."""
+    """Fill the first layer's input of block n from the block before and from periods ago."""
     r, streams = net.block, x.shape[0]
-    around = net.first.shape[0] - r
+    each = (net.first.shape[0] - r) // ago.shape[1]
     for b in range(streams):
         h[b] = added[b if added.shape[0] > 1 else 0]
-        distance = ago[b if ago.shape[0] > 1 else 0]
-        for k in range(r + around):
+        for k in range(net.first.shape[0]):
             site = (n - 1) * r + k
             if k >= r:
+                distance = ago[b if ago.shape[0] > 1 else 0, (k - r) // each]
                 if distance == 0:
-                    break
-                site = n * r - distance - (around - r + 1) // 2 + k - r
+                    continue
+                site = n * r - distance - (each - r + 1) // 2 + (k - r) % each
             if site >= 0:
                 for j in range(h.shape[1]):
                     h[b, j] += x[b, site] * net.first[k, j]
@@ -235,7 +235,7 @@ def generate(
         base: `(B or 1, R, L, 2 G)`: projected context plus the bias of the taps, from `begin` on.
         held: Blocks per row of `base`; divides `begin`.
         entry: `(B or 1, n or 1, C)`: what is added to the mapped input, from `begin` on.
-        ago: `(B or 1, n or 1)`: distance of the sites a period ago, from `begin` on; 0 for none.
+        ago: `(B or 1, n or 1, P)`: distances of the sites periods ago, from `begin` on; 0 for none.
         x: The result.
         rings: `(sum of reach, B, C)`: the layers' last inputs, zero at the start, written in place.
         begin: First block to fill; those before it are there already.

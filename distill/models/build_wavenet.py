@@ -35,6 +35,7 @@ def wavenet(
     skip_channels: int | None = None,
     block: int = 1,
     pitch_taps: int = 0,
+    pitch_periods: int = 1,
     outer: Callable[[DataSpec], Bijector] | None = None,
     last_scale: float = 0.1,
     recompute: bool | str = False,
@@ -55,6 +56,7 @@ def wavenet(
         block: Sites that the network computes at once; those of a block are predicted linearly
             from each other.
         pitch_taps: Sites read around the one a pitch period ago, 0 for none.
+        pitch_periods: How many periods ago they are read; noise averages out over several.
         outer: Factory of the bijector that students may share, taking the spec: whitening by
             `LinearPrediction`, say. It carries values of unit scale to data.
         last_scale: Factor of the initial last layer: near 0, an untrained teacher is the head's
@@ -89,8 +91,7 @@ def wavenet(
         last_scale=last_scale,
         block=block,
         locations=made_head.locations,
-        pitch_taps=pitch_taps,
-        longest_lag=_longest_lag(spec) if pitch_taps else 0,
+        **_pitch(spec, pitch_taps, pitch_periods),
         recompute=recompute,
     )
     return AutoregressiveDensity(conditioner, made_head, spec, made_encoder, made_outer, units)
@@ -113,6 +114,7 @@ def wavenet_iaf(
     recompute: bool | str = False,
     block: int = 1,
     pitch_taps: int = 0,
+    pitch_periods: int = 1,
     outer: Callable[[DataSpec], Bijector] | None = None,
 ) -> Flow:
     """Build a student of several WaveNet IAFs: one parallel pass gives sample, loc and scale.
@@ -137,6 +139,7 @@ def wavenet_iaf(
         recompute: Trade time for memory where a gradient passes: keep what is between flows alone.
         block: Sites that the networks compute at once; it need not be the teacher's.
         pitch_taps: Sites of each flow's input read around the one a pitch period ago, 0 for none.
+        pitch_periods: How many periods ago they are read.
         outer: Factory of the teacher's outer bijector, taking the spec; the student is then
             distilled before it.
 
@@ -165,8 +168,7 @@ def wavenet_iaf(
             last_scale=last_scale,
             block=block,
             locations=Affine.locations,
-            pitch_taps=pitch_taps,
-            longest_lag=_longest_lag(spec) if pitch_taps else 0,
+            **_pitch(spec, pitch_taps, pitch_periods),
         )
         layers.append(Autoregressive(net, Affine(bound)))
     loc, scale = ((0.0,), (1.0,)) if made_outer else (spec.loc, spec.scale)
@@ -219,8 +221,14 @@ def _context_of(encoder: nn.Module | None) -> dict[str, Any]:
     }
 
 
-def _longest_lag(spec: DataSpec) -> int:
-    """Return the sites of the longest pitch period."""
+def _pitch(spec: DataSpec, taps: int, periods: int) -> dict[str, Any]:
+    """Return what a network reads of its own past by the pitch."""
+    check_number("pitch_periods", periods, low=1, high=100, whole=True)
+    longest = _longest_period(spec) * periods if taps else 0
+    return {"pitch_taps": taps, "longest_lag": longest, "pitch_periods": periods}
+
+
+def _longest_period(spec: DataSpec) -> int:
     if spec.sample_rate is None:
         raise ValueError(
             "pitch_taps: wanted data with a sample rate, whose pitch is known; got values without "

@@ -79,53 +79,59 @@ class InnerBlock(nn.Module):
         return raw + in_full(shift, values)[..., None] * self.moved
 
 
-def whole_periods(lag: Tensor, block: int, around: int, longest: int) -> Tensor:
-    """Return how far back the sites one pitch period ago lie, for each block.
+def whole_periods(lag: Tensor, block: int, around: int, longest: int, periods: int = 1) -> Tensor:
+    """Return how far back the sites one, two, ... pitch periods ago lie, for each block.
 
-    The block of sites at that distance, and `around // 2` sites on both sides of it, have to lie
-    before the block itself: where one period is too short, several are taken.
+    The block of sites at the first distance, and `around // 2` sites on both sides of it, have to
+    lie before the block itself: where one period is too short, it begins with several.
 
     Arguments:
         lag: Sites of a period at the start of each block, 0 where nothing is voiced.
         block: r.
         around: Sites read around each, an odd number.
         longest: Largest distance; beyond it there is none.
+        periods: How many distances, each a period farther than the one before.
 
     Returns:
-        Whole sites, int64, 0 where there is none.
+        Whole sites, int64, `(*lag.shape, periods)`, 0 where there is none.
 
     Example:
-        >>> whole_periods(torch.tensor([0.0, 7.6, 3.0, 99.0]), block=4, around=3, longest=50)
-        tensor([0, 8, 6, 0])
+        >>> whole_periods(torch.tensor([0.0, 7.6, 3.0, 99.0]), 4, around=3, longest=50, periods=2)
+        tensor([[ 0,  0],
+                [ 8, 15],
+                [ 6,  9],
+                [ 0,  0]])
     """
-    least = block + around // 2
-    periods = torch.ceil(least / lag.clamp_min(1e-3))
-    distance = torch.floor(torch.maximum(periods, torch.ones_like(lag)) * lag + 0.5)
+    least, lag = block + around // 2, lag[..., None]
+    first = torch.ceil(least / lag.clamp_min(1e-3)).clamp_min(1)
+    count = first + torch.arange(periods, dtype=lag.dtype, device=lag.device)
+    distance = torch.floor(count * lag + 0.5)
     fits = (lag > 0) & (distance >= least) & (distance <= longest)
     return torch.where(fits, distance, 0).to(torch.int64)
 
 
 def sites_ago(past: Tensor, distance: Tensor, block: int, around: int) -> Tensor:
-    """Read the sites around each block's own, some distance ago; 0 where there is none.
+    """Read the sites around each block's own, some distances ago; 0 where there is none.
 
     Arguments:
         past: `(B, H + N r)`: H sites before the first block, then the N blocks.
-        distance: From `whole_periods`, `(B, N)`.
+        distance: From `whole_periods`, `(B, N, P)`.
         block: r.
         around: Sites read around each.
 
     Returns:
-        `(B, N, r + around - 1)`.
+        `(B, N, P (r + around - 1))`.
 
     Example:
         >>> past = torch.arange(1.0, 11.0)[None]  # H = 6, then two blocks of 2
-        >>> sites_ago(past, torch.tensor([[4, 0]]), block=2, around=3)
+        >>> sites_ago(past, torch.tensor([[[4], [0]]]), block=2, around=3)
         tensor([[[2., 3., 4., 5.],
                  [0., 0., 0., 0.]]])
     """
     blocks = distance.shape[1]
     before = past.shape[1] - blocks * block
     starts = before + block * torch.arange(blocks, device=past.device) - around // 2
-    index = (starts - distance)[..., None] + torch.arange(block + around - 1, device=past.device)
-    read = past.gather(1, index.clamp(0, past.shape[1] - 1).flatten(1)).unflatten(1, (blocks, -1))
-    return read * (distance > 0)[..., None]
+    span = torch.arange(block + around - 1, device=past.device)
+    index = (starts[:, None] - distance)[..., None] + span
+    read = past.gather(1, index.clamp(0, past.shape[1] - 1).flatten(1)).view(index.shape)
+    return (read * (distance > 0)[..., None]).flatten(2)

@@ -20,7 +20,7 @@ class ContextBlocks:
         rows: `(B, R, C)`, or `None`.
         held: Blocks that each row is held for.
         source: `(B, N, r S)`, or `None`.
-        distance: Of the sites a pitch period ago, `(B, N)`, or `None`.
+        distance: Of the sites one, two, ... pitch periods ago, `(B, N, P)`, or `None`.
     """
 
     rows: Tensor | None = None
@@ -48,6 +48,7 @@ class ContextReader:
         block: r.
         around: Sites around the one a pitch period ago, 0 for none.
         longest: Largest distance of these.
+        periods: P: how many periods ago.
 
     Example:
         >>> context = Context(torch.zeros(2, 5, 3), hop=4, source=torch.zeros(2, 20, 2))
@@ -61,6 +62,7 @@ class ContextReader:
     block: int = 1
     around: int = 0
     longest: int = 0
+    periods: int = 1
 
     def __call__(self, context: Context | None, x: Tensor) -> ContextBlocks:
         """Take the context of values `(B, T)` apart; only their shape counts.
@@ -80,7 +82,9 @@ class ContextReader:
             source = source.unflatten(1, (blocks, self.block)).flatten(2)
         if self.around:
             lag = self._of_sites("lag", context.lag, tuple(x.shape))
-            distance = whole_periods(lag[:, :: self.block], self.block, self.around, self.longest)
+            distance = whole_periods(
+                lag[:, :: self.block], self.block, self.around, self.longest, self.periods
+            )
         return ContextBlocks(rows, held, source, distance)
 
     def _rows(self, context: Context, x: Tensor, blocks: int) -> tuple[Tensor, int]:

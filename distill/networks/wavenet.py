@@ -41,7 +41,7 @@ class WaveNet(Conditioner):
     Of a context it reads the `rows`, each held for `hop` sites (the same as repeating them, at a
     fraction of the cost); the `source`, if `source_channels` = S, which is added to the input of
     the first layer; and the `lag`, if `pitch_taps` > 0: then each block also reads the sites one
-    pitch period ago.
+    pitch period ago, two, and so on (`pitch_periods`).
 
     Three forms compute the same numbers: `forward` for whole sequences; `run` for a chunk of whole
     blocks with an explicit state of tensors; `step` for one site, in rings written in place.
@@ -63,6 +63,7 @@ class WaveNet(Conditioner):
         locations: Which of the P parameters are locations, moved by earlier sites of the block.
         pitch_taps: Sites read around the one a pitch period ago, an odd number; 0 for none.
         longest_lag: Largest distance of these sites.
+        pitch_periods: How many periods ago they are read: of several, noise averages out.
         recompute: Where a gradient passes, keep what is between layers and compute the rest again:
             `activations`, `True`, or `outputs`, which are the same here.
 
@@ -97,6 +98,7 @@ class WaveNet(Conditioner):
         locations: Sequence[int] = (0,),
         pitch_taps: int = 0,
         longest_lag: int = 0,
+        pitch_periods: int = 1,
         recompute: bool | str = False,
     ) -> None:
         super().__init__()
@@ -105,18 +107,18 @@ class WaveNet(Conditioner):
         sizes = {"channels": channels, "gate_channels": gate, "skip_channels": skip}
         sizes |= {"parameters_per_site": parameters_per_site, "kernel": kernel, "block": block}
         check_sizes(layers, cycles, **sizes)
-        check_reads(context_channels, source_channels, block, pitch_taps, longest_lag)
+        reads = block, pitch_taps, longest_lag, pitch_periods
+        check_reads(context_channels, source_channels, *reads)
         check_number("WaveNet.last_scale", last_scale)
         check_number("WaveNet.input_scale", input_scale)
         self.parameters_per_site = parameters_per_site
         self.channels, self.gate_channels, self.skip_channels = channels, gate, skip
-        self.reader = ContextReader(
-            context_channels, source_channels, block, pitch_taps, longest_lag
-        )
+        self.reader = ContextReader(context_channels, source_channels, *reads)
         self.input_scale, self.recompute = input_scale, check_recompute(recompute)
-        self.block, self.pitch_taps, self.longest_lag = block, pitch_taps, longest_lag
+        self.block, self.pitch_taps, self.longest_lag, self.pitch_periods = reads
         self.inner = InnerBlock(block, parameters_per_site, locations)
-        self.first = nn.Linear(block + (block + pitch_taps - 1 if pitch_taps else 0), channels)
+        ago = pitch_periods * (block + pitch_taps - 1) if pitch_taps else 0
+        self.first = nn.Linear(block + ago, channels)
         self.layers = nn.ModuleList(
             WaveNetLayer(
                 channels,
@@ -163,10 +165,8 @@ class WaveNet(Conditioner):
 
     def extra_repr(self) -> str:
         """Show the settings."""
-        return (
-            f"parameters_per_site={self.parameters_per_site}, block={self.block}, "
-            f"pitch_taps={self.pitch_taps}, receptive_field={self.receptive_field}"
-        )
+        shown = "parameters_per_site block pitch_taps pitch_periods receptive_field"
+        return ", ".join(f"{name}={getattr(self, name)}" for name in shown.split())
 
     def forward(self, x: Tensor, context: Context | None = None) -> Tensor:
         """Compute the parameters `(B, T, P)` of all sites."""

@@ -95,7 +95,7 @@ def generate_fast(
     variates = _array(F.pad(noise, (0, 0, 0, blocks * net.block - sites)))
     x = np.zeros((batch, blocks * net.block), np.float32)
     bias = torch.stack([layer.taps.bias for layer in layers])
-    ago = np.zeros((1, blocks), np.int64)
+    ago = np.zeros((1, blocks, 1), np.int64)
     if read.distance is not None:
         ago = np.ascontiguousarray(read.distance.cpu().numpy())
     parts = max(1, min(torch.get_num_threads(), batch))

@@ -50,16 +50,24 @@ def check_sizes(layers: int, cycles: int, **sizes: int) -> None:
         )
 
 
-def check_reads(context: int, source: int, block: int, pitch_taps: int, longest_lag: int) -> None:
+def check_reads(
+    context: int, source: int, block: int, pitch_taps: int, longest_lag: int, pitch_periods: int
+) -> None:
     """Raise unless what is read beside the input fits together; the first two are channels."""
     reads = {"context_channels": context, "source_channels": source}
     reads |= {"pitch_taps": pitch_taps, "longest_lag": longest_lag}
     for name, value in reads.items():
         check_number(f"WaveNet.{name}", value, low=0, whole=True)
+    check_number("WaveNet.pitch_periods", pitch_periods, low=1, high=100, whole=True)
     if source and context < 1:
         raise ValueError(
             "WaveNet: wanted context_channels > 0 beside a source, got "
             f"{context} and source_channels={source}."
+        )
+    if pitch_periods > 1 and not pitch_taps:
+        raise ValueError(
+            f"WaveNet: wanted pitch_taps > 0 beside pitch_periods > 1, got pitch_taps=0 and "
+            f"pitch_periods={pitch_periods}. Set pitch_taps=3, or leave pitch_periods at 1."
         )
     least = block + pitch_taps // 2
     if pitch_taps and (pitch_taps % 2 == 0 or longest_lag < least):

@@ -36,7 +36,7 @@ def wavenet(parameters: int = 2, context: int = 0, **more) -> WaveNet:
 
 
 def blocks(context: int = 0) -> WaveNet:
-    return wavenet(context=context, block=HOP, pitch_taps=3, longest_lag=LONGEST)
+    return wavenet(context=context, block=HOP, pitch_taps=3, longest_lag=LONGEST, pitch_periods=2)
 
 
 CASES = {

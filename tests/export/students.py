@@ -38,6 +38,7 @@ def student(
     channels=16,
     block=1,
     pitch_taps=0,
+    pitch_periods=1,
     order=0,
     hop=HOP,
     **settings,
@@ -58,6 +59,7 @@ def student(
         last_scale=0.5,
         block=block,
         pitch_taps=pitch_taps,
+        pitch_periods=pitch_periods,
         outer=partial(whitening, order=order) if order else None,
     )
     return flow.eval()
@@ -71,6 +73,7 @@ def finding(block: int = 4, hop: int = HOP, **more: FeatureSpec) -> Flow:
         voices=1,
         block=block,
         pitch_taps=3,
+        pitch_periods=2,
         order=12,
         hop=hop,
         **SINES,

@@ -39,9 +39,11 @@ NETS = {
     "source": {"layers": 4, "channels": 6, "context_channels": 3, "source_channels": 2},
 }
 PITCH = {"pitch_taps": 3, "longest_lag": LONGEST}
+SEVERAL = {"pitch_taps": 3, "longest_lag": 2 * LONGEST, "pitch_periods": 3}
 # Sites, sites of a row of the context, settings.
 BLOCKS = {
     "1, pitch taps": (60, None, {"layers": 2, "channels": 6, **PITCH}),
+    "4, several periods": (59, None, {"layers": 2, "channels": 6, "block": 4, **SEVERAL}),
     "2, not whole": (59, None, {"layers": 3, "channels": 6, "block": 2}),
     "4, one row, not whole": (
         59,

@@ -110,7 +110,7 @@ def test_splines_over_blocks_are_not_locatable():
 @pytest.mark.parametrize("block", [1, 4])
 @pytest.mark.parametrize("head", [MixtureOfLogistics, MuLaw])
 def test_a_teacher_over_blocks_samples_what_it_scores(head, block):
-    sizes = {"layers": 2, "channels": 6, "block": block, "pitch_taps": 3}
+    sizes = {"layers": 2, "channels": 6, "block": block, "pitch_taps": 3, "pitch_periods": 2}
     teacher = randomized(wavenet(VOICED, head, encoder, **sizes))
     assert isinstance(teacher, AutoregressiveDensity)
     x = teacher.sample(2, features(2), sites=HOP * FRAMES, seed=0)

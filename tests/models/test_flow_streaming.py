@@ -56,7 +56,7 @@ CASES = {
     "harmonics, blocks with pitch taps": lambda: student(
         {"f0": F0, "phase": F0},
         encoder=HarmonicEncoder,
-        flow={"block": HOP, "pitch_taps": 3},
+        flow={"block": HOP, "pitch_taps": 3, "pitch_periods": 2},
         mode="repeat",
         look_ahead=1,
         harmonics=2,

@@ -99,6 +99,7 @@ def test_a_whitened_teacher_with_pitch_taps_is_sampled_in_windows(block):
         **SMALL,
         block=block,
         pitch_taps=3,
+        pitch_periods=2,
         outer=partial(whitening, order=8),
     )
     model, batch = randomized(teacher.double().eval(), 0.05), data.train_batch(0, 2, 0)

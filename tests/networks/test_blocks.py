@@ -76,13 +76,28 @@ def test_its_tables_are_not_saved_but_follow_the_precision():
 def test_the_fewest_whole_periods_that_lie_before_the_block_are_taken(lag, distance):
     found = whole_periods(torch.tensor([lag], dtype=torch.float64), 4, 3, 20)
     assert found.dtype == torch.int64
-    assert found.tolist() == [distance]
+    assert found.tolist() == [[distance]]
+
+
+@pytest.mark.parametrize(
+    ("lag", "distances"),
+    [
+        (0.0, [0, 0, 0]),
+        (5.0, [5, 10, 15]),
+        (2.0, [6, 8, 10]),  # three of them are the first that fit
+        (6.4, [6, 13, 19]),  # rounded each, so that errors don't add up
+        (9.0, [9, 18, 0]),
+    ],
+)
+def test_further_distances_are_a_period_farther_each_as_long_as_they_are_in_reach(lag, distances):
+    found = whole_periods(torch.tensor([lag], dtype=torch.float64), 4, 3, 20, periods=3)
+    assert found.tolist() == [distances]
 
 
 @pytest.mark.parametrize(("block", "around"), [(1, 1), (1, 3), (2, 5), (8, 1), (8, 3)])
 def test_no_distance_reaches_into_its_own_block_or_beyond_the_longest(block, around):
     lag = torch.linspace(0.0, 40.0, 4001, dtype=torch.float64)
-    distance = whole_periods(lag, block, around, 30)
+    distance = whole_periods(lag, block, around, 30)[:, 0]
     found = distance > 0
     assert (distance[found] >= block + around // 2).all()
     assert (distance[found] <= 30).all()
@@ -97,17 +112,19 @@ def test_no_distance_reaches_into_its_own_block_or_beyond_the_longest(block, aro
 def test_sites_ago_are_those_at_the_distance_and_around_it(block, around):
     before, blocks = 20, 6
     past = torch.arange(1.0, 1 + before + blocks * block)[None].repeat(2, 1)
-    distance = torch.randint(block + around // 2, before - around // 2 + 1, (2, blocks))
-    distance[0, 1] = distance[1, 4] = 0
+    distance = torch.randint(block + around // 2, before - around // 2 + 1, (2, blocks, 2))
+    distance[0, 1, 0] = distance[1, 4] = 0
     read = sites_ago(past, distance, block, around)
-    assert read.shape == (2, blocks, block + around - 1)
+    assert read.shape == (2, blocks, 2 * (block + around - 1))
+    each = read.unflatten(2, (2, -1))
     for b in range(2):
         for n in range(blocks):
-            start = before + n * block - int(distance[b, n]) - around // 2
-            wanted = past[b, start : start + block + around - 1]
-            if not distance[b, n]:
-                wanted = torch.zeros_like(wanted)
-            assert torch.equal(read[b, n], wanted)
+            for p in range(2):
+                start = before + n * block - int(distance[b, n, p]) - around // 2
+                wanted = past[b, start : start + block + around - 1]
+                if not distance[b, n, p]:
+                    wanted = torch.zeros_like(wanted)
+                assert torch.equal(each[b, n, p], wanted)
 
 
 def test_autocast_moves_locations_in_full_precision():

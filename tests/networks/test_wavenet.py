@@ -155,6 +155,11 @@ def test_last_scale_zero_starts_at_zero_parameters():
             "pitch_taps: wanted a whole number of 0 or more, got -1",
         ),
         ({"pitch_taps": 3, "longest_lag": 8, "block": 8}, "longest_lag=8, block=8"),
+        ({"pitch_periods": 2}, "pitch_taps > 0 beside .* got pitch_taps=0 and pitch_periods=2"),
+        (
+            {"pitch_taps": 3, "longest_lag": 50, "pitch_periods": 0},
+            "pitch_periods: wanted a whole number from 1 to 100, got 0",
+        ),
         ({"locations": [2], "block": 2}, r"among the 2 parameters of a site, got \[2\]"),
     ],
 )

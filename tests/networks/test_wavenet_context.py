@@ -81,30 +81,42 @@ def test_the_source_is_read_by_its_own_block_and_later_ones(block):
     assert not (one == other)[:, first].all(-1).any()
 
 
-def seen_of(lag, block, around, sites=48):
+def seen_of(lag, block, around, sites=48, **periods):
     """Return which sites the parameters of each block's first site depend on."""
-    net = net_of(
-        block, context_channels=0, layers=1, pitch_taps=around, longest_lag=24, skip_channels=0
-    )
+    taps = {"pitch_taps": around, "longest_lag": 24, **periods}
+    net = net_of(block, context_channels=0, layers=1, skip_channels=0, **taps)
     x, lags = values(sites)[:1], torch.full((1, sites), lag, dtype=torch.float64)
     seen = jacobian(lambda v: net(v, Context(lag=lags)).abs().sum(-1)[0], x)[:, 0] != 0
     return seen[::block]
 
 
 @pytest.mark.parametrize(
-    ("lag", "distance"),
-    [(13.0, 13), (12.6, 13), (21.4, 21), (3.3, 7), (6.0, 6), (5.9, 6), (2.0, 6), (24.0, 24)],
+    ("lag", "distances"),
+    [
+        (13.0, [13]),
+        (12.6, [13]),
+        (21.4, [21]),
+        (3.3, [7]),
+        (6.0, [6]),
+        (5.9, [6]),
+        (2.0, [6]),
+        (24.0, [24]),
+        (11.0, [11, 22]),
+        (7.6, [8, 15, 23]),
+        (13.0, [13, 0]),
+    ],
 )
-def test_pitch_taps_read_the_sites_a_whole_number_of_periods_ago(lag, distance):
+def test_pitch_taps_read_the_sites_whole_numbers_of_periods_ago(lag, distances):
     block, around = 4, 3
-    seen = seen_of(lag, block, around)
+    seen = seen_of(lag, block, around, pitch_periods=len(distances))
     for n in range(8, 12):
         # A layer of two taps: this block's own input, and that of the block before.
         wanted = set()
         for b in (n - 1, n):
             wanted |= set(range((b - 1) * block, b * block))
-            start = b * block - distance
-            wanted |= set(range(start - 1, start + block + 1))
+            for distance in filter(None, distances):
+                start = b * block - distance
+                wanted |= set(range(start - 1, start + block + 1))
         # Rectifiers may hide single sites.
         found = set(seen[n].nonzero().flatten().tolist())
         assert found <= wanted

@@ -80,6 +80,7 @@ def _with(block: int, hop: int | None = None, sites: int = 57, **more: Any) -> C
 
 
 PITCH = {"pitch_taps": 3, "longest_lag": LONGEST}
+SEVERAL = {"pitch_taps": 3, "longest_lag": 2 * LONGEST, "pitch_periods": 3}
 ROWS = {"channels": 8, "context_channels": 3}
 CASES = {
     "kernel 2 with skips": Case({"layers": 6, "cycles": 2, "channels": 8}),
@@ -101,11 +102,13 @@ CASES = {
     "a row a site": Case({"layers": 4, "kernel": 3, **ROWS}, 1, 42),
     "blocks of 1, one row": _with(1, 0),
     "blocks of 1, pitch taps": _with(1, **PITCH),
+    "blocks of 1, several periods": _with(1, **SEVERAL),
 }
 for _r in (2, 4, 8):
     CASES |= {
         f"blocks of {_r}": _with(_r),
         f"blocks of {_r}, pitch taps": _with(_r, **PITCH),
+        f"blocks of {_r}, several periods": _with(_r, **SEVERAL),
         f"blocks of {_r}, one row": _with(_r, 0),
         f"blocks of {_r}, rows of 8 sites": _with(_r, 8, 56),
         f"blocks of {_r}, rows of 2 sites": _with(_r, 2, 58),
@@ -120,5 +123,6 @@ for _r in (2, 4, 8):
             source_channels=2,
             pitch_taps=5,
             longest_lag=LONGEST,
+            pitch_periods=2,
         ),
     }
