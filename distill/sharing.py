@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from distill.checks import check_number
+
+_WANTED = "wanted where the processes of a training meet"
+_WAY_OUT = "torchrun sets it; unset RANK to train in one process."
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -30,11 +35,33 @@ class Team:
 def count_of() -> int:
     """Return how many processes torchrun has started together with this one.
 
+    Errors:
+        ValueError: The variables by which it says so can't be.
+
     Example:
         >>> count_of()
         1
     """
-    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+    if not os.environ.get("RANK"):
+        return 1
+    count = _number("WORLD_SIZE", "1", low=1)
+    _number("RANK", "0", low=0, below=count)
+    missing = [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]
+    if count > 1 and missing:
+        raise ValueError(f"{', '.join(missing)}: {_WANTED}, got nothing. {_WAY_OUT}")
+    return count
+
+
+def local_rank() -> int:
+    """Return which of its machine's processes this is, from 0."""
+    return _number("LOCAL_RANK", os.environ.get("RANK", "0"), low=0)
+
+
+def _number(name: str, default: str, **bounds: float) -> int:
+    said = os.environ.get(name) or default
+    value = int(said) if said.strip().lstrip("-").isdecimal() else said
+    check_number(name, value, whole=True, remedy=_WAY_OUT, **bounds)
+    return int(value)
 
 
 _team: Team | None = None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from distill.sharing import count_of
+from distill.sharing import count_of, local_rank
 
 
 def refuse_many(stage: str, sweep: bool) -> None:
@@ -32,21 +31,25 @@ def together(config: Any) -> AbstractContextManager[object]:
     """Return the session of all processes that were started; nothing where this is the only one."""
     if count_of() == 1:
         return nullcontext()
-    from distill.training.session import device_here, session
+    from distill.training.sessions import device_here, session
 
     return session(cuda=device_here(str(config.device)).type == "cuda")
 
 
 def told_elsewhere(error: BaseException) -> int | None:
     """Return the exit code of an error that another process tells, `None` where this one has to."""
-    if count_of() == 1:
-        return None
+    try:
+        if count_of() == 1:
+            return None
+        follows = local_rank() > 0
+    except ValueError:
+        return None  # it is about the processes, and each may have been told otherwise
     from distill.errors import describe
     from distill.training.ranks import ToldElsewhereError
-    from distill.training.session import has_met
+    from distill.training.sessions import has_met
 
     if isinstance(error, ToldElsewhereError):
         return error.code
     # Before they have met all find the same fault, and one on each machine tells it.
-    follows = os.environ.get("LOCAL_RANK", os.environ["RANK"]) != "0"
-    return describe(error).code if follows and not has_met() else None
+    alike = not (has_met() or isinstance(error, ConnectionError))
+    return describe(error).code if follows and alike else None

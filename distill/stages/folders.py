@@ -20,7 +20,7 @@ from distill.sharing import count_of
 from distill.stages.differences import FREE
 from distill.stages.manifest import COMPLETE, read_manifest
 from distill.stages.typed_overrides import config_path_of, typed_overrides
-from distill.training.session import device_here
+from distill.training.sessions import device_here
 from distill.trust import BEYOND
 
 MODELS = ("teacher", "student")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,14 @@ from distill.models.checkpoint import NAME, Checkpoint, checkpoint_of, read_chec
 from distill.models.foreign import as_density
 from distill.objectives import Distillation, Likelihood, Objective, Task
 from distill.renamed import check_arguments
+from distill.sharing import count_of
 from distill.training.described import described, free_settings
 from distill.training.ranks import here
 from distill.training.tracker import Tracker
 from distill.training.trainer import Trainer, Watch
+
+_TURNS = threading.RLock()
+"""Threads share torch's random numbers: by turns each has those of its seed."""
 
 
 def fit(
@@ -179,6 +185,13 @@ def _trained(
     settings: dict[str, Any],
     by: dict[str, Any],
 ) -> Any:
+    if count_of() > here().count:
+        print(
+            f"note: {count_of()} processes were started, each of which now trains by itself. "
+            "Within `with session():`, of distill.training, they train together.",
+            file=sys.stderr,
+            flush=True,
+        )
     check_arguments(settings)
     looks: Any = evaluator
     if not (looks is None or isinstance(looks, Evaluator)):
@@ -210,6 +223,7 @@ def _trained(
     checkpoint = Checkpoint("model", {"model": recipe}, task.model.spec, {}, {}, made_from)
     device = next(task.model.parameters()).device
     with ExitStack() as stack:
+        stack.enter_context(_TURNS)
         stack.enter_context(torch.random.fork_rng([device] if device.type == "cuda" else []))
         if place is not None and here().leads:
             place.mkdir(parents=True, exist_ok=True)

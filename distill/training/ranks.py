@@ -7,7 +7,7 @@ slowest needs and notices at once when another has ended.
 
 from __future__ import annotations
 
-import os
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from distill.errors import describe
 from distill.interruption import Interrupted, StopRequest
-from distill.sharing import Team, together
+from distill.sharing import Team, local_rank, together
 
 T = TypeVar("T")
 _PATIENCE = timedelta(days=30)
@@ -132,10 +132,13 @@ class Ranks(Alone):
     def wrapped(self, task: nn.Module) -> nn.Module:
         """Wrap it for data-parallel training."""
         device = next(task.parameters()).device
+        known = inspect.signature(DistributedDataParallel).parameters
+        newer = "forward_sync_buffers" in known  # by which newer torches mean the same
+        apart: Any = {"forward_sync_buffers" if newer else "broadcast_buffers": False}
         return DistributedDataParallel(
             task,
             device_ids=[device] if device.type == "cuda" else None,
-            broadcast_buffers=False,  # statistics are those of the whole batch everywhere
+            **apart,  # statistics are those of the whole batch everywhere
             find_unused_parameters=True,  # terms of an objective may come and go
         )
 
@@ -161,7 +164,7 @@ class Ranks(Alone):
     def in_turn(self, work: Callable[[], T]) -> T:
         """Do some work in each process, first in one of each machine."""
         done: list[T] = []
-        first = int(os.environ.get("LOCAL_RANK", self.rank)) == 0
+        first = local_rank() == 0
         for turn in (first, not first):
             self.gather(lambda turn=turn: done.append(work()) if turn else None)  # type: ignore[misc]
         return done[0]

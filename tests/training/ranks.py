@@ -38,7 +38,7 @@ from distill.objectives import (
 )
 from distill.objectives.classification import Classification
 from distill.training import Tracker, Trainer
-from distill.training.session import session
+from distill.training.sessions import session
 
 STEPS = 4
 
