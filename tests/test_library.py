@@ -11,17 +11,21 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from torch.distributions import Independent, MultivariateNormal, Normal
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 import distill
 from distill.bijectors import Affine, RationalQuadraticSpline
+from distill.configs import config_dir
 from distill.data import ArrayData, Moons, Points
 from distill.data.audio import AudioCorpus
 from distill.distributions import Logistic
 from distill.evaluation import PointsEvaluator
 from distill.evaluation.divergence import reverse_kl
 from distill.models.recipe import name_of, recipe_of
+from distill.objectives import ReverseKL
 from distill.training.fit import objective_of
 from tests import own_models
 
@@ -278,3 +282,10 @@ def test_columns_without_a_density_are_told_of_arrays_too(
     assert "note" not in capsys.readouterr().out
     assert len(data.train_values.unique()) > 90
     assert data.train_values.round().unique().tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_objective_is_found_by_name_inside_an_application_of_hydra() -> None:
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        assert type(objective_of("reverse_kl")) is ReverseKL
+        assert GlobalHydra.instance().is_initialized()  # theirs goes on
+        assert compose("objective/reverse_kl").objective

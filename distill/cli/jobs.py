@@ -8,11 +8,11 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, read_write
 
-from distill.cli.composing import composed
 from distill.cli.overrides import checked
 from distill.cli.reading import read_by
 from distill.cli.recorded import key_of, recorded_overrides
 from distill.cli.sweeps import job_folder
+from distill.configs import composed
 
 
 def of_job(

@@ -17,11 +17,11 @@ from hydra.core.override_parser.types import Override
 from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 
-from distill.cli.composing import composed
 from distill.cli.config_groups import config_dir, groups
 from distill.cli.positional import quoted
 from distill.cli.quoting import split_at_commas
 from distill.cli.types import TEXTS, accepts, hints_of, type_name
+from distill.configs import composed
 from distill.errors import suggest
 from distill.instantiate import check_finite
 from distill.renamed import REPLACED, check_key

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from distill.cli.composing import composed
+from distill.configs import composed
 from distill.stages.reads import BEGINS, READS, keys_of, readers_of
 
 _FIXED = {

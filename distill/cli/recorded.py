@@ -11,10 +11,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from distill.cli.composing import composed
 from distill.cli.config_groups import config_dir, groups
 from distill.cli.replayable import replayable
 from distill.cli.sweeps import job_folder
+from distill.configs import composed
 from distill.renamed import current_override
 from distill.stages.manifest import read_manifest
 from distill.stages.reads import READS

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 
 from distill.checks import check_seed
-from distill.configs import config_dir
+from distill.configs import composed, config_dir
 from distill.data import Data
 from distill.data.convert import as_data
 from distill.differences import difference
@@ -170,8 +169,7 @@ def objective_of(objective: Objective | str) -> Objective:
     known = sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))
     if objective not in known:
         raise ValueError(f"objective: wanted one of {', '.join(known)}, got {objective!r}.")
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        return build(compose(f"objective/{objective}").objective)
+    return build(composed(f"objective/{objective}").objective)
 
 
 def _trained(
