@@ -64,13 +64,23 @@ class TrainingState:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what can't take a step by the gradient that it is given."""
+        """Refuse what can't take a step by the gradient that it is given, or trains others."""
         made: object = self.optimizer
         if not isinstance(made, Optimizer) or isinstance(made, torch.optim.LBFGS):
             raise ValueError(
                 "optimizer: wanted one of torch that takes a step by one gradient, as "
                 f"torch.optim.AdamW, got {type(made).__name__}."
             )
+        own = {id(p) for p in self.model.parameters()}
+        if any(id(p) not in own for group in made.param_groups for p in group["params"]):
+            raise ValueError(
+                "optimizer: wanted one of the parameters that it is given, got one of others, "
+                "which leaves the model as it is. Make it of its argument, as functools.partial "
+                "does."
+            )
+        # Groups may go faster or slower than the optimizer; its own rate is the trainer's.
+        usual = float(made.defaults.get("lr", 0)) or 1.0
+        self._ratios = [float(group.get("lr", usual)) / usual for group in made.param_groups]
 
     @property
     def current(self) -> nn.Module:
@@ -86,8 +96,8 @@ class TrainingState:
 
         Returns the gradient's norm.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=True):
+            group["lr"] = rate * ratio
         trained = [p for group in self.optimizer.param_groups for p in group["params"]]
         norm = float(nn.utils.clip_grad_norm_(trained, clip))
         self.step += 1
@@ -152,6 +162,7 @@ class TrainingState:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "optimizer_kind": type(self.optimizer).__name__,
             "ema": self.ema.model.state_dict() if self.ema else {},
             "ema_updates": self.ema.updates if self.ema else 0,
             "step": self.step,
@@ -167,6 +178,12 @@ class TrainingState:
     def restore(self, saved: dict[str, Any]) -> None:
         """Take up what `to_dict` returned."""
         self.model.load_state_dict(saved["model"])
+        kind = type(self.optimizer).__name__
+        if saved.get("optimizer_kind", kind) != kind:
+            raise ValueError(
+                f"optimizer: wanted {saved['optimizer_kind']}, which the checkpoint is of, "
+                f"got {kind}. Go on with that one, or begin anew."
+            )
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.ema:
             self.ema.model.load_state_dict(saved["ema"] or saved["model"])

@@ -49,7 +49,8 @@ class Trainer:
         batch_size: Values per step, over all processes.
         accumulate: In how many parts, one after the other, each process takes its rows of a batch.
         learning_rate: At its highest.
-        optimizer: Factory taking the parameters; fused Adam by default.
+        optimizer: Factory taking the parameters; fused Adam by default. Rates of groups keep their
+            ratio to its own, which is learning_rate.
         schedule: `cosine` (to zero), `step` (halved every `halve_every` steps) or `constant`.
         halve_every: Steps between halvings.
         warmup_steps: Steps over which the learning rate rises from zero.
@@ -195,8 +196,8 @@ class Trainer:
                 "one, or leave them."
             )
         tracker = tracker or Tracker(None)
-        checkpoint = checkpoint or Checkpoint("model", {}, task.model.spec, {})
         model, device = task.model, next(task.model.parameters()).device
+        checkpoint = checkpoint or Checkpoint("model", {}, model.spec, {})
         optimizer = self.optimizer([p for p in model.parameters() if p.requires_grad])
         state = TrainingState(model, optimizer, EMA(model, self.ema) if self.ema else None)
         if checkpoint.training:
@@ -246,9 +247,8 @@ class Trainer:
                     norm = state.apply(loss.value.item(), rate, self.clip)
                     within = False
                     if state.skipped_in_a_row >= _MAX_SKIPS_IN_A_ROW:
-                        raise ValueError(
-                            state.lost(name, loss.value.item(), self.learning_rate, size, seed)
-                        )
+                        said = loss.value.item(), self.learning_rate, size, seed
+                        raise ValueError(state.lost(name, *said))
                     if state.step % self.log_every == 0 or state.step == self.steps:
                         parts = {key: float(value) for key, value in loss.parts.items()}
                         health = {"gradient_norm": norm, "skipped": state.skipped}

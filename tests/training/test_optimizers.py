@@ -1,0 +1,67 @@
+"""Optimizers of one's own: their groups, what they train, and what they go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.optim import Adam, AdamW, Optimizer
+
+import distill
+
+POINTS = np.random.default_rng(0).normal(size=(60, 2))
+DATA = distill.as_data(POINTS)
+fit = partial(distill.fit, data=DATA, batch_size=8)
+
+
+def maf() -> distill.Flow:
+    return distill.maf(DATA.spec, layers=2, hidden=[4])
+
+
+def slower_start(parameters: Iterable[nn.Parameter]) -> Optimizer:
+    first, *others = parameters
+    return Adam([{"params": [first], "lr": 1e-4}, {"params": others}], lr=1e-3)
+
+
+def test_groups_with_a_rate_of_their_own_keep_its_ratio(tmp_path: Path) -> None:
+    rates: list[tuple[float, float]] = []
+
+    def watched(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        made = slower_start(parameters)
+
+        def note(optimizer: Optimizer, *_: object) -> None:
+            one, other = (group["lr"] for group in optimizer.param_groups)
+            rates.append((one, other))
+
+        made.register_step_pre_hook(note)
+        return made
+
+    settings = {"optimizer": watched, "folder": tmp_path, "schedule": "step", "halve_every": 2}
+    settings |= {"warmup_steps": 0, "learning_rate": 0.02}
+    fit(maf(), steps=2, **settings)
+    fit(maf(), steps=4, resume=True, **settings)
+    assert [other for _, other in rates] == pytest.approx([0.02, 0.02, 0.01, 0.01])
+    assert [one / other for one, other in rates] == pytest.approx([0.1] * 4)
+
+
+def test_an_optimizer_of_other_parameters_is_refused() -> None:
+    other = maf()
+    with pytest.raises(ValueError, match=r"optimizer: .*got one of others.*of its argument"):
+        fit(maf(), optimizer=lambda _: AdamW(other.parameters()), steps=2)
+
+
+def test_another_kind_of_optimizer_does_not_go_on(tmp_path: Path) -> None:
+    fit(maf(), folder=tmp_path, optimizer=lambda p: Adam(p), steps=2)
+    with pytest.raises(ValueError, match=r"optimizer: wanted Adam, .* got SGD"):
+        fit(
+            maf(),
+            folder=tmp_path,
+            optimizer=lambda p: torch.optim.SGD(p, momentum=0.9),
+            steps=4,
+            resume=True,
+        )
