@@ -43,10 +43,11 @@ class ForeignDensity(Density):
 
     def __init__(self, density: Any, spec: DataSpec) -> None:
         super().__init__()
-        if not (hasattr(density, "log_prob") or callable(density)):
+        if isinstance(density, type) or not (hasattr(density, "log_prob") or callable(density)):
+            got = f"the class {density.__name__}" if isinstance(density, type) else ""
             raise ValueError(
-                f"ForeignDensity: wanted a density with log_prob, got {type(density).__name__}. "
-                "Wrap it in an object that has one."
+                "ForeignDensity: wanted a density with log_prob, got "
+                f"{got or type(density).__name__}. Make one, or wrap it in an object that has one."
             )
         trained = _trained(density)
         if trained:
@@ -68,15 +69,27 @@ class ForeignDensity(Density):
         """Return the log-density `(B, T)`, the same at every site of a value."""
         x = self.values(x)
         given = self._given(features, len(x))
-        if hasattr(self.density, "log_prob"):
-            value = self.density.log_prob(x, *given)
-        else:
-            value = self._distribution(given).log_prob(x)
-        if value.shape != x.shape[:1]:
+        density = self.density if hasattr(self.density, "log_prob") else self._distribution(given)
+        try:
+            value = density.log_prob(x, *(given if density is self.density else ()))
+        except ValueError as error:  # torch's, which shows all values that it refuses
+            raise ValueError(
+                f"ForeignDensity: wanted a density of all real values of shape {tuple(x.shape)}, "
+                f"got {type(density).__name__}, which refuses some: {str(error).splitlines()[0]} "
+                "A teacher of bounded values serves forward_kl alone, by its own samples."
+            ) from error
+        if not isinstance(value, Tensor) or value.shape != x.shape[:1]:
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(
                 f"ForeignDensity: wanted a log-prob of shape {tuple(x.shape[:1])}, one number a "
-                f"value, got {tuple(value.shape)}. Wrap independent sites in "
+                f"value, a tensor, got {got}. Wrap independent sites in "
                 "torch.distributions.Independent."
+            )
+        if x.requires_grad and torch.is_grad_enabled() and not value.requires_grad:
+            raise ValueError(
+                f"ForeignDensity: wanted a log-prob with a gradient in x, got one of a "
+                f"{type(density).__name__} without. Compute it by torch alone, without no_grad and "
+                "detach."
             )
         return (value / x.shape[1])[:, None].expand_as(x)
 
@@ -101,15 +114,23 @@ class ForeignDensity(Density):
         wanted = (count, self._sites(sites, features))
         given = self._given(features, count)
         x = self._drawn(count, given, seed)
-        if x.shape != wanted:
+        x = x[0] if isinstance(x, tuple) else x  # normflows gives their log-prob too
+        if not isinstance(x, Tensor) or x.shape != wanted:
+            got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise ValueError(
-                f"ForeignDensity: wanted samples of shape {wanted} from a "
-                f"{type(self.density).__name__}, got {tuple(x.shape)}. Wrap it in an object whose "
+                f"ForeignDensity: wanted samples of shape {wanted}, a tensor, from a "
+                f"{type(self.density).__name__}, got {got}. Wrap it in an object whose "
                 "sample gives that, and independent sites in torch.distributions.Independent."
             )
         return x
 
-    def _drawn(self, count: int, given: tuple[Tensor, ...], seed: int | None) -> Tensor:
+    def _drawn(self, count: int, given: tuple[Tensor, ...], seed: int | None) -> Any:
+        if hasattr(self.density, "log_prob") and not hasattr(self.density, "sample"):
+            raise ValueError(
+                f"ForeignDensity: wanted samples of the teacher, got a "
+                f"{type(self.density).__name__} without sample. Give it one, or take an objective "
+                "that draws from the student alone, as reverse_kl."
+            )
         with torch.random.fork_rng(enabled=seed is not None):
             if seed is not None:
                 check_seed(seed)
@@ -125,7 +146,13 @@ class ForeignDensity(Density):
             return self.density.sample(count)
 
     def _distribution(self, given: tuple[Tensor, ...]) -> Any:
-        found = self.density(*given)
+        try:
+            found = self.density(*given)
+        except TypeError as error:
+            raise ValueError(
+                f"ForeignDensity: wanted an object with log_prob(x), or a call that returns one, "
+                f"got {error}. Wrap a function of x in an object that has it as log_prob."
+            ) from error
         if not hasattr(found, "log_prob"):
             raise ValueError(
                 f"ForeignDensity: {type(self.density).__name__} returned a {type(found).__name__}, "
