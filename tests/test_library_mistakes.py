@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,23 +15,54 @@ import torch
 import distill
 from distill import export
 from distill.bijectors import Affine, BatchNorm, Coupling, RationalQuadraticSpline
-from distill.data import Moons
+from distill.contract import Batch, Draw
+from distill.data import Data, Moons
 from distill.distributions import GaussianHead, MixtureOfGaussians
 from distill.evaluation import PointsEvaluator, reverse_kl
+from distill.models import Density
 from distill.networks import MLP
-from distill.objectives import MultiResolutionSTFT, Ramp, ReverseKL, WeightedSum
+from distill.objectives import Loss, MultiResolutionSTFT, Objective, Ramp, ReverseKL, WeightedSum
 
 POINTS = np.random.default_rng(0).normal(size=(60, 2))
 SPEC = Moons().spec
 SETTINGS = {"steps": 2, "batch_size": 8}
 
 
-def maf() -> distill.Density:
+def maf() -> Density:
     return distill.maf(SPEC, layers=1, hidden=[4])
 
 
 def student() -> distill.Flow:
     return distill.iaf(SPEC, layers=1, hidden=[4])
+
+
+class Own(Objective):
+    """An objective that makes what it is told to of the log-ratio."""
+
+    def __init__(self, make: Callable[[torch.Tensor], Any]) -> None:
+        super().__init__()
+        self.make = make
+
+    def forward(
+        self, draw: Draw, student: distill.Flow, teacher: Density, batch: Batch, progress: float
+    ) -> Any:
+        return self.make((draw.log_prob - teacher.log_prob(draw.x)).sum(1))
+
+
+class Odd(Data):
+    """Data that gives what it is told to."""
+
+    spec = SPEC
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self.make = make
+
+    def train_batch(self, step: int, size: int, seed: int) -> Any:
+        return self.make(size)
+
+
+def by(make: Callable[[torch.Tensor], Any]) -> object:
+    return distill.distill(student(), maf(), POINTS, Own(make), **SETTINGS)
 
 
 fit = partial(distill.fit, data=POINTS)
@@ -79,7 +111,22 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "values more precise than the model": (
         lambda: maf().bfloat16().log_prob(torch.zeros(1, 2)),
-        "wanted values in the model's bfloat16, got float32",
+        r"bfloat16, got float32.*x\.to\(torch\.bfloat16\), or model\.to\(torch\.float32",
+    ),
+    "an export in half precision": (
+        lambda: export.accept(export.PT2(), student().half(), "nowhere"),
+        "export: wanted a model in float32 or float64, got torch.float16",
+    ),
+    "a number for a loss": (lambda: by(lambda ratio: ratio.mean()), "wanted a Loss .* got Tensor"),
+    "a loss a row": (lambda: by(lambda ratio: Loss(ratio)), r"for the loss, got shape \(8,\)"),
+    "a part a row": (lambda: by(lambda r: Loss(r.mean(), {"r": r})), r"for r, got shape \(8,\)"),
+    "another number of rows": (
+        lambda: distill.fit(maf(), Odd(lambda size: Batch(torch.randn(7, 2))), **SETTINGS),
+        r"Odd\.train_batch: wanted a Batch of 8 values, got 7",
+    ),
+    "no batch": (
+        lambda: distill.fit(maf(), Odd(lambda size: torch.randn(size, 2)), **SETTINGS),
+        r"Odd\.train_batch: wanted a Batch of 8 values, got Tensor",
     ),
     "no bound": (lambda: Affine(bound=math.nan), "Affine: bound: wanted a number above 0"),
     "no limit": (lambda: RationalQuadraticSpline(limit=math.nan), "RationalQuadraticSpline"),
@@ -126,3 +173,8 @@ def test_an_export_read_as_a_checkpoint_is_told_where_it_is_read(tmp_path: Path)
         (tmp_path / name).write_bytes(b"x")
         with pytest.raises(ValueError, match=r"got an exported sampler.*distill\.export\.load"):
             distill.load(tmp_path / name)
+
+
+def test_numbers_of_python_are_parts_of_a_loss_in_a_batch_taken_in_parts_too() -> None:
+    own = Own(lambda ratio: Loss(ratio.mean(), {"kl": 1.0}))
+    distill.distill(student(), maf(), POINTS, own, accumulate=2, **SETTINGS)

@@ -76,8 +76,18 @@ class Data:
         """Return rows `begin` to before `end` of a step's batch, for one process of several.
 
         Data whose rows are dear to read makes these alone.
+
+        Errors:
+            ValueError: `train_batch` gives something else than asked for.
         """
-        return self.train_batch(step, size, seed).part(begin, end)
+        batch: object = self.train_batch(step, size, seed)
+        if not isinstance(batch, Batch) or len(batch.x) != size:
+            got = len(batch.x) if isinstance(batch, Batch) else type(batch).__name__
+            raise ValueError(
+                f"{type(self).__name__}.train_batch: wanted a Batch of {size} values, got {got}. "
+                "Begin with the first values again where they end."
+            )
+        return batch.part(begin, end)
 
     def held_out(self, size: int) -> Iterator[Batch]:
         """Yield all held-out values in batches."""

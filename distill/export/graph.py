@@ -257,6 +257,11 @@ def check_parallel(model: Flow) -> None:
         raise ValueError(
             f"export: wanted a flow, whose draws carry their log-prob; got {type(model).__name__}."
         )
+    if dtype_of(model) not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"export: wanted a model in float32 or float64, got {dtype_of(model)}. Convert it by "
+            "model.float(); a format of reduced precision makes the file smaller."
+        )
     for module in model.modules():
         if isinstance(module, Inverse) and isinstance(module.bijector, Autoregressive):
             raise ValueError(

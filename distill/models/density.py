@@ -161,10 +161,10 @@ class Density(nn.Module):
         if x.dtype == own:
             return x
         if x.is_complex() or torch.promote_types(x.dtype, own) != own:
+            mine, theirs = (str(kind).removeprefix("torch.") for kind in (own, x.dtype))
             raise ValueError(
-                f"{name}: wanted values in the model's {str(own).removeprefix('torch.')}, got "
-                f"{str(x.dtype).removeprefix('torch.')}. Convert either: x.float(), or "
-                "model.double()."
+                f"{name}: wanted values in the model's {mine}, got {theirs}. Convert either: "
+                f"x.to(torch.{mine}), or model.to(torch.{theirs})."
             )
         return x.to(own)
 

@@ -25,6 +25,20 @@ class Loss:
     value: Tensor
     parts: dict[str, Tensor] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse what is not one number each; numbers of Python do as parts."""
+        parts = {name: torch.as_tensor(part) for name, part in self.parts.items()}
+        object.__setattr__(self, "parts", parts)
+        numbers: dict[str, Any] = {"the loss": self.value, **parts}
+        for name, number in numbers.items():
+            if not isinstance(number, Tensor) or number.shape:
+                shaped = isinstance(number, Tensor)
+                got = f"shape {tuple(number.shape)}" if shaped else type(number).__name__
+                raise ValueError(
+                    f"Loss: wanted one number, a tensor, for {name}, got {got}. Average over the "
+                    "rows of the batch, and over sites."
+                )
+
 
 class Objective(nn.Module):
     """Turns a draw and a teacher into one number: here sites are summed and the batch averaged.
@@ -42,6 +56,20 @@ class Objective(nn.Module):
     ) -> Loss:
         """Compute the loss of one batch."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward.")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the loss, hooks included.
+
+        Errors:
+            ValueError: It is no `Loss`.
+        """
+        loss = super().__call__(*args, **kwargs)
+        if not isinstance(loss, Loss):
+            raise ValueError(
+                f"{type(self).__name__}: wanted a Loss from forward, got {type(loss).__name__}. "
+                "Return Loss(value), in nats a site."
+            )
+        return loss
 
     def check(self, student: Flow, teacher: Density) -> None:
         """Raise a `ValueError` with the remedy if the pair is unsuitable."""
