@@ -130,7 +130,6 @@ class AudioData(Data):
         if "f0" in optional and "mel" in conditions:
             self._practice = Practice(self._train, sample_rate, mel, pitch, given)
         sites = self._train.sites
-        self._ends = np.cumsum(sites)
         # One structure of batches for the whole run.
         self._masked = bool((sites // mel.hop * mel.hop < crop).any())
         self._blank = {
@@ -152,7 +151,7 @@ class AudioData(Data):
         """Return some of the training crops of a step; the others are not cut."""
         check_request(self, step, size)
         rng = np.random.default_rng([_CROP, seed, step])
-        chosen = np.searchsorted(self._ends, rng.integers(self._ends[-1], size=size), "right")
+        chosen = self._train.drawn(rng, size)
         clips = [self._train[i] for i in chosen[begin:end]]
         where = rng.random(size)[begin:end]
         crops = cut(clips, self._crop, self.mel.hop, self._blank, where)

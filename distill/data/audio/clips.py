@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import overload
 
 import numpy as np
@@ -104,6 +104,14 @@ class Clips(Sequence[Clip]):
     def labels(self) -> np.ndarray:
         """Number of each clip's label `(C,)`, -1 for none."""
         return self._table[:, 2]
+
+    def drawn(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Draw the places of so many clips, each as often as it is long."""
+        return np.searchsorted(self._ends, rng.integers(self._ends[-1], size=count), "right")
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.cumsum(self.sites)
 
     def spoken_by(self, names: Sequence[str]) -> np.ndarray:
         """Return which clips are of some speakers, `(C,)`."""

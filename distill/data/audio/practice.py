@@ -53,7 +53,6 @@ class Practice:
         self._clips, self._rate, self._mel, self._given = clips, rate, mel, given
         self._range = math.log(pitch.low), math.log(pitch.high)
         self._neutral = pitch.neutral
-        self._ends = np.cumsum(clips.sites)
         middle = int(np.median(clips.sites)) // mel.hop
         self._frames = min(max(middle, _SHORTEST), _LONGEST)
 
@@ -66,7 +65,7 @@ class Practice:
         return {"mel": torch.from_numpy(mel), "f0": torch.from_numpy(f0)}
 
     def _row(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        where = int(np.searchsorted(self._ends, rng.integers(self._ends[-1]), "right"))
+        (where,) = self._clips.drawn(rng, 1).tolist()
         loaded = self._clips[where].load()
         changed = rng.random() >= _AS_RECORDED
         wanted = math.exp(rng.uniform(-1, 1) * math.log(_FASTEST))
