@@ -80,7 +80,7 @@ def check_config(config: Any, trusted: Sequence[str] = ()) -> None:
     """
     check_packages(trusted)
     targets = list(_targets(config))
-    foreign = [target for target in targets if not _is_listed(target)]
+    foreign = [target for target in targets if not is_listed(target)]
     for target in foreign:
         if target.partition(".")[0] not in trusted:
             raise _refusal(target, trusted)
@@ -163,7 +163,8 @@ def _targets(config: Any) -> Iterator[str]:
         )
 
 
-def _is_listed(target: str) -> bool:
+def is_listed(target: str) -> bool:
+    """Return whether a file may name a function or class, without trust in anybody's package."""
     if target in _NAMES or target in _CONSENTED:
         return True
     package, _, name = target.rpartition(".")

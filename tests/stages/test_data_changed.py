@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from distill.cli import main
+from distill.differences import difference
 
 AUDIO = [
     "data=digits",
@@ -103,3 +104,13 @@ def test_a_row_more_and_a_row_changed_are_named(tmp_path, capsys):
     np.savetxt(table, values, delimiter=",")
     line = refused(capsys, "teacher", *typed, "resume=true")
     assert "its values are others" in line
+
+
+def test_a_run_of_before_a_key_of_a_yaml_was_there_goes_on() -> None:
+    now = {"data": {"_target_": "distill.data.audio.AudioCorpus", "speeds": [], "crop": 4096}}
+    before = {"data": {key: now["data"][key] for key in ("_target_", "crop")}}
+    assert difference(before, now) is difference(now, before) is None
+    now["data"]["speeds"] = [0.9]
+    assert difference(before, now) == "data.speeds=[0.9] in place of (default)"
+    other = {"data": {**before["data"], "_target_": "distill.data.audio.Tones"}}
+    assert difference(other, {"data": {**now["data"], "speeds": []}}) is not None
