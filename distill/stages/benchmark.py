@@ -118,6 +118,12 @@ def _recorded(config: DictConfig) -> Record | None:
     check = config.get("check")
     if not check:
         return None
+    beside = [name for name in ("resume", "overwrite") if config[name]]
+    if beside:
+        raise ValueError(
+            f"check: wanted no {beside[0]} beside it, since a check writes nothing, got "
+            f"{beside[0]}=true. Leave one of them out."
+        )
     return read_record(root_of(config) / "benchmark" if check is True else Path(str(check)))
 
 

@@ -142,6 +142,8 @@ def test_a_check_names_what_is_slower_and_ends_with_exit_code_1(run, tmp_path, c
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["check=true", "resume=true"], "check: wanted no resume beside it"),
+        (["check=true", "overwrite=true"], "check: wanted no overwrite beside it"),
         (["check=true", "threads=2"], "another threads: 1, here it is 2"),
         (["check=nowhere.json"], "nowhere.json: no record"),
         (["benchmark.compiled=false"], "benchmark.student=[eager,exports]"),
