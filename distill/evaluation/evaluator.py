@@ -48,6 +48,9 @@ class Evaluator:
 
     looks: int = 0
 
+    def check(self, data: Data) -> None:
+        """Raise a `ValueError` with the remedy, before training, if data is too little to judge."""
+
     def watch(
         self, model: Density, data: Data, seed: int, teacher: Density | None = None
     ) -> Report:

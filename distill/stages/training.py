@@ -55,6 +55,7 @@ def train(
     data = ranks.in_turn(lambda: _built("data", config.data))
     trainer = build(config[f"{role}_trainer"])
     evaluator = build(config.evaluation)
+    evaluator.check(data)
     device = device_of(config)
     folder, mine = root_of(config) / role, config_of(config, role)
     made_from: dict[str, Any] = {"data": data.identity()}

@@ -196,6 +196,8 @@ def _trained(
         raise ValueError(
             f"evaluator: wanted one that is made, as PointsEvaluator(), got {looks!r}."
         )
+    if evaluator is not None:
+        evaluator.check(data)
     optimizer = settings.get("optimizer", torch.optim.Adam)
     if not callable(optimizer):
         raise ValueError(

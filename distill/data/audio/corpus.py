@@ -187,10 +187,10 @@ class AudioCorpus(AudioData):
 
         clips, scan = made(sources, prepare)
         scan.rejects = left_out | scan.rejects
-        if not len(clips):
-            raise ValueError(_nothing(root, scan))
         if longest is not None:
             clips = without_long(clips, scan, longest, sample_rate)
+        if not len(clips):
+            raise ValueError(_nothing(root, scan))
 
         def copies(train: Clips) -> Clips:
             parts, names = [], set(train.names)

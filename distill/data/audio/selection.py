@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -65,13 +66,24 @@ class Lists:
         return self._parts.get(name) or (None if TRAIN in self.names else TRAIN)
 
     def select(self, sources: Sequence[Source]) -> tuple[list[Source], dict[str, str]]:
-        """Return the files that a list names, and the reason for the others."""
+        """Return the files that a list names, and the reason for the others.
+
+        Names that no file has are told on stderr.
+        """
         kept = [source for source in sources if self.part_of(source.name) is not None]
         used = {ending for source in kept for ending in _endings(source.name)}
         out = {source.name for source in sources} - {source.name for source in kept}
         lacking = [
             name for name in self._whole if not any(ending in used for ending in _endings(name))
         ]
+        if lacking:
+            learnt = "" if TRAIN in self.names else ", and what was meant is learnt from"
+            print(
+                f"note: data.lists: no clip has the name of {len(lacking)}, first {lacking[0]}"
+                f"{learnt}. `distill prepare` shows them all.",
+                file=sys.stderr,
+                flush=True,
+            )
         return kept, dict.fromkeys(sorted(out), "in no list: data.lists names others") | (
             dict.fromkeys(lacking, "missing: data.lists names it")
         )

@@ -91,6 +91,17 @@ class AudioEvaluator(Evaluator):
         self.pitch = pitch or Pitch()
         self.classifier = classifier
 
+    def check(self, data: Data) -> None:
+        """Raise unless there are two clips to watch, and to evaluate, whose spread tells errors."""
+        for part in {"held_out", "validation"} & set(data.parts):
+            found = len(held_out_clips(data.part(part), 2, self.watch_seconds))
+            if found < 2:
+                raise ValueError(
+                    f"evaluation: wanted 2 clips or more in the part {part!r} of "
+                    f"{type(data).__name__}, got {found}. Give it more clips, or keep back more of "
+                    f"them by data.{part}."
+                )
+
     def watch(
         self, model: Density, data: Data, seed: int, teacher: Density | None = None
     ) -> Report:

@@ -102,6 +102,15 @@ def test_unsuitable_settings_and_data_are_refused(pair):
         AudioEvaluator().evaluate(*pair, Moons(), seed=0)
 
 
+@pytest.mark.parametrize(("share", "part"), [(0.1, "held_out"), (0.4, "validation")])
+def test_a_part_of_one_clip_is_told_before_training(share, part):
+    shares = {"held_out": share, "validation": 0.1 if part == "validation" else 0.0}
+    few = Tones(count=9, seconds=0.3, **shares)
+    with pytest.raises(ValueError, match=f"evaluation: wanted 2 clips .* part '{part}' .*got 1"):
+        AudioEvaluator(**SMALL).check(few)
+    AudioEvaluator(**SMALL).check(Tones(count=9, seconds=0.3, held_out=0.2))
+
+
 def test_a_classifier_says_what_it_recognizes(data, pair, tmp_path, monkeypatch):
     from distill.models.classifier import Classifier
 
