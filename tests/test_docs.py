@@ -7,14 +7,19 @@ import re
 import subprocess
 import sys
 from functools import partial
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hydra.utils import get_object
+from omegaconf import OmegaConf
 
 from building import generated
 from distill.cli import main
+from distill.configs import composed
 from distill.contract import DataSpec, FeatureSpec
 from distill.export import Exported
 from distill.export.graph import SamplingGraph
@@ -43,6 +48,34 @@ def test_every_command_composes(words: list[str], capsys: pytest.CaptureFixture[
         words = [words[0], f"experiment={made[0]}", *words[1:]]
     assert main([*words, "--cfg", "job"]) == 0
     assert "run: " in capsys.readouterr().out
+
+
+SETTING = re.compile(r"`[+]*([a-z]\w*(?:\.\w+)+)=[^`]*`")
+
+
+def test_every_setting_that_a_page_names_is_one_of_some_stage() -> None:
+    objectives = (ROOT / "conf" / "objective").glob("*.yaml")
+    made = [composed("pipeline", [f"experiment={path.stem}"]) for path in EXPERIMENTS.glob("*")]
+    made += [composed("pipeline", [f"objective={path.stem}"]) for path in objectives]
+    made += [
+        composed("export", ["+export@exports.int8=onnx_int8"]),
+        composed("benchmark"),
+        composed("serve"),
+    ]
+    plain: list[Any] = [OmegaConf.to_container(config) for config in made]
+    named = {key for text in DOCS.values() for key in SETTING.findall(text)}
+    assert len(named) > 20
+    unknown = {key for key in named if not any(_takes(config, key.split(".")) for config in plain)}
+    assert not {key for key in unknown if not key.startswith("hydra.")}
+
+
+def _takes(node: dict[str, Any], key: list[str]) -> bool:
+    """Whether a config holds a key, or the class that is built of a part of it takes it."""
+    first, *rest = key
+    if rest and isinstance(node.get(first), dict):
+        return _takes(node[first], rest)
+    arguments = signature(get_object(node["_target_"])).parameters if "_target_" in node else ()
+    return first in node or first in arguments
 
 
 LONG = {f"tutorials/{name}.md" for name in ("sound", "flows", "own")}  # they train for a while
