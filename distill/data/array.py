@@ -143,9 +143,10 @@ class ArrayData(Data):
     ) -> None:
         name = type(self).__name__
         if values.ndim != 2 or len(values) < 3 or not values.shape[1]:
+            remedy = "Give it more values" if values.ndim == 2 else "Reshape them: a row a value"
             raise ValueError(
                 f"{name}: wanted values of shape (N, T) with N >= 3 and T >= 1, got "
-                f"{values.shape}. Give it more values."
+                f"{values.shape}. {remedy}."
             )
         if not 0 < held_out < 1 or round(held_out * len(values)) > len(values) - 2:
             raise ValueError(
@@ -193,12 +194,20 @@ def _plain(values: Any) -> np.ndarray:
 def _feature(values: np.ndarray) -> Tensor:
     if values.dtype.kind in "iub":
         values = values.astype(np.int64) if values.dtype.kind == "b" else values
-        if values.ndim != 1 or values.min() < 0 or values.max() >= _LABELS:
+        if values.ndim != 1:
+            raise ValueError(
+                f"ArrayData: wanted labels of shape (N,), or float features of shape (N, C), got "
+                f"whole numbers of shape {values.shape}. Convert them by .astype(float)."
+            )
+        if values.min() < 0 or values.max() >= _LABELS:
             raise ValueError(
                 f"ArrayData: wanted labels of shape (N,), 0 or more and below {_LABELS}, got "
                 f"{values.shape} from {values.min()} to {values.max()}. Number them."
             )
         return torch.tensor(values, dtype=torch.long)
     if values.ndim != 2:
-        raise ValueError(f"ArrayData: wanted float features of shape (N, C), got {values.shape}.")
+        raise ValueError(
+            f"ArrayData: wanted float features of shape (N, C), got {values.shape}. Reshape them, "
+            "as by [:, None]."
+        )
     return torch.tensor(values, dtype=torch.get_default_dtype())

@@ -157,3 +157,19 @@ def test_data_of_another_model_raises() -> None:
 def test_shares_must_sum_to_one() -> None:
     with pytest.raises(ValueError, match="summing to 1"):
         Modes(("a", "b"), torch.tensor([0.5, 0.4]), lambda x: x)
+
+
+@pytest.mark.parametrize(
+    ("values", "features", "way_out"),
+    [
+        (np.arange(20.0), {}, "Reshape them: a row a value"),
+        (np.zeros((2, 2)), {}, "Give it more values"),
+        (np.arange(20.0).reshape(10, 2), {"a": np.arange(10.0)}, r"as by \[:, None\]"),
+        (np.arange(20.0).reshape(10, 2), {"a": np.ones((10, 3), int)}, r"\.astype\(float\)"),
+    ],
+)
+def test_an_array_of_another_shape_is_told_the_way_that_fits(
+    values: np.ndarray, features: dict[str, np.ndarray], way_out: str
+) -> None:
+    with pytest.raises(ValueError, match=way_out):
+        ArrayData(values, features)
