@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import hydra.utils
-from hydra.errors import InstantiationException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import OmegaConf
 
 from distill.trust import check_config
@@ -47,6 +47,7 @@ def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> An
             f"A saved config wanted a mapping with a _target_ to build, got {str(config)[:80]!r}. "
             "Train again, or restore the file."
         )
+    _check_factories(config)
     try:
         if not extra:
             return hydra.utils.instantiate(config, _convert_="all")
@@ -66,6 +67,27 @@ def build(config: Any, trusted: Sequence[str] | None = None, **extra: Any) -> An
                 f"{unknown[1]} takes no {unknown[2]}. Leave it out, or choose what does."
             ) from error
         raise ValueError(str(error).replace("\n", " ")) from error
+
+
+def _check_factories(config: Any) -> None:
+    """Raise if what is to be called later, as an optimizer, is given what it does not take."""
+    if not isinstance(config, Mapping | list | tuple):
+        return
+    for part in config.values() if isinstance(config, Mapping) else config:
+        _check_factories(part)
+    if not (isinstance(config, Mapping) and config.get("_partial_")):
+        return
+    try:
+        taken = inspect.signature(hydra.utils.get_object(config["_target_"])).parameters
+    except (KeyError, ImportError, TypeError, ValueError, HydraException):
+        return  # instantiation says what is wrong
+    given = [str(key) for key in config if not str(key).startswith("_")]
+    unknown = [key for key in given if key not in taken]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        raise ValueError(
+            f"{config['_target_']} takes no {', '.join(unknown)}. Leave it out, or choose what "
+            "does."
+        )
 
 
 def check_finite(config: Any, place: str = "") -> None:

@@ -66,9 +66,10 @@ class TrainingState:
     def __post_init__(self) -> None:
         """Refuse what can't take a step by the gradient that it is given, or trains others."""
         made: object = self.optimizer
-        if not isinstance(made, Optimizer) or isinstance(made, torch.optim.LBFGS):
+        others = (torch.optim.LBFGS, torch.optim.SparseAdam)
+        if not isinstance(made, Optimizer) or isinstance(made, others):
             raise ValueError(
-                "optimizer: wanted one of torch that takes a step by one gradient, as "
+                "optimizer: wanted one of torch that takes a step by one dense gradient, as "
                 f"torch.optim.AdamW, got {type(made).__name__}."
             )
         own = {id(p) for p in self.model.parameters()}

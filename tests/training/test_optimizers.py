@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 
 import distill
+from distill.instantiate import build
 
 POINTS = np.random.default_rng(0).normal(size=(60, 2))
 DATA = distill.as_data(POINTS)
@@ -65,3 +66,14 @@ def test_another_kind_of_optimizer_does_not_go_on(tmp_path: Path) -> None:
             steps=4,
             resume=True,
         )
+
+
+def test_an_optimizer_of_sparse_gradients_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"one dense gradient.* got SparseAdam"):
+        fit(maf(), optimizer=torch.optim.SparseAdam, steps=2)
+
+
+def test_a_setting_that_an_optimizer_does_not_take_is_named() -> None:
+    node = {"_target_": "torch.optim.Adam", "_partial_": True, "weightdecay": 0.1}
+    with pytest.raises(ValueError, match=r"torch\.optim\.Adam takes no weightdecay"):
+        build({"_target_": "distill.training.Trainer", "optimizer": node})
