@@ -12,6 +12,7 @@ from distill.models.checkpoint import NAME, Checkpoint, read_checkpoint
 from distill.stages.differences import data_difference, training_difference
 from distill.stages.folders import check_ways, weights_of
 from distill.stages.manifest import COMPLETE, read_manifest
+from distill.stages.work import holds_numbers
 
 
 class StaleError(ValueError):
@@ -123,7 +124,7 @@ def is_finished(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], role: 
     """Return whether a checkpoint is the end of the training that is asked for."""
     record = read_manifest(folder)
     asked, had = (of[f"{role}_trainer"].get("steps", 2000) for of in (mine, saved.config))
-    if asked != had or not (folder / "metrics.json").is_file():
+    if asked != had or not holds_numbers(folder, record):
         return False
     if record is None:  # of a version that wrote none
         return asked == saved.training.get("step")

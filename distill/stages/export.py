@@ -6,6 +6,7 @@ folder for any static host, where the student speaks in the visitor's browser.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,21 @@ from omegaconf import DictConfig
 from distill.benchmark.formatting import markdown
 from distill.evaluation import Report
 from distill.export import Backend, accept
-from distill.export.verify import Verification
 from distill.files import sha256_of
 from distill.instantiate import build
 from distill.stages import page
 from distill.stages.differences import config_of
 from distill.stages.folders import check_ways, root_of, saved_model, student_of, weights_of
-from distill.stages.manifest import read_manifest
+from distill.stages.manifest import COMPLETE, read_manifest
 from distill.stages.training import write_config
-from distill.stages.work import StageRecord, alone_in, numbers_of, recorded, tell
+from distill.stages.work import (
+    StageRecord,
+    alone_in,
+    holds_numbers,
+    numbers_of,
+    recorded,
+    tell,
+)
 from distill.training import Tracker
 
 FILES = "student.*"
@@ -47,25 +54,28 @@ def run(config: DictConfig) -> dict[str, float]:
     page.check_wanted(config, folder, backends.values(), student, weights)
     with alone_in(folder):
         kept = _kept(config, folder, backends, mine["exports"], weights)
-        whole = kept.keys() == backends.keys()
+        record = read_manifest(folder)
+        whole = record is not None and record.state == COMPLETE and holds_numbers(folder, record)
+        whole = whole and kept.keys() == backends.keys()
         kept |= _beside(folder, backends, weights)
         if whole:
             page.write(config, folder, [entry["file"] for entry in kept.values()], weights)
             return numbers_of(folder)
-        had = numbers_of(folder)
         with (
             recorded(folder, "export", mine, {"student": weights}) as work,
             Tracker(folder) as tracker,
         ):
             write_config(mine, folder)
-            numbers = {k: v for k, v in had.items() if k.partition("/")[0] in kept}
+            numbers: dict[str, float] = {}
             work.made(**kept)
+            for name, entry in kept.items():
+                numbers |= _numbers(name, folder / entry["file"], _found(folder, entry))
             for name, backend in backends.items():
                 if name in kept:
                     continue
                 path, checked = accept(backend, student, folder, config=saved.config[saved.role])
                 print(f"{path}: {checked}", flush=True)
-                numbers |= _numbers(name, path, checked)
+                numbers |= _numbers(name, path, checked.to_dict())
                 work.made(**{name: _entry(path, weights, mine["exports"][name])})
             _remove_others(folder, work)
             report = Report(
@@ -105,12 +115,18 @@ def backends_of(config: DictConfig) -> dict[str, Backend]:
 
 
 def _entry(path: Path, weights: str, settings: Any) -> dict[str, Any]:
+    beside = _sidecar(path)
     return {
         "file": path.name,
         "weights": weights,
         "settings": settings,
         "sha256": sha256_of(path),
+        "sidecar": sha256_of(beside) if beside.is_file() else None,
     }
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
 
 
 def _kept(
@@ -132,10 +148,13 @@ def _kept(
         path = folder / f"student{backend.suffix}"
         if not path.is_file():
             continue
-        current = had.get(name) == _entry(path, weights, settings[name])
-        if current and (config.resume or not config.overwrite):
+        entry, old = _entry(path, weights, settings[name]), had.get(name)
+        others = [key for key in entry if (old or {}).get(key, "") != entry[key]]
+        if not others and (config.resume or not config.overwrite):
             print(f"{path}: of this student, kept")
-            kept[name] = had[name]
+            kept[name] = entry
+        elif others == ["sidecar"]:
+            print(f"{_sidecar(path)}: has gone or changed, so both are written again")
         elif not (config.overwrite or config.resume):
             raise FileExistsError(
                 f"{path}: is of another student, was made with other settings, or has changed "
@@ -159,8 +178,8 @@ def _is_whole(folder: Path, entry: Any, weights: str) -> bool:
     """Whether a format's file is the one that its record is of."""
     if not isinstance(entry, dict) or entry.get("weights") != weights:
         return False
-    path = folder / Path(str(entry.get("file"))).name
-    return path.is_file() and entry.get("sha256") == sha256_of(path)
+    path = folder / str(entry.get("file"))
+    return path.parent == folder and path.is_file() and entry.get("sha256") == sha256_of(path)
 
 
 def _remove_others(folder: Path, work: StageRecord) -> None:
@@ -173,19 +192,30 @@ def _remove_others(folder: Path, work: StageRecord) -> None:
             path.unlink()
 
 
-def _numbers(name: str, path: Path, report: Verification) -> dict[str, float]:
+def _found(folder: Path, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what was found of a format's file; nothing where the JSON beside it has changed."""
+    beside = _sidecar(folder / entry["file"])
+    if not beside.is_file() or entry.get("sidecar") != sha256_of(beside):
+        return {}
+    found: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))["verification"]
+    return found
+
+
+def _numbers(name: str, path: Path, report: Mapping[str, Any]) -> dict[str, float]:
+    if not report:
+        return {}
     numbers = {
-        f"{name}/error_x": report.x,
-        f"{name}/error_log_prob": report.log_prob,
-        f"{name}/error_relative": report.relative,
-        f"{name}/rms_x": report.rms_x,
+        f"{name}/error_x": report["x"],
+        f"{name}/error_log_prob": report["log_prob"],
+        f"{name}/error_relative": report["relative"],
+        f"{name}/rms_x": report["rms_x"],
         f"{name}/megabytes": path.stat().st_size / 1e6,
     }
-    if report.chunks:
-        numbers[f"{name}/chunked_error_x"] = report.chunked_x
-        numbers[f"{name}/chunked_error_log_prob"] = report.chunked_log_prob
-    if report.decibels is not None:
-        numbers[f"{name}/signal_to_error_db"] = report.decibels
+    if report["chunks"]:
+        numbers[f"{name}/chunked_error_x"] = report["chunked_x"]
+        numbers[f"{name}/chunked_error_log_prob"] = report["chunked_log_prob"]
+    if report["decibels"] is not None:
+        numbers[f"{name}/signal_to_error_db"] = report["decibels"]
     return numbers
 
 

@@ -13,7 +13,7 @@ from distill.stages.differences import FREE
 from distill.stages.folders import check_ways
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.training import write_config
-from distill.stages.work import StageRecord, alone_in, numbers_of, recorded
+from distill.stages.work import StageRecord, alone_in, holds_numbers, numbers_of, recorded
 
 _IGNORED = ("name", "run", *FREE)
 """The data's content is compared by its hash, wherever it lies."""
@@ -43,7 +43,7 @@ def measure(
     check_ways(config)
     with alone_in(folder):
         record = read_manifest(folder)
-        if (folder / "metrics.json").is_file() and (record is None or record.state == COMPLETE):
+        if holds_numbers(folder, record) and (record is None or record.state == COMPLETE):
             changed = _changed(record, mine, made_from)
             if config.resume and changed is None:
                 print(f"{stage}: finished, kept", flush=True)

@@ -34,6 +34,7 @@ class Manifest:
         config: What it read, resolved.
         made_from: Hashes of what it was made from, by name: `data`, `teacher`, `student`.
         made: Hashes and counts of what it made.
+        numbers: SHA-256 of its `metrics.json`, once it is complete.
         why: One line, where it is not complete.
         process: Who is at work, or was.
         versions: Of the packages that shape results.
@@ -46,6 +47,7 @@ class Manifest:
     config: dict[str, Any]
     made_from: dict[str, Any]
     made: dict[str, Any] = field(default_factory=dict)
+    numbers: str | None = None
     why: str | None = None
     process: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from distill.stages.manifest import COMPLETE, Manifest, read_manifest
 from distill.stages.manifest import NAME as MANIFEST
 from distill.stages.reads import PIPELINE
 
+_NUMBERS = "metrics.json"
 _RECORDS = (MANIFEST, "config.yaml", "overrides.json")
 """Of a stage's folder: they belong to the results that stand there."""
 _SHOWN = ("**/events.out.tfevents.*", "figures/*.png", "audio/*.wav", "growth.md")
@@ -66,8 +67,9 @@ class StageRecord:
         self.folder, self.manifest = folder, manifest
 
     def made(self, **entries: Any) -> None:
-        """Note what was made."""
+        """Note what was made, at once: the stage may be killed before its end."""
         self.manifest.made |= entries
+        self.manifest.write(self.folder)
 
 
 @contextmanager
@@ -102,6 +104,8 @@ def recorded(
                 yield work
         finally:
             replaced = _results(folder) != before or work.manifest.state == COMPLETE
+            if work.manifest.state == COMPLETE:
+                work.manifest.numbers = _hash_of_numbers(folder)
             if not resumed:
                 _remove(_out_of_date(shown, _shown(folder), replaced))
             if old[MANIFEST] is not None and not (replaced or resumed):
@@ -119,10 +123,22 @@ def recorded(
 def numbers_of(folder: Path) -> dict[str, float]:
     """Return the `metrics.json` of a finished stage, empty where there is none."""
     try:
-        found = json.loads((folder / "metrics.json").read_text("utf-8"))
+        found = json.loads((folder / _NUMBERS).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def holds_numbers(folder: Path, record: Manifest | None) -> bool:
+    """Return whether a stage's `metrics.json` is the one that its record is of."""
+    now = _hash_of_numbers(folder)
+    noted = record.numbers if record else None
+    return now is not None and (noted == now if noted else bool(numbers_of(folder)))
+
+
+def _hash_of_numbers(folder: Path) -> str | None:
+    file = folder / _NUMBERS
+    return sha256_of(file) if file.is_file() else None
 
 
 def forget_whole(folder: Path) -> None:
@@ -133,7 +149,7 @@ def forget_whole(folder: Path) -> None:
     numbers = {f"{name}/{key}": value for key, value in numbers_of(folder).items()}
     whole = numbers_of(root)
     if {key: whole[key] for key in whole if key.startswith(f"{name}/")} != numbers:
-        (root / "metrics.json").unlink(missing_ok=True)
+        (root / _NUMBERS).unlink(missing_ok=True)
 
 
 def _results(folder: Path) -> dict[str, Any]:
@@ -143,7 +159,7 @@ def _results(folder: Path) -> dict[str, Any]:
     records and curves.
     """
     if (folder / CHECKPOINT).is_file():
-        stats = {name: folder / name for name in (CHECKPOINT, "metrics.json")}
+        stats = {name: folder / name for name in (CHECKPOINT, _NUMBERS)}
         there = {name: path.stat() for name, path in stats.items() if path.is_file()}
         return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in there.items()}
     kept = [path for path in folder.rglob("*") if not path.name.startswith((".", "events."))]

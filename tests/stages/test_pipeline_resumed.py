@@ -18,6 +18,7 @@ from distill.cli import main
 from distill.export import Backend
 from distill.export.metadata import digest
 from distill.export.verify import Limit, Verification
+from distill.files import write_json
 from distill.models import Flow
 from distill.stages import benchmark as stage
 from distill.stages import benchmarked, export
@@ -43,7 +44,9 @@ def accept(
     """Write the hash of the weights in place of a graph."""
     path = folder / f"student{backend.suffix}"
     path.write_text(digest(model.state_dict()))
-    return path, Verification("fake", Limit(), (1,), (), (), *[0.0] * 6, None, *[0.0] * 3)
+    found = Verification("fake", Limit(), (1,), (), (), *[0.0] * 6, None, *[0.0] * 3)
+    write_json(path.with_name(f"{path.name}.json"), {"verification": found.to_dict()})
+    return path, found
 
 
 def load(path: Path) -> SimpleNamespace:
@@ -211,3 +214,39 @@ def test_a_finished_pipeline_measures_again_what_is_asked_for_in_another_way(run
     assert "evaluate: done again, since evaluation.count=70 in place of 60" in out
     assert "benchmark: done again, since benchmark.batch_sizes=[2] in place of [1]" in out
     check_consistent(run)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"nll": 0.1}'])
+def test_numbers_cut_short_or_exchanged_are_made_again_and_stand_in_those_of_the_run(
+    run, content, capsys
+):
+    for name in PIPELINE:
+        (run / name / "metrics.json").write_text(content)
+    (run / "metrics.json").write_text(content)
+    assert main(["pipeline", f"run={run}", *QUICK, "resume=true"]) == 0
+    out = capsys.readouterr().out
+    assert "finished, kept" not in out
+    assert "student.onnx: of this student, kept" in out  # its check is known from beside it
+    assert "onnx/error_x" in json.loads((run / "export" / "metrics.json").read_text())
+    check_consistent(run)
+
+
+def test_a_killed_export_keeps_what_it_had_made_and_what_lay_beside(run, capsys, monkeypatch):
+    made = read_manifest(run / "export").made
+    assert made.keys() == {"onnx"}
+
+    def killed(*_: object, **__: object) -> None:
+        record = read_manifest(run / "export")
+        assert (record.state, record.made) == ("running", made)
+        shutil.copy(run / "export" / "manifest.json", run / "left.json")
+        raise KeyboardInterrupt
+
+    pt2 = ["~exports.onnx"]
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "accept", killed)
+        assert main(["export", f"run={run}", *pt2]) == 130
+    (run / "left.json").replace(run / "export" / "manifest.json")  # as a kill leaves it
+    capsys.readouterr()
+    assert main(["export", f"run={run}", *pt2]) == 0
+    assert "removed" not in capsys.readouterr().out
+    assert read_manifest(run / "export").made.keys() == {"onnx", "pt2"}

@@ -31,6 +31,7 @@ def run(tmp_path: Path) -> Path:
     saved.save(tmp_path / "student")
     (tmp_path / "export").mkdir()
     (tmp_path / "export" / "student.onnx").write_bytes(b"whole")
+    (tmp_path / "export" / "student.onnx.json").write_text("{}")
     record = Manifest.begin("export", {}, {})
     record.made = {
         "onnx": export._entry(tmp_path / "export" / "student.onnx", weights_of(saved), {"a": 1})
@@ -64,6 +65,15 @@ def test_an_export_is_kept_by_the_content_of_its_file(run):
         kept(run, now)
     assert kept(run, now, resume=True) == []
     assert export._beside(run / "export", {}, now) == {}
+
+
+def test_an_export_whose_sidecar_has_gone_or_changed_is_written_again(run, capsys):
+    now = weights(run)
+    (run / "export" / "student.onnx.json").unlink()
+    assert kept(run, now) == []
+    assert "student.onnx.json: has gone or changed" in capsys.readouterr().out
+    (run / "export" / "student.onnx.json").write_text("")
+    assert kept(run, now) == []
 
 
 def test_a_student_trained_further_is_told_apart_from_its_export(run, capsys):
