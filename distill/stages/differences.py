@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from distill.differences import difference, short
 from distill.renamed import current_config
-from distill.stages.reads import READS
+from distill.stages.reads import READS, UNREAD
 from distill.training.described import free_settings
 
 HELD = ("data.cache", "data.memory", "data.workers", "data.cluster", "data.cache_limit")
@@ -24,14 +24,15 @@ _PARTS = ("train", "held_out", "validation", "unheard")
 def config_of(
     config: DictConfig, stage: str, model: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return what a stage reads of a config, resolved, with the run's name and seed.
+    """Return what a stage reads of a config, resolved, with the run's name, and its seed if read.
 
     Arguments:
         config: As composed.
         stage: Its name.
         model: The config that a model was made with which the stage uses: the name is of there.
     """
-    keys = [key for key in ("name", "run", "seed", *READS[stage]) if key in config]
+    every = dict.fromkeys(("name", "run", "seed", *READS[stage]))
+    keys = [key for key in every if key in config and key not in UNREAD.get(stage, ())]
     found: dict[str, Any] = {}
     for key in keys:
         value = config[key]

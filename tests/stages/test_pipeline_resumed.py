@@ -250,3 +250,10 @@ def test_a_killed_export_keeps_what_it_had_made_and_what_lay_beside(run, capsys,
     assert main(["export", f"run={run}", *pt2]) == 0
     assert "removed" not in capsys.readouterr().out
     assert read_manifest(run / "export").made.keys() == {"onnx", "pt2"}
+
+
+def test_a_benchmark_of_the_pipeline_is_that_of_the_stage_alone(run, capsys):
+    own = [word for word in QUICK if word.startswith(("benchmark", "threads"))]
+    assert main(["benchmark", f"run={run}", *own, "resume=true"]) == 0
+    assert "benchmark: finished, kept" in capsys.readouterr().out
+    assert "seed" not in read_manifest(run / "export").config
