@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_AGAIN = 0.05  # seconds until a signal that was swallowed comes once more
 
 
 class Interrupted(KeyboardInterrupt):
@@ -88,12 +90,27 @@ def interruptible(at_once: bool = True) -> Iterator[StopRequest]:
     """
     request = StopRequest(at_once)
     former: dict[int, Any] = {}
+    unraisable = sys.unraisablehook
+
+    def once_more(args: sys.UnraisableHookArgs) -> None:
+        """Send a signal again whose exception fell into a destructor, from which none comes out."""
+        if isinstance(args.exc_value, Interrupted):
+            timer = threading.Timer(_AGAIN, signal.raise_signal, [args.exc_value.number])
+            timer.daemon = True
+            timer.start()
+        else:
+            unraisable(args)
+
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
                 former[number] = signal.signal(number, request.take)
+    if former:
+        sys.unraisablehook = once_more
     try:
         yield request
     finally:
+        if former:
+            sys.unraisablehook = unraisable
         for taken, handler in former.items():
             signal.signal(taken, handler)

@@ -6,6 +6,7 @@ import ast
 import errno
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,21 @@ def test_a_signal_removes_the_draft_and_has_its_code(tmp_path, number, code):
         signal.raise_signal(number)
     assert describe(caught.value).code == code
     assert names(tmp_path) == []
+
+
+class SignalledInItsEnd:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_signal_that_falls_into_a_destructor_is_not_lost(capsys):
+    def work() -> None:
+        SignalledInItsEnd()
+        time.sleep(10)
+
+    with pytest.raises(Interrupted), interruptible():
+        work()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_noted_signal_waits_and_a_second_one_does_not():
