@@ -114,7 +114,7 @@ def _run(stage: str, words: list[str], show: bool) -> int:
     from distill.cli.quoting import readable
     from distill.cli.reading import refuse_useless
     from distill.cli.recorded import recorded_overrides, run_folder
-    from distill.cli.sweeps import first_job, keys_of_folders, swept_keys
+    from distill.cli.sweeps import check_outputs, first_job, keys_of_folders, swept_keys
 
     typed = readable(with_positional(stage, typed), given.multirun)
     typed, goals = without_goals(typed, given.multirun)
@@ -123,6 +123,7 @@ def _run(stage: str, words: list[str], show: bool) -> int:
     if given.multirun:
         first = first_job(typed)
         swept = keys_of_folders(stage, swept_keys(typed), run_folder(stage, first, own))
+        check_outputs(stage, typed, swept)
     recorded = recorded_overrides(stage, first, own, swept, tell=not given.multirun)
     overrides = checked(stage, [*recorded, *typed], given.config_dir, given.multirun)
     if given.cfg == "job" and not given.package:  # of a sweep, that of its first job

@@ -19,6 +19,10 @@ _REFERENCE = re.compile(r"\$\{([A-Za-z]\w*(?:\.\w+)*)\}")
 _JOB = re.compile(r"\$\{hydra:job\.(num|id|override_dirname)\}")
 _OUTSIDE = ("sample", "stream", "compare", "doctor")  # they write where output= says, or nothing
 
+_PLACES = {"sample": ("output",), "stream": ("output",), "compare": ("output", "tensorboard")}
+"""Keys that say where a stage writes."""
+_NO_FILES = ("-", "device")
+
 
 def swept_keys(typed: Sequence[str]) -> list[str]:
     """Return the keys that a command line sweeps over and that its run folder does not name.
@@ -101,6 +105,45 @@ def keys_of_folders(stage: str, keys: Sequence[str], run: str | None) -> list[st
         f"with a {'model' if held[-1] == root else held[-1].name}. Begin a run for each by "
         "`pipeline -m`, or go through runs that are there, as in -m run=A,B."
     )
+
+
+def check_outputs(stage: str, typed: Sequence[str], folders: Sequence[str]) -> None:
+    """Raise where several jobs of a sweep would write one file.
+
+    Arguments:
+        stage: Its name.
+        typed: Overrides of the command line.
+        folders: Keys by which jobs have folders of their own, beside those that the run's names.
+
+    Errors:
+        ValueError: A key is swept over that the place does not name.
+
+    Example:
+        >>> check_outputs("sample", ["seed=0,1", "output='x-${seed}.npy'"], [])
+        >>> check_outputs("sample", ["seed=0,1"], [])
+        Traceback (most recent call last):
+        ValueError: seed: several values, and what each of them gives would go to one place...
+    """
+    parsed = OverridesParser.create().parse_overrides(list(typed))
+    places = [override for override in parsed if override.key_or_group in _PLACES.get(stage, ())]
+    swept = dict.fromkeys(config_path_of(o) for o in parsed if o.is_sweep_override())
+    shared: list[str] = []
+    for place in places:
+        values = _values(place)
+        named = {place.key_or_group, *_REFERENCE.findall(" ".join(values))}
+        if not any(Path(value).suffix for value in values):  # a folder: a sound goes by its name
+            named.add("input")
+        if not (set(values) <= set(_NO_FILES) or any(map(_JOB.search, values))):
+            shared += [key for key in swept if key not in named]
+    if stage == "sample" and not places:
+        by_itself = {"model", "input", *folders}
+        shared = [key for key in swept_keys(typed) if key not in by_itself]
+    if shared:
+        key, where = shared[0], places[0].key_or_group if places else "output"
+        raise ValueError(
+            f"{key}: several values, and what each of them gives would go to one place, where the "
+            f"last would stay. Name a place for each by a {where}= that holds ${{{key}}}."
+        )
 
 
 def _is_model(folder: Path) -> bool:

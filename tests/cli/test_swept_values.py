@@ -90,3 +90,29 @@ def test_commas_within_quotes_and_brackets_divide_nothing():
     assert split_at_commas(r"'a\'b,c',[1,{x:2,y:(3,4)}],it's,") == [
         *(r"'a\'b,c'", "[1,{x:2,y:(3,4)}]", "it's", "")
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "good"),
+    [
+        (["run=p", "seed=1,2"], False),
+        (["run=p", "seed=1,2", "overwrite=true"], False),
+        (["run=p", "seed=1,2", "output=a.npy,b.npy"], False),
+        (["run=p,q", "output=a.npy"], False),
+        (["run=p", "input=a.wav,b.wav", "output=c.wav"], False),
+        (["run=p", "seed=1,2", "output=x-${seed}.npy"], True),
+        (["run=p", "seed=1,2", "output=x-${hydra:job.num}.npy"], True),
+        (["run=p", "output=a.npy,b.npy"], True),
+        (["run=p", "input=a.wav,b.wav", "output=copies"], True),
+        (["run=p", "model=teacher,student"], True),
+        (["run=p,q"], True),
+        (["run=jobs", "seed=1,2"], True),
+    ],
+)
+def test_jobs_of_a_sweep_write_no_file_of_each_other(ran, capsys, tmp_path, words, good):
+    (tmp_path / "p" / "student").mkdir(parents=True)
+    (tmp_path / "p" / "student" / "checkpoint.pt").touch()
+    assert main(["sample", "-m", *words]) == (0 if good else 2)
+    assert len(ran) == (2 if good else 0)
+    said = capsys.readouterr().err
+    assert good or ("several values" in said and said.count("\n") == 1)
