@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING
 from dataclasses import fields as fields_of
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -187,6 +189,26 @@ def check_wholes(cls: type, fields: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if fields.get(name) is not None:
             check_number(f"{cls.__name__}.{name}", fields[name], low=1, whole=True)
+
+
+def path_of(value: Any, name: str) -> Path:
+    """Return the path that a user gives, `~` as the home folder.
+
+    Arguments:
+        value: What they gave.
+        name: What users call it.
+
+    Errors:
+        ValueError: It is no path, or an empty one, which would mean the working folder.
+
+    Example:
+        >>> path_of(" ", "folder")
+        Traceback (most recent call last):
+        ValueError: folder: wanted the path of a file or folder, got ' '. Name one.
+    """
+    if not isinstance(value, str | os.PathLike) or not str(value).strip():
+        raise ValueError(f"{name}: wanted the path of a file or folder, got {value!r}. Name one.")
+    return Path(value).expanduser()
 
 
 def check_cluster(name: str, address: str) -> None:

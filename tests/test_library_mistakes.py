@@ -16,7 +16,8 @@ import distill
 from distill import export
 from distill.bijectors import Affine, BatchNorm, Coupling, RationalQuadraticSpline
 from distill.contract import Batch, Draw
-from distill.data import Data, Moons
+from distill.data import Data, Moons, Points
+from distill.data.audio import AudioCorpus
 from distill.distributions import GaussianHead, MixtureOfGaussians
 from distill.evaluation import PointsEvaluator, reverse_kl
 from distill.models import Density
@@ -97,6 +98,12 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
         lambda: Coupling(3, MLP(1, 4), keep=5),
         "Coupling: keep: .*from 0 to 1, got 5",
     ),
+    "training in no folder": (lambda: fit(maf(), folder=""), "folder: wanted the path .*got ''"),
+    "saving nowhere": (lambda: distill.save(maf(), " "), "save: wanted the path"),
+    "loading nothing": (lambda: distill.load(""), "checkpoint: wanted the path"),
+    "data of no name": (lambda: distill.as_data(""), "as_data: wanted the path"),
+    "points of no name": (lambda: Points(""), "a table: wanted the path"),
+    "a corpus of no name": (lambda: AudioCorpus(""), "data.path: wanted the path"),
     "a folder of exports": (lambda: export.load("."), "wanted the file of an exported"),
     "a module for a model": (lambda: fit(torch.nn.Linear(2, 2)), "fit: wanted a model .*Linear"),
     "a student that draws site after site": (

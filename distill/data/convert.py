@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from distill.checks import path_of
 from distill.data.array import ArrayData
 from distill.data.base import Data
 from distill.data.discrete import told_of_steps
@@ -39,7 +40,7 @@ def as_data(values: Any, features: Mapping[str, Any] | None = None, **settings: 
     """
     try:
         if isinstance(values, str | Path):
-            return _read(Path(values).expanduser(), features, settings)
+            return _read(path_of(values, "as_data"), features, settings)
         if isinstance(values, Data):
             return _unchanged(values, features, settings)
         if isinstance(values, DataLoader):

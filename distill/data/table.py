@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from distill.arrays import read_npy
+from distill.checks import path_of
 
 _TEXT = (".csv", ".tsv", ".txt")
 _SHOWN = 8
@@ -79,7 +80,7 @@ def read_table(path: str | Path, header: bool | None = None) -> Table:
             anything else than real numbers, rows of unequal length, commas that may part thousands,
             or numbers too large for what is computed with them.
     """
-    file = Path(path).expanduser()
+    file = path_of(path, "a table")
     if not file.is_file():
         what = "a folder" if file.is_dir() else "nothing"
         raise FileNotFoundError(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from distill.arrays import is_plain, read_pt
+from distill.checks import path_of
 from distill.contract import DataSpec
 from distill.files import atomic_write
 from distill.instantiate import build
@@ -126,7 +127,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         FileNotFoundError: There is none.
         ValueError: It is cut short or damaged, of another program, or holds more than plain data.
     """
-    path = Path(path).expanduser()
+    path = path_of(path, "checkpoint")
     file = path / NAME if path.is_dir() or not path.suffix else path
     if not file.is_file():
         raise FileNotFoundError(
@@ -195,7 +196,8 @@ def save(model: Density, path: str | Path) -> Path:
     Returns the file.
 
     Errors:
-        ValueError: No model, one that does not know how it was built, or was changed since.
+        ValueError: No model, one that does not know how it was built, or was changed since; a file
+            of another kind.
 
     Example:
         >>> import tempfile
@@ -207,8 +209,14 @@ def save(model: Density, path: str | Path) -> Path:
     """
     if not isinstance(model, Density):
         raise ValueError(f"save: wanted a model of distill, got {type(model).__name__}.")
-    path = Path(path).expanduser()
-    folder, name = (path.parent, path.name) if path.suffix else (path, NAME)
+    path = path_of(path, "save")
+    whole = path.is_dir() or not path.suffix
+    if not whole and path.suffix.lower() != ".pt":
+        raise ValueError(
+            f"save: wanted a .pt file or a folder, got {path}. Write {path.stem}.pt, or make that "
+            "folder first."
+        )
+    folder, name = (path, NAME) if whole else (path.parent, path.name)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint_of(model).save(folder, name)
     return folder / name

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from distill.checks import check_seed
+from distill.checks import check_seed, path_of
 from distill.configs import composed, config_dir
 from distill.data import Data
 from distill.data.convert import as_data
@@ -208,7 +208,7 @@ def _trained(
         trainer = Trainer(**{"batch_size": data.batch_size, **settings})
     except TypeError as error:
         raise ValueError(f"fit: {error}. Settings are those of distill.training.Trainer.") from None
-    place = None if folder is None else Path(folder).expanduser()
+    place = None if folder is None else path_of(folder, "folder")
     if not any(p.requires_grad for p in task.model.parameters()):
         raise ValueError(
             "fit: wanted a model with weights to train, got none: it has none, or was frozen, as "

@@ -78,6 +78,20 @@ def test_what_is_saved_at_home_is_loaded_from_there(
         distill.save(3, "~/model.pt")  # type: ignore[arg-type]
 
 
+def test_a_folder_may_have_a_dot_in_its_name_and_no_file_of_another_kind_is_replaced(
+    tmp_path: Path,
+) -> None:
+    model = distill.maf(DataSpec(sites=2), layers=1, hidden=[4])
+    (tmp_path / "v1.2").mkdir()
+    assert distill.save(model, tmp_path / "v1.2") == tmp_path / "v1.2" / "checkpoint.pt"
+    assert distill.load(tmp_path / "v1.2").spec.sites == 2
+    (tmp_path / "student.onnx").write_text("kept")
+    for name in ("student.onnx", "v1.3"):
+        with pytest.raises(ValueError, match=r"save: wanted a \.pt file or a folder, got"):
+            distill.save(model, tmp_path / name)
+    assert (tmp_path / "student.onnx").read_text() == "kept"
+
+
 def test_a_device_that_is_not_there_is_not_the_files_fault(tmp_path: Path) -> None:
     file = distill.save(distill.maf(DataSpec(sites=2), layers=1, hidden=[4]), tmp_path / "model.pt")
     with pytest.raises(ValueError, match="device=cuda:77 can't be used here"):

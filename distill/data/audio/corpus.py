@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from distill.checks import check_number, check_seed
+from distill.checks import check_number, check_seed, path_of
 from distill.data.audio.batches import FRAMED, AudioData
 from distill.data.audio.checks import check_features, check_speeds
 from distill.data.audio.clips import Clips
@@ -167,7 +167,7 @@ class AudioCorpus(AudioData):
             pitch=pitch,
             given=mels is not None,
         )
-        root = Path(path).expanduser()
+        root = path_of(path, "data.path")
         root = root.resolve() if root.exists() else root
         with collection_paused():
             sources, left_out = layout.sources(root)
@@ -176,13 +176,13 @@ class AudioCorpus(AudioData):
             sources, others = listed.select(sources)
             left_out |= others
         if mels is not None:
-            sources, others = with_mels(sources, Path(mels).expanduser())
+            sources, others = with_mels(sources, path_of(mels, "data.mels"))
             left_out |= others
 
         def made(sources: Sequence[Source], prepare: Preparation) -> tuple[Clips, Scan]:
             if cache is None:
                 return _in_memory(sources, prepare, memory, workers)
-            store = CorpusColumns(root, prepare, Path(cache).expanduser())
+            store = CorpusColumns(root, prepare, path_of(cache, "data.cache"))
             return prepared(store, sources, workers, cluster, cache_limit)
 
         clips, scan = made(sources, prepare)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from distill.checks import path_of
 from distill.contract import DataSpec
 from distill.data.audio.files import UnusableError
 from distill.data.audio.frame_files import FRAME_SUFFIXES, read_frames
@@ -62,7 +63,7 @@ def read_inputs(
             read; frames that `read_frames` refuses; a speaker or label that the model wants and
             does not get, or does not know.
     """
-    path = Path(path).expanduser()
+    path = path_of(path, "input")
     beside = {
         name: torch.tensor([label_index(spec, name, value)])
         for name, value in (("speaker", speaker), ("label", label))

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from distill.checks import path_of
 from distill.data.audio.clips import Clips
 from distill.data.audio.listing import SUFFIXES, files_below, first_column, suffix_of
 from distill.data.audio.preparation import Source
@@ -38,7 +39,8 @@ class Lists:
                 "data.lists: wanted a file for held_out, and any for train and validation, as in "
                 f"data.lists={{held_out: val.txt}}, got {files}."
             )
-        self.names = {part: _read(Path(file).expanduser()) for part, file in files.items()}
+        places = {part: path_of(file, f"data.lists.{part}") for part, file in files.items()}
+        self.names = {part: _read(place) for part, place in places.items()}
         self._check_apart()
         self._parts: dict[str, str] = {}
         for part, names in self.names.items():
