@@ -107,7 +107,7 @@ def run(config: DictConfig) -> dict[str, float]:
     count = sites = rounds = 0
     seconds = 0.0
     mine = {**config_of(config, "sample", saved.config), "model": role}
-    with alone_at(output.record), _recorded(output, mine, made_from) as made:
+    with alone_at(output.record), _recorded(output, names, mine, made_from) as made:
         output.claim(names, config.overwrite)  # as another process may have written meanwhile
         for number, request in enumerate(tracked(requests, "sample", unit="files")):
             began = time.monotonic()
@@ -126,7 +126,7 @@ def run(config: DictConfig) -> dict[str, float]:
             seconds += time.monotonic() - began
             count, sites = count + len(x), sites + x.numel()
             file = output.write(request.name, x)
-            made[file.relative_to(output.record.parent).as_posix()] = {
+            made[output.key(file)] = {
                 role: made_from[role],
                 "input": inputs.get(request.name),
                 "seed": config.seed + number,
@@ -148,22 +148,31 @@ def run(config: DictConfig) -> dict[str, float]:
 
 @contextmanager
 def _recorded(
-    output: Output, config: Mapping[str, Any], made_from: Mapping[str, Any]
+    output: Output,
+    names: Sequence[str],
+    config: Mapping[str, Any],
+    made_from: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
-    """Record what files are made from, beside those that earlier calls left there."""
+    """Record what files are made from, beside those that earlier calls left there.
+
+    A killed call leaves no word about the files that it was to write: they may be old or new.
+    """
     folder, name = output.record.parent, output.record.name
     old = read_manifest(folder, name)
     record = Manifest.begin("sample", config, made_from)
     kept = old.made.items() if old else ()
-    record.made = {file: entry for file, entry in kept if (folder / file).is_file()}
-    before = dict(record.made)
+    before = {file: entry for file, entry in kept if (folder / file).is_file()}
+    wanted = {output.key(file) for file in output.files(names)}
+    record.made = {file: entry for file, entry in before.items() if file not in wanted}
+    made: dict[str, Any] = {}
     with second_name(output.record) as second:
         record.write(folder, name)
         try:
             with record.ending():
-                yield record.made
+                yield made
         finally:
-            if second is not None and record.state != COMPLETE and record.made == before:
+            record.made = before | made
+            if second is not None and record.state != COMPLETE and not made:
                 second.replace(output.record)
             else:
                 # What filled the disk is to be told, and not that this fails as well.

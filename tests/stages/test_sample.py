@@ -129,6 +129,30 @@ def test_two_calls_never_write_one_output_at_once(run, tmp_path, capsys):
     assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "mel.wav"]
 
 
+def test_a_killed_call_leaves_no_word_of_files_that_it_was_to_replace(run, tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        sound(tmp_path / "in" / f"{name}.wav")
+    words = ["sample", f"run={run}", f"input={tmp_path / 'in'}", f"output={tmp_path / 'out'}"]
+    assert main(words) == 0
+    before = read_manifest(tmp_path / "out").made
+    write, left = SoundsOutput.write, []
+
+    def killed(self: SoundsOutput, name: str, x: torch.Tensor) -> Path:
+        left.append(read_manifest(tmp_path / "out").made)  # what a kill would leave
+        if name == "b":
+            raise KeyboardInterrupt
+        return write(self, name, x)
+
+    monkeypatch.setattr(SoundsOutput, "write", killed)
+    assert main([*words, "seed=9", "overwrite=true"]) == 130
+    assert left == [{}, {}]
+    after = read_manifest(tmp_path / "out").made
+    assert after["b.wav"] == before["b.wav"]
+    assert (after["a.wav"]["seed"], before["a.wav"]["seed"]) == (9, 0)
+    assert after["a.wav"]["sha256"] == sha256_of(tmp_path / "out" / "a.wav")
+
+
 def test_a_temperature_of_zero_is_silent_before_training_has_moved_the_location(run, tmp_path):
     sound(tmp_path / "a.wav")
     for name, temperature in (("cold", 0.0), ("warm", 1.0)):

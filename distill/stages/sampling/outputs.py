@@ -33,6 +33,10 @@ class Output:
         """Write values `(B, T)` and return the file."""
         raise NotImplementedError(f"{type(self).__name__} does not define write.")
 
+    def key(self, file: Path) -> str:
+        """Return by what name the record knows a file."""
+        return file.relative_to(self.record.parent).as_posix()
+
     @property
     def record(self) -> Path:
         """Where it is written what the files were made from."""
