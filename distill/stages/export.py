@@ -146,16 +146,16 @@ def _kept(
     kept: dict[str, Any] = {}
     for name, backend in backends.items():
         path = folder / f"student{backend.suffix}"
-        if not path.is_file():
+        if config.overwrite or not path.is_file():
             continue
         entry, old = _entry(path, weights, settings[name]), had.get(name)
         others = [key for key in entry if (old or {}).get(key, "") != entry[key]]
-        if not others and (config.resume or not config.overwrite):
+        if not others:
             print(f"{path}: of this student, kept")
             kept[name] = entry
         elif others == ["sidecar"]:
             print(f"{_sidecar(path)}: has gone or changed, so both are written again")
-        elif not (config.overwrite or config.resume):
+        elif not config.resume:
             raise FileExistsError(
                 f"{path}: is of another student, was made with other settings, or has changed "
                 "since. Replace it with overwrite=true, or name another run."
