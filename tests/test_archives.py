@@ -99,6 +99,9 @@ ODD: dict[str, Any] = {
     "weights ": {"a": torch.zeros(1).expand(10**12)},
     "weights  ": {"a": torch.zeros(2).to_sparse()},
     "weights   ": {3: torch.zeros(2)},
+    "made_from": [1],
+    "made_from ": {"data": "moons"},
+    "made_from  ": {"data": {"spec": 3}},
     "everything": torch.zeros(3),
 }
 

@@ -181,6 +181,12 @@ def _check_parts(values: Any) -> None:
     for name, kind in _PARTS.items():
         if not isinstance(values[name], kind):
             raise TypeError(f"{name}: it is a {type(values[name]).__name__}")
+    # What is absent in files of earlier versions, by nested names.
+    node = values
+    for name in ("made_from", "data", "spec"):
+        node = node.get(name) or {}
+        if not isinstance(node, dict):
+            raise TypeError(f"{name}: it is a {type(node).__name__}")
     for name, value in values["weights"].items():
         if not isinstance(name, str) or not is_plain(value):
             raise TypeError(f"plain weights {str(name)[:40]}")

@@ -13,6 +13,7 @@ from distill.stages.differences import data_difference, training_difference
 from distill.stages.folders import check_ways, weights_of
 from distill.stages.manifest import COMPLETE, read_manifest
 from distill.stages.work import holds_numbers
+from distill.training.state import check_goes_on
 
 
 class StaleError(ValueError):
@@ -90,14 +91,15 @@ def check_resumable(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], ro
     """Raise if going on would bend the curve that a checkpoint is of.
 
     Errors:
-        ValueError: With the first setting that differs.
+        ValueError: With the first setting that differs; there is no training to go on with.
     """
     key = f"{role}_trainer"
-    if key not in saved.config:
+    if not isinstance(saved.config.get(key), dict):
         raise ValueError(
             f"{folder}: holds a {saved.role} that doesn't say how it was trained, as one saved in "
             "Python. Replace it with overwrite=true, or name another folder with run=."
         )
+    check_goes_on(saved.training, folder)
     trainer = {**saved.config[key], "precision": precision_of(saved, role)}
     other = training_difference({**saved.config, key: trainer}, mine, role)
     if other:

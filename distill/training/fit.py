@@ -26,6 +26,7 @@ from distill.renamed import check_arguments
 from distill.sharing import count_of
 from distill.training.described import described, free_settings
 from distill.training.ranks import here
+from distill.training.state import check_goes_on
 from distill.training.tracker import Tracker
 from distill.training.trainer import Trainer, Watch
 
@@ -243,6 +244,7 @@ def _resumed(folder: Path, mine: Checkpoint, resume: bool) -> Checkpoint:
             f"{folder}: holds a checkpoint. Go on with resume=True, or name another folder."
         )
     found = read_checkpoint(folder)
+    check_goes_on(found.training, folder)
     was, now = ({"model": c.config, "spec": c.spec.to_dict(), **c.made_from} for c in (found, mine))
     own = free_settings(was.get("settings", {}), now["settings"])
     differs = difference(was, now, [f"settings.{name}" for name in own])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +14,34 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from distill.training.ema import EMA
+
+_HELD: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("model", "optimizer", "best_weights"), dict),
+    **dict.fromkeys(("step", "skipped", "waited"), int),
+    "best": (int, float),
+}
+_PERHAPS: dict[str, type | tuple[type, ...]] = {
+    "ema": dict,
+    "precision": str,
+    "seconds": (int, float),
+    **dict.fromkeys(("ema_updates", "skipped_in_a_row", "watched"), int),
+}
+
+
+def check_goes_on(training: Mapping[str, Any], folder: Path) -> None:
+    """Raise unless a checkpoint holds what a training can go on from.
+
+    Errors:
+        ValueError: It lacks a part, as `best.pt` does, or one is something else.
+    """
+    kinds = _HELD | {name: kind for name, kind in _PERHAPS.items() if name in training}
+    odd = [name for name, kind in kinds.items() if not isinstance(training.get(name), kind)]
+    if odd:
+        raise ValueError(
+            f"{folder}: its checkpoint holds a model to use and no training to go on from, as "
+            f"best.pt does (no {odd[0]}). Put back the last checkpoint or a step_*.pt, or name "
+            "another folder to train in."
+        )
 
 
 def check_optimizer(make: Any) -> None:

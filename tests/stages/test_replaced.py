@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 from omegaconf import OmegaConf
 
@@ -132,3 +133,20 @@ def test_a_training_goes_on_from_a_checkpoint_put_back_and_measures_again_withou
     capsys.readouterr()
     assert main(words) == 0
     assert "finished, kept" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("changed", ["all", "step", "optimizer", "watched"])
+def test_a_checkpoint_without_a_training_is_not_gone_on_from(tmp_path, capsys, changed):
+    words = ["teacher", f"run={tmp_path}", *QUICK, "teacher_trainer.steps=2"]
+    teacher = tmp_path / "teacher"
+    assert main(words) == 0
+    saved = read_checkpoint(teacher)
+    saved.training = {} if changed == "all" else {**saved.training, changed: "x"}  # as best.pt
+    saved.save(teacher)
+    held = (teacher / "checkpoint.pt").read_bytes()
+    capsys.readouterr()
+    assert main([*words, "teacher_trainer.steps=4", "resume=true"]) == 2
+    said = capsys.readouterr().err
+    assert "holds a model to use and no training to go on from, as best.pt does" in said
+    assert said.count("\n") == 1
+    assert (teacher / "checkpoint.pt").read_bytes() == held
