@@ -199,7 +199,8 @@ def path_of(value: Any, name: str) -> Path:
         name: What users call it.
 
     Errors:
-        ValueError: It is no path, or an empty one, which would mean the working folder.
+        ValueError: It is no path, or an empty one, which would mean the working folder; the home of
+            nobody.
 
     Example:
         >>> path_of(" ", "folder")
@@ -208,7 +209,13 @@ def path_of(value: Any, name: str) -> Path:
     """
     if not isinstance(value, str | os.PathLike) or not str(value).strip():
         raise ValueError(f"{name}: wanted the path of a file or folder, got {value!r}. Name one.")
-    return Path(value).expanduser()
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{name}: {value} begins with ~NAME, and there is no such user here. Write the folder "
+            f"out; a file of that name is ./{value}."
+        ) from None
 
 
 def check_cluster(name: str, address: str) -> None:

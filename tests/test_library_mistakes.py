@@ -103,6 +103,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     "loading nothing": (lambda: distill.load(""), "checkpoint: wanted the path"),
     "data of no name": (lambda: distill.as_data(""), "as_data: wanted the path"),
     "points of no name": (lambda: Points(""), "a table: wanted the path"),
+    "the home of nobody": (lambda: Points("~no.such/x.csv"), "begins with ~NAME, .*a file of that"),
     "a corpus of no name": (lambda: AudioCorpus(""), "data.path: wanted the path"),
     "a folder of exports": (lambda: export.load("."), "wanted the file of an exported"),
     "a module for a model": (lambda: fit(torch.nn.Linear(2, 2)), "fit: wanted a model .*Linear"),

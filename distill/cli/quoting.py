@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 from distill.cli.types import TEXTS
 
 _DEPTH = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
+_CLOSERS = {"[": "]", "{": "}", "'": "'", '"': '"'}
 _INSIDE = re.compile(r"""'(\\.|[^'\\])*'|"(\\.|[^"\\])*\"""")
 _CHOICE = re.compile(r"choice\((.*)\)", re.DOTALL)
 
@@ -82,8 +83,9 @@ def _quoted(key: str, value: str) -> str:
     if override is not None:
         number = key.lstrip("+") in TEXTS and isinstance(override.value(), bool | int | float)
         return f"'{value}'" if number else value
-    if not value or value[0] in "[{'\"":
-        return value
+    closer = _CLOSERS.get(value[:1])
+    if not value or (closer and (value.endswith(closer) or closer not in value[1:])):
+        return value  # a list or a text that is not well formed; `[1] talk.wav` is a name
     inner = value.replace("\\'", "'")
     # Backslashes before a quote, and at the end, would be read as escapes.
     slashes = len(inner) - len(inner.rstrip("\\"))

@@ -116,3 +116,16 @@ def test_jobs_of_a_sweep_write_no_file_of_each_other(ran, capsys, tmp_path, word
     assert len(ran) == (2 if good else 0)
     said = capsys.readouterr().err
     assert good or ("several values" in said and said.count("\n") == 1)
+
+
+@pytest.mark.parametrize("name", ["[1] talk.csv", "{a}.csv", '"q" s.csv', "'it' is.csv"])
+def test_a_name_that_begins_with_a_bracket_or_a_quote_needs_no_quotes(ran, name):
+    assert main(["sample", "run=r", f"input={name}"]) == 0
+    assert ran[0].input == name
+
+
+@pytest.mark.parametrize("text", ["input=[a", "input='a", "input={a: b"])
+def test_a_bracket_or_quote_that_is_not_closed_is_told(ran, capsys, text):
+    assert main(["sample", "run=r", text]) == 2
+    assert ran == []
+    assert "can't read the override" in capsys.readouterr().err
