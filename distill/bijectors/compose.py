@@ -58,13 +58,17 @@ class Chain(Bijector):
 
     def forward(self, u: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Apply the layers from first to last."""
-        steps = [Step(layer.forward, layer.forward_again, layer) for layer in self._layers]
+        steps = [
+            Step(layer.forward, layer.inverse, layer.forward_again, layer) for layer in self._layers
+        ]
         return self._run(steps, u, context)
 
     def inverse(self, x: Tensor, context: Context | None = None) -> tuple[Tensor, Tensor]:
         """Undo the layers from last to first."""
-        layers = reversed(self._layers)
-        steps = [Step(layer.inverse, layer.inverse_again, layer) for layer in layers]
+        steps = [
+            Step(layer.inverse, layer.forward, layer.inverse_again, layer)
+            for layer in reversed(self._layers)
+        ]
         return self._run(steps, x, context)
 
     def forward_in_rounds(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.func import functional_call
 
 from distill.contract import Context
 from distill.functional import is_autocast
@@ -34,9 +34,10 @@ class Again(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A layer in one direction: its map, what its output tells, and the layer itself."""
+    """A layer in one direction: its map and what undoes it, what its output tells, and itself."""
 
     apply: Map
+    undo: Map
     again: Callable[[Tensor, Context | None], Again]
     layer: nn.Module
 
@@ -64,7 +65,7 @@ def from_outputs(
     That pass goes from the last layer to the first: it undoes a layer to find what went in,
     $u_{l-1} = f_l^{-1}(u_l)$, computes this one layer again with a graph, and takes the gradient
     through it. So memory does not grow with the number of layers; values are found back up to
-    rounding.
+    rounding. Where the gradient is to be differentiated itself, that pass keeps its own graph.
 
     Arguments:
         steps: In the order in which they are applied; each is undone in one parallel pass.
@@ -82,9 +83,9 @@ def from_outputs(
     found, total = _Found(), torch.zeros_like(value)
     for step in steps:
         weights = list(step.layer.parameters())
-        last = step is steps[-1]
+        ends = step is steps[0], step is steps[-1]
         value, log_det = _Layer.apply(
-            step, context, found, last, len(given), value, *given, *weights
+            step, context, found, ends, len(given), value, *given, *weights
         )
         total = total + log_det
     return value, total
@@ -97,28 +98,32 @@ class _Layer(torch.autograd.Function):
         step: Step,
         context: Context | None,
         found: _Found,
-        last: bool,
+        ends: tuple[bool, bool],
         size: int,
         value: Tensor,
         *tensors: Tensor,
     ) -> tuple[Tensor, Tensor]:
         value, log_det = step.apply(value, context)
-        ctx.step, ctx.context, ctx.found, ctx.last, ctx.size = step, context, found, last, size
-        ctx.precision = _precision(value)
+        ctx.step, ctx.context, ctx.found, ctx.size = step, context, found, size
+        (ctx.first, last), ctx.precision = ends, _precision(value)
         ctx.save_for_backward(*tensors[:size], *([value] if last else []))
         return value, log_det
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor, grad_log_det: Tensor) -> tuple[Any, ...]:
-        given, output = list(ctx.saved_tensors[: ctx.size]), ctx.found.value
-        if ctx.last:
-            output = ctx.saved_tensors[-1].detach()
-        context, given = _apart(ctx.context, given, ctx.needs_input_grad[6 : 6 + ctx.size])
-        read = [*given, *ctx.step.layer.parameters()]
+        twice = torch.is_grad_enabled()  # somebody will differentiate the gradient itself
+        given, ended = list(ctx.saved_tensors[: ctx.size]), ctx.saved_tensors[ctx.size :]
+        output = ended[0] if ended else ctx.found.value
         with torch.enable_grad(), ctx.precision():
-            again = ctx.step.again(output, context)
-        ctx.found.value = again.value
+            if twice:
+                again, read = _with_graph(ctx.step, output, ctx.context, given)
+            else:
+                wanted = ctx.needs_input_grad[6 : 6 + ctx.size]
+                context, given = _apart(ctx.context, given, wanted)
+                again = ctx.step.again(output.detach(), context)
+                read = [*given, *ctx.step.layer.parameters()]
+        # What carries a graph leads back to here: nobody would let go of it.
+        ctx.found.value = None if ctx.first else again.value
         pairs = [(again.output, grad), (again.log_det, grad_log_det)]
         pairs = [(made, g.to(made.dtype)) for made, g in pairs if made.requires_grad]
         wanted = [tensor for tensor in read if tensor.requires_grad]
@@ -126,11 +131,44 @@ class _Layer(torch.autograd.Function):
             [made for made, _ in pairs],
             [again.leaf, *wanted],
             [g for _, g in pairs],
+            create_graph=twice,
             allow_unused=True,
         )
         by_tensor = dict(zip(map(id, wanted), grads[1:], strict=True))
         others = [by_tensor.get(id(tensor)) for tensor in read]
         return None, None, None, None, None, grads[0], *others
+
+
+class _Applied(nn.Module):
+    """A layer whose `forward` is its map in the direction of a step."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__()
+        self.layer, self._map = step.layer, step.apply
+
+    def forward(self, value: Tensor, context: Context | None) -> tuple[Tensor, Tensor]:
+        return self._map(value, context)
+
+
+def _with_graph(
+    step: Step, output: Tensor, context: Context | None, given: Sequence[Tensor]
+) -> tuple[Again, list[Tensor]]:
+    """Find the input, and apply the map again, as functions of all that they depend on.
+
+    Returns what came of it, and what the map read: views, since how the input depends on context
+    and weights is no business of this layer.
+    """
+    value = step.undo(output, context)[0]
+    leaf, *views = (tensor.view_as(tensor) for tensor in (value, *given))
+    if not leaf.requires_grad:
+        leaf.requires_grad_()
+    weights = {
+        f"layer.{name}": tensor.view_as(tensor) for name, tensor in step.layer.named_parameters()
+    }
+    tensors = iter(views)
+    own = None if context is None else context.each(lambda _: next(tensors))
+    made = functional_call(_Applied(step), weights, (leaf, own))
+    return Again(value, leaf, *made), [*views, *weights.values()]
 
 
 def _apart(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from functools import partial
 
 import pytest
@@ -62,6 +64,42 @@ def test_gradients_are_those_of_what_is_kept(name, of_draws, frozen):
     for mine, plain in zip(got, wanted, strict=True):
         torch.testing.assert_close(mine, plain, rtol=1e-9, atol=1e-9)
     assert wanted[1].abs().sum() > 1e-3
+
+
+@pytest.mark.parametrize("of_draws", [False, True])
+@pytest.mark.parametrize("name", FLOWS)
+def test_second_derivatives_are_those_of_what_is_kept(name, of_draws):
+    found = []
+    for again in (False, "outputs"):
+        flow = flow_of(name, again).eval()
+        torch.manual_seed(1)
+        x = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+        condition = torch.randn(5, 2, dtype=torch.float64, requires_grad=True)
+        features = {"condition": condition} if flow.spec.features else None
+        if of_draws:
+            draw = flow.draw(x, features)
+            loss = (draw.x.square() * 0.3 + draw.log_prob).sum()
+        else:
+            loss = flow.log_prob(x, features).square().sum()
+        inputs = [x, *([condition] if features else []), *flow.parameters()]
+        first = torch.autograd.grad(loss, inputs, create_graph=True)
+        asked = sum(g.sin().sum() for g in first)
+        found.append([*first, *torch.autograd.grad(asked, inputs, allow_unused=True)])
+    for mine, plain in zip(*found, strict=True):
+        torch.testing.assert_close(mine, plain, rtol=1e-6, atol=1e-8)
+
+
+def test_a_gradient_with_a_graph_is_let_go_of():
+    held = []
+    for _ in range(2):
+        flow = flow_of("nice", "outputs").eval()
+        x = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+        value = flow.log_prob(x, {"condition": torch.zeros(5, 2, dtype=torch.float64)}).sum()
+        (grad,) = torch.autograd.grad(value, x, create_graph=True)
+        held.append(weakref.ref(flow))
+        del flow, x, value, grad
+    gc.collect()
+    assert [each() for each in held] == [None, None]
 
 
 def held(flow):
