@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distill.contract import Context, DataSpec, Features
+from distill.functional import is_transformed
 from distill.networks.given_features import given_features
 
 
@@ -59,7 +60,7 @@ class VectorEncoder(nn.Module):
         """Encode one batch."""
         given = given_features("VectorEncoder", features, self.features)
         parts = [
-            F.one_hot(value, self.features[name].size) if value.dim() == 1 else value
+            _one_hot(value, self.features[name].size) if value.dim() == 1 else value
             for name, value in given.items()
         ]
         rows = torch.cat([part.to(self.loc.dtype) for part in parts], 1)
@@ -68,3 +69,9 @@ class VectorEncoder(nn.Module):
     def loss(self, features: Features) -> dict[str, Tensor]:
         """Return nothing: it estimates nothing that would have to be trained."""
         return {}
+
+
+def _one_hot(labels: Tensor, size: int) -> Tensor:
+    if is_transformed():  # torch's own looks at the labels
+        return labels[:, None] == torch.arange(size, device=labels.device)
+    return F.one_hot(labels, size)

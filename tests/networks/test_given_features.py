@@ -156,3 +156,16 @@ def test_labels_are_mapped_over_without_being_looked_at():
     rows = torch.func.vmap(lambda digit: encoder({"digit": digit, "pose": GIVEN["pose"]}).rows)
     wanted = [encoder({"digit": digit, "pose": GIVEN["pose"]}).rows for digit in labels]
     assert torch.equal(rows(labels), torch.stack(wanted))
+
+
+def test_the_gradient_of_each_row_with_labels_is_found_by_one_transform(encoder, given):
+    def gradient(row):
+        def total(pose):
+            features = {**row, "pose": pose}
+            return encoder({k: v[None] for k, v in features.items()}).rows.sin().sum()
+
+        return torch.func.grad(total)(row["pose"])
+
+    got = torch.func.vmap(gradient)(given)
+    wanted = [gradient({k: v[i] for k, v in given.items()}) for i in range(2)]
+    torch.testing.assert_close(got, torch.stack(wanted))
