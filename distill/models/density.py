@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from distill.bijectors import Bijector, Jacobi
 from distill.checks import check_number
 from distill.contract import Context, DataSpec, Features
+from distill.models.fixed import fixed_of, fixed_on_meta, make_again
 from distill.models.in_rounds import Rounds
 from distill.models.recipe import Recipe
 
@@ -50,6 +51,26 @@ class Density(nn.Module):
     def whole(self) -> Density:
         """The model that this is the core of, or itself."""
         return self.__dict__.get("_whole", self)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Move; what no file holds has its numbers again where it comes from `meta`."""
+        before = fixed_on_meta(self)
+        moved = super()._apply(fn, recurse)
+        make_again(self, before - fixed_on_meta(self))
+        return moved
+
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Move without the weights' numbers, which a file has; what no file holds keeps its own."""
+        moved = super().to_empty(device=device, recurse=recurse)
+        make_again(self, fixed_of(self) - fixed_on_meta(self))
+        return moved
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Load weights, which a model on `meta` may take over (`assign=True`)."""
+        found = super().load_state_dict(*args, **kwargs)
+        if not any(weight.is_meta for weight in self.parameters()):
+            make_again(self, fixed_on_meta(self))
+        return found
 
     def context(self, features: Features | Context) -> Context | None:
         """Encode raw features, unless they are encoded already.

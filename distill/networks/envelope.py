@@ -113,7 +113,8 @@ class Envelope(nn.Module):
         exact = dict(self.named_buffers(recurse=False))
         super()._apply(fn, recurse)
         for name, value in exact.items():
-            setattr(self, name, value.to(getattr(self, name).device))
+            moved = getattr(self, name)
+            setattr(self, name, moved.double() if value.is_meta else value.to(moved.device))
         return self
 
 

@@ -102,15 +102,14 @@ class MADE(Conditioner):
         self.register_buffer("_write", torch.argsort(self._read), persistent=False)
         # With a context even the first site has something to see.
         low = 0 if context_channels else 1
-        degrees = [torch.arange(1, sites + 1)]
-        degrees += [_spread(width, low, max(sites - 1, low)) for width in hidden]
-        self._completed = [
-            torch.bincount(d, minlength=sites + 1).cumsum(0).tolist() for d in degrees
-        ]
-        layers = [
-            MaskedLinear(len(below), torch.searchsorted(below, above, right=True))
-            for below, above in pairwise(degrees)
-        ]
+        with torch.device("cpu"):  # they are read here, also where the network is built on `meta`
+            degrees = [torch.arange(1, sites + 1)]
+            degrees += [_spread(width, low, max(sites - 1, low)) for width in hidden]
+            self._completed = [
+                torch.bincount(d, minlength=sites + 1).cumsum(0).tolist() for d in degrees
+            ]
+        reaches = [torch.searchsorted(*pair, right=True) for pair in pairwise(degrees)]
+        layers = [MaskedLinear(len(d), reach) for d, reach in zip(degrees, reaches, strict=False)]
         last = torch.searchsorted(degrees[-1], degrees[0]).repeat_interleave(parameters_per_site)
         layers.append(MaskedLinear(hidden[-1], last, zero=zero))
         self.layers = nn.ModuleList(layers)

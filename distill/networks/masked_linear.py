@@ -45,20 +45,21 @@ class MaskedLinear(nn.Module):
 
     def __init__(self, inputs: int, reach: Tensor | list[int], zero: bool = False) -> None:
         super().__init__()
-        reach = torch.as_tensor(reach)
+        reach = torch.as_tensor(reach, device="cpu")
         # Made here and never later: what is made inside a transform or a trace belongs to it.
         self._plan = _cut(reach.tolist(), len(reach) * inputs)
         self.weight = nn.Parameter(torch.empty(len(reach), inputs))
         self.bias = nn.Parameter(torch.zeros(len(reach)))
-        self.register_buffer("reach", reach, persistent=False)
+        self.register_buffer("reach", reach.to(self.weight.device), persistent=False)
         if zero:
             nn.init.zeros_(self.weight)
         else:
             # Scaled by the inputs that a row really has, not by the width of the matrix.
             nn.init.uniform_(self.weight, -1, 1)
             with torch.no_grad():
-                self.weight.div_(reach.clamp_min(1).sqrt()[:, None])
-                self.bias.uniform_(-1, 1).div_(reach.clamp_min(1).sqrt())
+                width = self.reach.clamp_min(1).sqrt()
+                self.weight.div_(width[:, None])
+                self.bias.uniform_(-1, 1).div_(width)
         self.mask_()
         self.register_load_state_dict_post_hook(_mask_again)
 
