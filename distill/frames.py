@@ -12,9 +12,8 @@ from torch import Tensor
 from distill.arrays import as_floats, scalar
 from distill.contract import DataSpec
 from distill.errors import suggest
+from distill.f0 import check_f0
 from distill.labels import label_index
-
-_LOWEST = 20.0  # Hz
 
 
 class FrameLayout:
@@ -218,32 +217,7 @@ class FrameLayout:
                 "frames."
             )
         if feature == "f0" and part.shape[1] == 2:
-            self._check_f0(part[good], np.flatnonzero(good), name)
-
-    def _check_f0(self, part: np.ndarray, frames: np.ndarray, name: str) -> None:
-        """Raise unless frames hold an F0 as training does, those that are not voiced too."""
-        with np.errstate(over="ignore"):
-            hertz, high = np.exp(part[:, 0].astype(np.float64)), self.rate / 4
-        voiced = part[:, 1] > 0
-        outside = ~((hertz >= _LOWEST) & (hertz <= high))
-        form = (
-            "Its first channel is the natural logarithm of Hz, a line from voiced frame to voiced "
-            "frame where there is no voice, its second one 0 or 1."
-        )
-        # What stands where there is no voice is said where that alone is wrong.
-        for state, wrong in (("voiced", voiced & outside), ("unvoiced", ~voiced & outside)):
-            if (found := np.flatnonzero(wrong)).size:
-                raise ValueError(
-                    f"{name}: wanted {_LOWEST:g} to {high:g} Hz in {state} frames, got "
-                    f"{hertz[found[0]]:.4g} Hz in frame {frames[found[0]]} and in "
-                    f"{len(found) - 1} others. {form}"
-                )
-        between = np.flatnonzero((part[:, 1] != 0) & (part[:, 1] != 1))
-        if between.size:
-            raise ValueError(
-                f"{name}: wanted a voicing of 0 or 1, got {part[between[0], 1]:.4g} in frame "
-                f"{frames[between[0]]} and in {len(between) - 1} others. {form}"
-            )
+            check_f0(part[good], np.flatnonzero(good), self.rate, name)
 
     def _check_names(self, entries: Mapping[str, Any], name: str) -> None:
         known = [*self.sizes, *self._settings]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,11 @@ class InputChecks:
         self.metadata = metadata
         self.name = name
         self.dtype: torch.dtype = getattr(torch, metadata.dtype)
+        self._check_frames: Callable[..., None] = _nothing
+        if "mel" in metadata.spec.settings:
+            from distill.data.audio.given_frames import check_frames  # slow to import
+
+            self._check_frames = check_frames
 
     def noise(self, value: Tensor) -> Tensor:
         """Check noise `(B, T)`."""
@@ -115,7 +120,7 @@ class InputChecks:
                 label = name in specs and specs[name].kind == "label"
                 tensor = _label(value, name) if label else self._floats(value, f"feature {name!r}")
                 given[name] = _batched(tensor, specs.get(name))
-            return self.features(given, kinds=kinds)
+            return self._meant(self.features(given, kinds=kinds))
         value = self._floats(features, "frames")
         sizes = side_by_side(self.metadata, value.shape[-1] if value.dim() else 0)
         total = sum(sizes.values())
@@ -126,7 +131,12 @@ class InputChecks:
             )
         parts = (value if value.dim() == 3 else value[None]).split(list(sizes.values()), -1)
         given = dict(zip(sizes, parts, strict=True))
-        return self.features(given, kinds=kinds)
+        return self._meant(self.features(given, kinds=kinds))
+
+    def _meant(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return features, if their numbers are ones that the model's data can have."""
+        self._check_frames(features, self.metadata.spec, self.name)
+        return features
 
     def state(self, state: tuple[Tensor, ...], batch: int) -> tuple[Tensor, ...]:
         """Check the state of a batch."""
@@ -202,6 +212,10 @@ class InputChecks:
         if feature.kind == "frames":
             shape = (batch, frames, feature.size)
         return self.tensor(name, value, shape, self.dtype, feature.optional)
+
+
+def _nothing(*_: Any) -> None:
+    """Check nothing."""
 
 
 def side_by_side(metadata: Metadata, width: int) -> dict[str, int]:

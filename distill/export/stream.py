@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 CHUNK = 8192  # sites of all rows at once: near the fastest, and memory stays small
 
 
+class UnusualWarning(UserWarning):
+    """Frames that are hardly those of the model's kind, though they could be."""
+
+
 class Rows:
     """Rows of signals drawn chunk after chunk, each with noise and state of its own.
 
@@ -31,9 +36,14 @@ class Rows:
         temperature: Scales the noise.
         seed: Of the first row; row b draws with `seed + b`.
 
+    Attributes:
+        remark: What is unusual in the mel, once it shows; it is warned of as well.
+
     Errors:
         ValueError: A temperature that is negative or not finite; what is drawn is not finite.
     """
+
+    remark: str | None = None
 
     def __init__(
         self, exported: Exported, features: dict[str, Tensor], temperature: float, seed: int | None
@@ -48,6 +58,11 @@ class Rows:
         self.noises = [first, *(Noise(metadata.base, first.seed + b, first.dtype) for b in others)]
         self.frames = {name: features[name] for name in metadata.frames if name in features}
         self.fixed = {k: v for k, v in features.items() if k not in metadata.frames}
+        self._watch = None
+        if "mel" in metadata.spec.settings:
+            from distill.data.audio.given_frames import MelWatch  # slow to import
+
+            self._watch = MelWatch(metadata.spec)
         self._state: State | None = None
         self._early: dict[str, Tensor] = {}
         self._last: dict[str, Tensor] = {}
@@ -64,6 +79,8 @@ class Rows:
     def push(self, frames: dict[str, Tensor]) -> Tensor:
         """Take in frames `(B, F, size)`; return the samples that are ready, `(B, F' * hop)`."""
         self._last = {name: value[:, -1:] for name, value in frames.items()}
+        if self._watch and "mel" in frames:
+            self._warn(self._watch.add(frames["mel"]))
         if self._state is None:
             if self._early:
                 frames = {k: torch.cat([self._early[k], v], 1) for k, v in frames.items()}
@@ -84,12 +101,19 @@ class Rows:
 
     def finish(self) -> Tensor:
         """Return the samples that are still due, the last frame standing for those after it."""
+        if self._watch:
+            self._warn(self._watch.remark())
         if not self.metadata.latency or not self._last:
             return self._nothing()
         missing = self.metadata.latency
         return self.push(
             {name: value.expand(-1, missing, -1) for name, value in self._last.items()}
         )
+
+    def _warn(self, remark: str | None) -> None:
+        if remark:
+            self.remark = remark
+            warnings.warn(f"{self.exported.path.name}: {remark}", UnusualWarning, stacklevel=4)
 
     def _in_chunks(self, frames: dict[str, Tensor], count: int) -> Tensor:
         hop = self.metadata.spec.hop
@@ -164,6 +188,11 @@ class Stream:
                 f"{self._rows.batch} rows. Start one stream for each."
             )
         self._started = self._done = False
+
+    @property
+    def remark(self) -> str | None:
+        """What is unusual in the mel so far: numbers of another scale, say."""
+        return self._rows.remark
 
     def push(self, features: Any) -> Tensor:
         """Take in frames; return the samples `(n,)` that are ready, a multiple of the hop.

@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
+from distill.data.audio.given_frames import remark_on
 from distill.errors import flat
 from distill.serving.answers import answering, bug_answer, http_answer, unless_gone
 from distill.serving.limits import Limits
@@ -180,6 +181,8 @@ class Server:
             hold = held.enter_context(self.pool.room())
             await receive(request, body, hold, self.limits)
             rows = await unless_gone(request, voice.read(body), self.limits.timeout)
+            if remark := remark_on(rows, voice.layout):
+                headers["X-Remark"] = remark
             began, parts = time.monotonic(), _speak(voice, rows, settings)
             if settings.chunked:
                 first = await unless_gone(request, _next(parts), self.limits.timeout)

@@ -160,6 +160,11 @@ class Connection:
         """Return all samples that are ready after checked rows."""
         return np.concatenate([piece async for piece in self.pieces(rows)])
 
+    @property
+    def remark(self) -> str | None:
+        """What is unusual in the frames so far."""
+        return self._stream.remark
+
     async def finish(self) -> np.ndarray:
         """Return the samples that are still due."""
         return await self._pool.work(self._counted, self._stream.finish)

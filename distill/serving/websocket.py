@@ -38,7 +38,8 @@ async def serve_connection(
     2. Each message of frames (little-endian float32, the features of a frame side by side) is
        answered by one message of samples: those that are ready, at first none while the look-ahead
        fills.
-    3. `{"type": "end"}` is answered by the last samples, then `{"type": "stats", ...}`.
+    3. `{"type": "end"}` is answered by the last samples, then `{"type": "stats", ...}`,
+       with a `remark` where the mel is likely of another scale.
 
     A mistake is answered by `{"type": "error", "error": "one line"}`, and the end.
 
@@ -113,7 +114,8 @@ async def _finish(
     await _answer(socket, await connection.finish(), settings, metrics, began, limits)
     numbers = {k: v for k, v in metrics.numbers().items() if k != "underruns"}  # theirs to count
     synthesizer.finished(numbers["real_time_factor"])
-    await _send(socket, {"type": "stats", "seed": settings.seed, **numbers}, limits)
+    remark = {"remark": connection.remark} if connection.remark else {}
+    await _send(socket, {"type": "stats", "seed": settings.seed, **numbers, **remark}, limits)
     await socket.close()
 
 

@@ -13,6 +13,7 @@ import itertools
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from distill.checks import check_number, check_seed
 from distill.export import Stream
+from distill.export.stream import UnusualWarning
 from distill.frames import FrameLayout
 from distill.serving import StreamMetrics, check_sink, open_sink, open_source, pcm
 from distill.serving.sinks import Write
@@ -59,6 +61,7 @@ def run(config: DictConfig) -> dict[str, float]:
         rows = open_source(str(config.input), layout, chunk, given)
         rows = (part.astype(exported.metadata.dtype) for part in rows)
         first = next(rows)
+        warnings.simplefilter("ignore", UnusualWarning)  # it is printed below
         start().push(np.repeat(first[:1], len(first) + exported.metadata.latency, 0))  # to warm up
         stream, metrics = start(), StreamMetrics(layout.rate, lead=layout.seconds(chunk))
         rows = _paced(itertools.chain([first], rows), layout, config.pace)
@@ -70,6 +73,8 @@ def run(config: DictConfig) -> dict[str, float]:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())
             print("the reader has gone")
+        if stream.remark:
+            print(f"{config.input}: {stream.remark}")
         return _report(metrics, layout.seconds(chunk), stream.latency)
 
 

@@ -13,6 +13,7 @@ from distill.checks import path_of
 from distill.contract import DataSpec
 from distill.data.audio.files import UnusableError
 from distill.data.audio.frame_files import FRAME_SUFFIXES, read_frames
+from distill.data.audio.given_frames import MelWatch
 from distill.data.audio.listing import SUFFIXES, files_below, named
 from distill.data.audio.mel import LogMel
 from distill.data.audio.pitch import Pitch
@@ -48,7 +49,8 @@ def read_inputs(
 ) -> list[Input]:
     """Read a file, or all files of a folder and below: audio, and frames as `read_frames` does.
 
-    Audio of a higher rate is resampled. Of several files, one that can't be used is left out with
+    Audio of a higher rate is resampled. A mel that is likely of another scale is used, and said. Of
+    several files, one that can't be used is left out with
     a printed line; a single one raises.
 
     Arguments:
@@ -81,6 +83,9 @@ def read_inputs(
         except ValueError as error:
             problems.append(str(error))
             continue
+        remark = MelWatch(spec).whole(features["mel"]) if "mel" in features else None
+        if reference is None and remark:
+            print(f"{file}: {remark}", flush=True)
         found.append(Input(name, {**features, **beside}, reference, file))
     if not found:
         more = f" And {len(problems) - 1} more like it." if len(problems) > 1 else ""

@@ -162,7 +162,7 @@ class LogMel:
         return float(ends[0]), float(ends[1])
 
     def check_scale(self, values: Tensor, rate: int, name: str) -> None:
-        """Raise where a mel is on average where no mel of these settings is anywhere.
+        """Raise where a mel, on average or for a fifth, is where none of these settings is.
 
         Arguments:
             values: The mel, of any shape.
@@ -174,11 +174,13 @@ class LogMel:
         """
         low, high = self.bounds(rate)
         mean, margin = float(values.double().mean()), 0.1 * (high - low)
-        if not low - margin <= mean <= high + margin:
+        inside = (values >= low - margin) & (values <= high + margin)
+        if not low - margin <= mean <= high + margin or inside.float().mean() < 0.8:
             raise ValueError(
                 f"{name}: wanted values from {low:.3g} to {high:.3g}, as the model's settings "
-                f"(log={self.log}, floor={self.floor:g}) give them, got a mean of {mean:.4g}. "
-                "Make it again with the model's settings."
+                f"(log={self.log}, floor={self.floor:g}) give them, got a mean of {mean:.4g}, "
+                f"values from {float(values.min()):.4g} to {float(values.max()):.4g}. Make it "
+                "again with the model's settings."
             )
 
     def __call__(self, x: Tensor, rate: int) -> Tensor:
