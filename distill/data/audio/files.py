@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
+
+from distill.data.audio.containers import lacking
 
 _EIGHT_BITS = ("PCM_S8", "PCM_U8", "ULAW", "ALAW", "DPCM_8")
 _FOUR_BITS = ("IMA_ADPCM", "MS_ADPCM", "VOX_ADPCM", "G721_32", "G723_24", "G723_40", "GSM610")
@@ -46,7 +47,7 @@ def read(path: Path) -> Recording:
         with _Forward(os.fsencode(path) if os.name == "posix" else str(path)) as file:
             coding, rate, promised = file.subtype, file.samplerate, file.frames
             samples = _samples(file, _most() // file.channels)
-        cut = _truncated(path)
+        cut = lacking(path)
     except UnusableError:
         raise
     except (OSError, soundfile.SoundFileError, ValueError, MemoryError) as error:
@@ -106,26 +107,3 @@ def _most() -> int:
     except (AttributeError, ValueError, OSError):
         memory = 2**34
     return memory // 8
-
-
-def _truncated(path: Path) -> str | None:
-    """Compare what a container promises with what the file holds; libsndfile reads on silently."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(12)
-        if head[:4] == b"RIFF" and head[8:] == b"WAVE":
-            promised = struct.unpack("<I", head[4:8])[0] + 8
-            # Writers to a pipe leave 0 or the largest number there.
-            if size < promised < 0xFFFFFFF0:
-                return f"{size} of {promised} bytes"
-        elif head[:4] == b"FORM" and head[8:] in (b"AIFF", b"AIFC"):
-            promised = struct.unpack(">I", head[4:8])[0] + 8
-            if size < promised < 0xFFFFFFF0:
-                return f"{size} of {promised} bytes"
-        elif head[:4] == b"OggS":
-            file.seek(max(0, size - 65_536))
-            tail = file.read()
-            page = tail.rfind(b"OggS")
-            if page < 0 or page + 6 > len(tail) or not tail[page + 5] & 4:
-                return "the last page is missing"
-    return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,51 @@ def test_codings_of_16_bits_and_more_are_read_whole(tmp_path, kind, coding):
     found = read(tmp_path / "a.wav")
     assert (found.rate, found.samples.shape) == (7999, channels.shape)
     np.testing.assert_allclose(found.samples, channels, atol=2**-15)
+
+
+def halved(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def header_of_half(content: bytes) -> bytes:
+    """Cut a wav file short, and let its first header say so, but not that of the samples."""
+    content = halved(content)
+    return content[:4] + struct.pack("<I", len(content) - 8) + content[8:]
+
+
+CUT = {
+    "a wav file that was copied in part": ("WAV", halved),
+    "a wav file whose header was mended by halves": ("WAV", header_of_half),
+    "a wav file of 64 bits": ("RF64", halved),
+    "a wav file of Sony's": ("W64", halved),
+    "a NIST file, as in TIMIT": ("NIST", halved),
+    "an AU file": ("AU", halved),
+    "an Ogg file after another": ("OGG", lambda content: content + content),
+}
+
+
+@pytest.mark.parametrize("kind", CUT)
+def test_a_file_of_which_a_part_would_be_read_is_left_out(tmp_path, kind):
+    form, cut = CUT[kind]
+    path = tmp_path / "a.wav"
+    soundfile.write(path, SOUND, 22_050, format=form)
+    assert len(read(path).samples) == len(SOUND)
+    path.write_bytes(cut(path.read_bytes()))
+    with pytest.raises(UnusableError, match=r"^truncated: .* of \d+ bytes$"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("whole", "samples"),
+    [(0, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x7FFFF024, 0x7FFFF000)],
+    ids=["of length 0", "FFmpeg", "SoX"],
+)
+def test_a_wav_file_out_of_a_pipe_is_read_whole(tmp_path, whole, samples):
+    soundfile.write(tmp_path / "a.wav", SOUND, 22_050, "PCM_16")
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[4:8], content[40:44] = struct.pack("<I", whole), struct.pack("<I", samples)
+    (tmp_path / "a.wav").write_bytes(content)
+    assert len(read(tmp_path / "a.wav").samples) == len(SOUND)
 
 
 @pytest.mark.parametrize("rate", [20_000, 21_000])
