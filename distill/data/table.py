@@ -22,6 +22,7 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
 _POINT = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
 _WHOLE = re.compile(r"[+-]?\d+")
+_INDEX = ("", "Unnamed: 0")
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def _read_text(file: Path, header: bool | None) -> Table:
                 f"{len(cells)}."
             )
         try:
-            values[i] = cells
+            values[i] = [cell.replace("_", "?") for cell in cells]  # 2024_06 is a name
         except ValueError:
             if not all(_is_number(cell) for cell in cells):
                 raise ValueError(_not_a_number(file, number, cells, names)) from None
@@ -196,6 +197,11 @@ def _read_text(file: Path, header: bool | None) -> Table:
                 "numbers alone."
             )
         remarks = (*remarks, f"true and false as 1 and 0 in column {_name(column, names)}")
+    if names and names[0] in _INDEX and (values[:, 0] - values[0, 0] == np.arange(len(rows))).all():
+        raise ValueError(
+            f"{file}: column 1 has no name and counts the rows, as pandas writes them: it is no "
+            "data. Leave it out (to_csv(..., index=False))."
+        )
     return Table(values, names, remarks)
 
 
@@ -272,4 +278,4 @@ def _is_number(cell: str) -> bool:
         float(cell)
     except ValueError:
         return _boolean(cell) is not None
-    return True
+    return "_" not in cell  # which Python passes over

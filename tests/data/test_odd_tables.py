@@ -234,3 +234,25 @@ def test_data_frames_are_taken_as_the_arrays_that_they_give():
 def test_tensors_of_bfloat16_are_read_as_floats():
     values = torch.randn(30, 2).bfloat16()
     assert torch.equal(as_data(values).train_values, as_data(values.float()).train_values)
+
+
+def test_an_underscore_makes_a_name_of_digits(tmp_path):
+    (tmp_path / "a.csv").write_text("2024_06,2024_07\n1.5,2.5\n")
+    assert read_table(tmp_path / "a.csv").names == ("2024_06", "2024_07")
+    (tmp_path / "a.csv").write_text("month,value\n2024_06,1.5\n2024_07,2.5\n")
+    with pytest.raises(
+        ValueError, match=r"line 2, column 1 \(month\): wanted a number, got '2024_"
+    ):
+        read_table(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0"])
+def test_a_column_that_counts_the_rows_and_has_no_name_is_refused(tmp_path, name):
+    rows = [f"{i},{x},{y}" for i, (x, y) in enumerate(TWO)]
+    (tmp_path / "a.csv").write_text("\n".join([f"{name},x,y", *rows]))
+    with pytest.raises(
+        ValueError, match=r"a\.csv: column 1 has no name and counts the rows, .*index"
+    ):
+        as_data(str(tmp_path / "a.csv"))
+    (tmp_path / "a.csv").write_text("\n".join([f"{name},x,y", *reversed(rows)]))
+    assert read_table(tmp_path / "a.csv").values.shape == (30, 3)
