@@ -46,7 +46,8 @@ class Backend:
         if config is not None:
             plain = dict(config)
             graph.metadata = replace(graph.metadata, config=plain, config_hash=config_digest(plain))
-        make_lean(graph.model)
+        if graph.metadata.streams:  # others run no chunks
+            make_lean(graph.model)
         path = Path(path)
         with atomic_write(path) as draft:
             self.save(graph, draft)

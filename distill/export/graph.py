@@ -19,6 +19,7 @@ from distill.export.metadata import FILTER, Metadata, StateSpec, describe, dtype
 from distill.models import Flow
 from distill.models.flow import ChunkedEncoder
 from distill.networks import Envelope
+from distill.networks.masked_linear import mask_weights
 
 EXAMPLE_BATCH = 2  # 0 and 1 would be taken for constants of the graph
 EXAMPLE_FRAMES = 8
@@ -54,8 +55,10 @@ class SamplingGraph(nn.Module):
         super().__init__()
         check_parallel(model)
         self.model = copy.deepcopy(model).cpu().eval().requires_grad_(False)
+        mask_weights(self.model)
         plain = describe(self.model)  # its weights as the model has them, not as they are folded
         _fold(self.model)
+        mask_weights(self.model)  # what was folded, too
         self._encoded = 0
         encoder: object = self.model.encoder
         if plain.streams and isinstance(encoder, ChunkedEncoder):
@@ -257,10 +260,11 @@ def check_parallel(model: Flow) -> None:
         raise ValueError(
             f"export: wanted a flow, whose draws carry their log-prob; got {type(model).__name__}."
         )
-    if dtype_of(model) not in (torch.float32, torch.float64):
+    dtype = str(dtype_of(model)).removeprefix("torch.")
+    if dtype not in ("float32", "float64"):
         raise ValueError(
-            f"export: wanted a model in float32 or float64, got {dtype_of(model)}. Convert it by "
-            "model.float(); a format of reduced precision makes the file smaller."
+            f"export: wanted a model in float32 or float64, got {dtype}. "
+            "Export model.float(); export=pt2_bf16 writes its products in bfloat16."
         )
     for module in model.modules():
         if isinstance(module, Inverse) and isinstance(module.bijector, Autoregressive):

@@ -82,14 +82,17 @@ class MaskedLinear(nn.Module):
         self._masked = _state(weight)
 
     def _is_masked(self) -> bool:
-        """Mask the weight if that is a parameter that was written to; return whether it is one."""
+        """Mask the weight if it was written to, and may be now; return whether it is masked."""
         weight = self.weight
-        if torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None:
-            return True  # Nothing may be written now.
+        if torch.compiler.is_compiling():
+            return torch.compiler.is_exporting()  # of a copy that was masked before
         if not (isinstance(weight, nn.Parameter) and weight.is_leaf) or weight.is_inference():
             return False
-        if self._masked != _state(weight):
-            self.mask_()
+        if self._masked == _state(weight):
+            return True
+        if _get_current_dispatch_mode() is not None:
+            return False  # Nothing may be written now.
+        self.mask_()
         return True
 
     def extra_repr(self) -> str:
@@ -204,6 +207,14 @@ class _MaskedProduct(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             grad_bias = grad.sum(0)
         return grad_x, grad_weight, grad_bias, None, None
+
+
+@torch.no_grad()
+def mask_weights(model: nn.Module) -> None:
+    """Mask the weights of all layers that are parameters, before what may not write reads them."""
+    for module in model.modules():
+        if isinstance(module, MaskedLinear) and isinstance(module.weight, nn.Parameter):
+            module.mask_()
 
 
 def _mask_again(layer: MaskedLinear, _: object) -> None:

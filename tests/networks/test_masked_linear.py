@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.utils import parameters_to_vector, parametrize, vector_to_parameters
+from torch.utils.flop_counter import FlopCounterMode
 
 from distill.networks import MADE, MaskedLinear
 
@@ -175,3 +176,24 @@ def test_a_layer_that_was_emptied_is_what_is_loaded_into_it():
     state, wanted = copy.deepcopy(made.state_dict()), made(torch.ones(1, 5))
     made.to("meta").to_empty(device="cpu").load_state_dict(state)
     assert torch.equal(made(torch.ones(1, 5)), wanted)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+def test_weights_that_were_just_written_are_masked_where_nothing_may_be_written(grad):
+    torch.manual_seed(0)
+    layer, x = MaskedLinear(4, reach=[0, 1, 3]), torch.randn(2, 4)
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    with torch.set_grad_enabled(grad):
+        compiled(x)
+        for look in (compiled, counted(layer)):
+            vector_to_parameters(torch.randn(15), layer.parameters())
+            got = look(x)
+            torch.testing.assert_close(got, layer(x))
+
+
+def counted(layer):
+    def call(x):
+        with FlopCounterMode(display=False):
+            return layer(x)
+
+    return call
