@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from distill.arrays import read_npy
 from distill.data.audio.frame_files import rows_of_frames
 from distill.frames import FrameLayout
 from distill.serving.http_error import HTTPError
+from distill.serving.json_once import read_json
 from distill.serving.sources import read_rows
 
 _SAMPLES = 2**26
@@ -104,6 +104,6 @@ def _npy(body: bytes) -> np.ndarray:
 
 def _json(body: bytes) -> dict[str, Any]:
     try:
-        return json.loads(body, parse_int=float)
+        return read_json(body, parse_int=float)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"body: can't be read as JSON ({error}).") from None

@@ -192,7 +192,8 @@ def _seed(value: Any) -> int:
 
 def _temperature(value: Any) -> float:
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
+        odd = isinstance(value, bool) or "_" in str(value)  # which Python passes over
+        number = math.nan if odd else float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0 <= number <= 10:

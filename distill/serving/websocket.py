@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from typing import Any
@@ -14,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from distill.errors import one_line
 from distill.frames import FrameLayout
 from distill.serving.http_error import HTTPError
+from distill.serving.json_once import read_json
 from distill.serving.limits import Limits
 from distill.serving.metrics import StreamMetrics
 from distill.serving.pool import WorkerPool
@@ -160,12 +160,13 @@ def _rows(message: bytes, layout: FrameLayout) -> np.ndarray:
 
 
 def _object(message: str | bytes) -> dict[str, Any]:
+    found, why = None, ""
     try:
-        found = json.loads(message) if isinstance(message, str) else None
-    except (ValueError, RecursionError):
-        found = None
+        found = read_json(message) if isinstance(message, str) else None
+    except (ValueError, RecursionError) as error:
+        why = f" ({error})"
     if not isinstance(found, dict):
-        raise ValueError('message: wanted a JSON object first, as in {"seed": 0}.')
+        raise ValueError(f'message: wanted a JSON object first, as in {{"seed": 0}}{why}.')
     return found
 
 

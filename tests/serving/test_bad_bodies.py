@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from websockets.sync.client import connect
 
 from .client import npy, post, sound, wave_of
 from .conftest import BANDS, CLIENT, HOP
@@ -32,6 +35,8 @@ BAD = {
     "audio without samples": (sound(0), {}, 400, "empty"),
     "broken audio": (b"RIFF1234WAVEjunk", {}, 400, "unreadable"),
     "broken JSON": (b"{mel", {}, 400, "JSON"),
+    "two mels in JSON": (b'{"mel": [[0.5]], "mel": [[0.5]]}', {}, 400, "'mel' stands there twice"),
+    "digits apart": (b"", {"temperature": "1_0"}, 400, "temperature"),
     "deep JSON": (b'{"mel":' + b"[" * 100_000, {}, 400, "JSON"),
     "ragged JSON": (b'{"mel": [[1, 2], [3]]}', {}, 400, "mel"),
     "JSON without a mel": (b'{"f0": []}', {}, 400, "got f0"),
@@ -90,3 +95,11 @@ def test_pages_from_elsewhere_are_refused(address, mel, headers):
     assert CLIENT.post(url, content=npy(mel), headers=headers).status_code == 403
     own = {"Origin": f"http://{address}"}
     assert CLIENT.post(url, content=npy(mel), headers=own).status_code == 200
+
+
+def test_settings_of_a_stream_that_name_one_twice_are_refused(address):
+    with connect(f"ws://{address}/stream", proxy=None) as line:
+        line.send('{"seed": 1, "seed": 2}')
+        said = json.loads(line.recv())
+    assert said["type"] == "error"
+    assert "'seed' stands there twice" in said["error"]
