@@ -144,6 +144,16 @@ def test_files_and_folders_are_read(tmp_path: Path) -> None:
         (lambda: distill.as_data(np.zeros((4, 2, 2))), r"shape \(N, T\)"),
         (lambda: distill.fit(distill.maf(Moons().spec, **SMALL), POINTS, step=3), "'step'"),
         (lambda: distill.fit(distill.maf(Moons().spec), POINTS[:, [0, 0, 1]]), "sites=2"),
+        (lambda: objective_of("perceptual"), "perceptual reads the classifier of a run"),
+        (lambda: objective_of("full"), "full reads the classifier of a run"),
+        (
+            lambda: distill.ForeignDensity(distill.maf, Moons().spec),
+            r"or a call maf\(\) that returns one, got maf\(spec",
+        ),
+        (
+            lambda: distill.ForeignDensity(lambda x: -x, Moons().spec),
+            r"got <lambda>\(x\)\. Make the model",
+        ),
         (lambda: objective_of("revrse_kl"), "wanted one of clarinet, .*got 'revrse_kl'"),
         (lambda: distill.ForeignDensity(3, Moons().spec), "wanted a density with log_prob"),
         (lambda: distill.save(distill.ForeignDensity(NORMAL, Moons().spec), "x"), "by hand"),

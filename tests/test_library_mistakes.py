@@ -123,7 +123,7 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "an export in half precision": (
         lambda: export.accept(export.PT2(), student().half(), "nowhere"),
-        "export: wanted a model in float32 or float64, got torch.float16",
+        "export: wanted a model in float32 or float64, got float16",
     ),
     "a number for a loss": (lambda: by(lambda ratio: ratio.mean()), "wanted a Loss .* got Tensor"),
     "a loss a row": (lambda: by(lambda ratio: Loss(ratio)), r"for the loss, got shape \(8,\)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -49,6 +50,8 @@ class ForeignDensity(Density):
                 "ForeignDensity: wanted a density with log_prob, got "
                 f"{got or type(density).__name__}. Make one, or wrap it in an object that has one."
             )
+        if not hasattr(density, "log_prob"):
+            _check_call(density, len(spec.features))
         trained = _trained(density)
         if trained:
             raise ValueError(
@@ -191,6 +194,21 @@ def _trained(part: Any) -> list[str]:
     held = {name.removeprefix("_"): value for name, value in vars(part).items()}
     own = [k for k, v in held.items() if isinstance(v, Tensor) and v.requires_grad]
     return own or [name for value in held.values() for name in _trained(value)]
+
+
+def _check_call(density: Any, given: int) -> None:
+    """Raise unless a call that is to return a distribution takes the features, one or none."""
+    signature = inspect.signature(density)
+    try:
+        signature.bind(*[None] * given)
+    except TypeError:
+        name = getattr(density, "__name__", type(density).__name__)
+        raise ValueError(
+            f"ForeignDensity: wanted a density with log_prob, or a call {name}"
+            f"({'context' if given else ''}) that returns one, got {name}"
+            f"({', '.join(signature.parameters):.40}). Make the model first, or wrap it in an "
+            "object that has log_prob."
+        ) from None
 
 
 def as_density(density: Any, spec: DataSpec) -> Density:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf.errors import InterpolationResolutionError
 
 from distill.checks import check_seed, path_of
 from distill.configs import composed, config_dir
@@ -170,7 +171,13 @@ def objective_of(objective: Objective | str) -> Objective:
     known = sorted(path.stem for path in (config_dir() / "objective").glob("*.yaml"))
     if objective not in known:
         raise ValueError(f"objective: wanted one of {', '.join(known)}, got {objective!r}.")
-    return build(composed(f"objective/{objective}").objective)
+    try:
+        return build(composed(f"objective/{objective}").objective)
+    except InterpolationResolutionError:
+        raise ValueError(
+            f"objective: {objective} reads the classifier of a run, which only the command line "
+            "has. Make it here: WeightedSum of terms, with Perceptual(classifier)."
+        ) from None
 
 
 def _trained(
