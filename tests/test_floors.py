@@ -23,6 +23,7 @@ FLOORS = {
     "differences": 0,
     "trust": 0,
     "arrays": 0,
+    "f0": 0,
     "frames": 0,
     "functional": 0,
     "rows": 0,

@@ -111,7 +111,7 @@ def test_bad_files_among_good_ones_are_left_out_aloud(
     wrong("bands", tmp_path)
     (tmp_path / "empty.wav").write_bytes(b"")
     soundfile.write(tmp_path / "slow.wav", np.random.default_rng(0).normal(size=999) / 9, 4000)
-    np.save(tmp_path / "good.npy", np.zeros((5, 20)))
+    np.save(tmp_path / "good.npy", np.full((5, 20), -6.0))
     assert [one.name for one in read_inputs(tmp_path, data.spec)] == ["good"]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
