@@ -14,9 +14,7 @@ from tests.whitened import SOUND, WHITE
 
 LABELS = DataSpec(3, (1.0,), (2.0,), {"digit": FeatureSpec("label", 4)})
 MEL = FeatureSpec("frames", 3, (1.0,) * 3, (2.0,) * 3)
-SOUNDS = DataSpec(
-None, features={"mel": MEL}, sample_rate=8000, hop=8
-)
+SOUNDS = DataSpec(None, features={"mel": MEL}, sample_rate=8000, hop=8)
 MODELS = {
     "maf": lambda: maf(LABELS, layers=2, hidden=[8], mixture=2),
     "iaf": lambda: iaf(LABELS, layers=2, hidden=[8]),
