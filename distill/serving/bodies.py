@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from distill.serving.sources import read_rows
 
 _SAMPLES = 2**26
 """Most samples of decoded audio, all channels together: a compressed body can hide any number."""
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _AUDIO = {b"RIFF": ".wav", b"fLaC": ".flac"}
 
 
@@ -52,7 +54,7 @@ def read_body(path: Path, layout: FrameLayout, seconds: float) -> np.ndarray:
 def _content(body: bytes) -> Any:
     if body[:6] == b"\x93NUMPY":
         return _npy(body)
-    if body.lstrip()[:1] == b"{":
+    if body.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{" or body[:2] in _UTF16:
         return _json(body)
     what = "an empty body" if not body else "something else"
     raise HTTPError(

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def read_json(text: str | bytes, **settings: Any) -> Any:
-    """Read JSON.
+    """Read JSON, which a mark of the byte order may precede, as Windows programs write it.
 
     Arguments:
         text: What a client sent.
@@ -21,6 +21,8 @@ def read_json(text: str | bytes, **settings: Any) -> Any:
         Traceback (most recent call last):
         ValueError: 'seed' stands there twice
     """
+    if isinstance(text, str):
+        text = text.removeprefix("\ufeff")  # of bytes it is taken off with their encoding
     return json.loads(text, object_pairs_hook=_once, **settings)
 
 

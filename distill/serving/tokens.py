@@ -67,7 +67,7 @@ def read_token(file: str | Path | None) -> Token | None:
         path = Path(file).expanduser()
         if not path.is_file():
             raise FileNotFoundError(f"token_file: {path}: no such file. Write the token into it.")
-        given = path.read_bytes()[:4096].decode("utf-8", "replace").strip()
+        given = path.read_bytes()[:4096].decode("utf-8-sig", "replace").strip()
     return None if given is None else Token(given)
 
 

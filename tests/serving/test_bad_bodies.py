@@ -97,6 +97,19 @@ def test_pages_from_elsewhere_are_refused(address, mel, headers):
     assert CLIENT.post(url, content=npy(mel), headers=own).status_code == 200
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_json_with_a_mark_of_the_byte_order_is_read_in_a_body_and_in_a_stream(
+    address, mel, encoding
+):
+    said = json.dumps({"mel": mel.tolist()})
+    marked, plain = (post(address, said.encode(code), seed=1) for code in (encoding, "utf-8"))
+    assert marked.status_code == 200, marked.text
+    assert marked.content == plain.content
+    with connect(f"ws://{address}/stream", proxy=None) as line:
+        line.send("\ufeff" + json.dumps({"seed": 1}))
+        assert json.loads(line.recv())["type"] != "error"
+
+
 def test_settings_of_a_stream_that_name_one_twice_are_refused(address):
     with connect(f"ws://{address}/stream", proxy=None) as line:
         line.send('{"seed": 1, "seed": 2}')

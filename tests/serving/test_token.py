@@ -102,6 +102,11 @@ def test_it_is_read_from_a_file_or_taken_out_of_the_environment(tmp_path: Path, 
     assert SECRET not in json.dumps(vars(Token(SECRET)), default=repr)
 
 
+def test_a_mark_of_the_byte_order_is_no_part_of_a_token(tmp_path: Path):
+    (tmp_path / "token").write_text(SECRET, encoding="utf-8-sig")
+    assert read_token(str(tmp_path / "token")).is_(SECRET.encode())
+
+
 @pytest.mark.parametrize("content", ["", "short", "with spaces inside it", "ü" * 20, "x" * 600])
 def test_what_can_be_no_token_is_refused_and_not_repeated(tmp_path: Path, content):
     (tmp_path / "token").write_text(content)
