@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from distill.errors import one_line
 from distill.training.ema import EMA
 
+_OTHERS = (torch.optim.LBFGS, torch.optim.SparseAdam)
+"""Kinds that take no step by one dense gradient."""
 _HELD: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("model", "optimizer", "best_weights"), dict),
     **dict.fromkeys(("step", "skipped", "waited"), int),
@@ -45,24 +48,67 @@ def check_goes_on(training: Mapping[str, Any], folder: Path) -> None:
 
 
 def check_optimizer(make: Any) -> None:
-    """Raise if an optimizer is given a learning rate, which every step replaces.
+    """Raise if an optimizer is given a learning rate, which steps replace, or what none means.
 
     One whose maker wants a rate may have it.
 
     Errors:
-        ValueError: It is, and need not be.
+        ValueError: It is, and need not be; it is to maximize, or given too few or many numbers.
     """
-    if "lr" not in getattr(make, "keywords", {}):
-        return
+    given = getattr(make, "keywords", {})
+    if given.get("maximize"):
+        raise ValueError(
+            "trainer.optimizer.maximize: wanted false, since losses are to fall, got "
+            f"{given['maximize']}. Leave it out."
+        )
     try:
-        wanted = inspect.signature(make.func).parameters["lr"].default is inspect.Parameter.empty
-    except (KeyError, TypeError, ValueError):
+        parameters = inspect.signature(make.func).parameters if given else {}
+    except (AttributeError, TypeError, ValueError):
         return
+    for name, value in given.items():
+        usual = parameters[name].default if name in parameters else None
+        if not (isinstance(usual, tuple) and isinstance(value, list | tuple)):
+            continue
+        if len(value) != len(usual):
+            raise ValueError(
+                f"trainer.optimizer.{name}: wanted {len(usual)} numbers, as in {list(usual)}, got "
+                f"{list(value)}. Give as many, or leave it out."
+            )
+    if "lr" not in given or "lr" not in parameters:
+        return
+    wanted = parameters["lr"].default is inspect.Parameter.empty
     if not wanted:
         raise ValueError(
             "trainer.optimizer.lr: wanted an optimizer without lr, which learning_rate and its "
             f"schedule set, got lr={make.keywords['lr']}. Set learning_rate={make.keywords['lr']}."
         )
+
+
+def optimizer_of(make: Callable[[list[nn.Parameter]], Optimizer], model: nn.Module) -> Optimizer:
+    """Make the optimizer of what a model learns.
+
+    Arguments:
+        make: Takes the parameters.
+        model: On its device.
+
+    Errors:
+        ValueError: Its settings don't fit it, or each other.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    kind = getattr(make, "func", None)
+    if not (inspect.isclass(kind) and issubclass(kind, Optimizer)) or issubclass(kind, _OTHERS):
+        return make(parameters)
+    try:
+        if parameters:  # some settings are looked at by a step alone, so one goes ahead of ours
+            trial = nn.Parameter(parameters[0].new_zeros(1, 1))
+            trial.grad = torch.zeros_like(trial)
+            make([trial]).step()
+        return make(parameters)
+    except (IndexError, RuntimeError, TypeError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"trainer.optimizer: {kind.__name__} does not run with these settings "
+            f"({one_line(error, 200).rstrip('.')}). Change or leave out some of them."
+        ) from error
 
 
 @dataclass
@@ -96,8 +142,7 @@ class TrainingState:
     def __post_init__(self) -> None:
         """Refuse what can't take a step by the gradient that it is given, or trains others."""
         made: object = self.optimizer
-        others = (torch.optim.LBFGS, torch.optim.SparseAdam)
-        if not isinstance(made, Optimizer) or isinstance(made, others):
+        if not isinstance(made, Optimizer) or isinstance(made, _OTHERS):
             raise ValueError(
                 "optimizer: wanted one of torch that takes a step by one dense gradient, as "
                 f"torch.optim.AdamW, got {type(made).__name__}."

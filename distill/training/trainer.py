@@ -27,7 +27,7 @@ from distill.training.gradient import Gradient
 from distill.training.precision import PRECISIONS, choose
 from distill.training.ranks import here
 from distill.training.retention import Kept
-from distill.training.state import TrainingState, check_optimizer
+from distill.training.state import TrainingState, check_optimizer, optimizer_of
 from distill.training.tracker import Tracker
 
 _MAX_SKIPS_IN_A_ROW = 50
@@ -198,7 +198,7 @@ class Trainer:
         tracker = tracker or Tracker(None)
         model, device = task.model, next(task.model.parameters()).device
         checkpoint = checkpoint or Checkpoint("model", {}, model.spec, {})
-        optimizer = self.optimizer([p for p in model.parameters() if p.requires_grad])
+        optimizer = optimizer_of(self.optimizer, model)
         state = TrainingState(model, optimizer, EMA(model, self.ema) if self.ema else None)
         if checkpoint.training:
             state.restore(checkpoint.training)

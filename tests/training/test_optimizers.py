@@ -14,6 +14,7 @@ from torch.optim import Adam, AdamW, Optimizer
 
 import distill
 from distill.instantiate import build
+from distill.training import Muon
 
 POINTS = np.random.default_rng(0).normal(size=(60, 2))
 DATA = distill.as_data(POINTS)
@@ -77,3 +78,30 @@ def test_a_setting_that_an_optimizer_does_not_take_is_named() -> None:
     node = {"_target_": "torch.optim.Adam", "_partial_": True, "weightdecay": 0.1}
     with pytest.raises(ValueError, match=r"torch\.optim\.Adam takes no weightdecay"):
         build({"_target_": "distill.training.Trainer", "optimizer": node})
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (Adam, {"fused": True, "foreach": True}),
+        (Adam, {"betas": ["a", "b"]}),
+        (AdamW, {"fused": True, "differentiable": True}),
+        (Muon, {"betas": ["a", "b"]}),
+    ],
+)
+def test_settings_that_an_optimizer_does_not_run_with_are_told_in_a_line(
+    kind: type[Optimizer], settings: dict[str, object]
+) -> None:
+    with pytest.raises(ValueError, match=f"trainer.optimizer: {kind.__name__} does not run"):
+        fit(maf(), optimizer=partial(kind, **settings), steps=2)
+
+
+def test_an_optimizer_that_would_raise_the_loss_is_refused() -> None:
+    with pytest.raises(ValueError, match="maximize: wanted false"):
+        fit(maf(), optimizer=partial(Adam, maximize=True), steps=2)
+
+
+@pytest.mark.parametrize("betas", [[], [0.9], (0.9, 0.99, 0.5)])
+def test_an_optimizer_is_given_as_many_numbers_as_it_takes(betas: object) -> None:
+    with pytest.raises(ValueError, match=r"optimizer.betas: wanted 2 numbers"):
+        fit(maf(), optimizer=partial(Adam, betas=betas), steps=2)
