@@ -107,7 +107,12 @@ def check_resumable(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], ro
             f"{folder}: holds another training: here {other}. Resume it as it was begun (more "
             "steps, logging, device and threads may change), or name another folder with run=."
         )
-    steps, before = (of[f"{role}_trainer"].get("steps", 2000) for of in (mine, saved.config))
+    steps, before = (of[key].get("steps", 2000) for of in (mine, saved.config))
+    if isinstance(before, bool) or not isinstance(before, int):
+        raise ValueError(
+            f"{folder}: its checkpoint was changed by hand: wanted a whole number as {key}.steps, "
+            f"got {before!r}. Bring the file back, or train anew with overwrite=true."
+        )
     if steps < before:
         raise ValueError(
             f"{folder}: its training was begun with {role}_trainer.steps={before}, here {steps}. "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,17 @@ def test_what_does_not_bend_the_curve_may_change(run, capsys):
     assert main(["student", f"run={run}", *SMALL, *words, "threads=1", "resume=true"]) == 0
     assert "student: goes on from step 2" in capsys.readouterr().out
     assert read_checkpoint(run / "student").training["step"] == 3
+
+
+@pytest.mark.parametrize("steps", ["many", None, True, 2.5])
+def test_a_checkpoint_whose_steps_were_changed_by_hand_is_refused(run, tmp_path, steps, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(run / "teacher", folder / "teacher")
+    saved = read_checkpoint(folder / "teacher")
+    saved.config["teacher_trainer"]["steps"] = steps
+    saved.save(folder / "teacher")
+    capsys.readouterr()
+    assert main(["teacher", f"run={folder}", *SMALL, "resume=true"]) == 2
+    error = capsys.readouterr().err
+    assert f"wanted a whole number as teacher_trainer.steps, got {steps!r}" in error
+    assert error.count("\n") == 1
