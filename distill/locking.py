@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ def locked(file: Path, who: str, other: str) -> Iterator[None]:
 
     Errors:
         BlockingIOError: Another process has it.
+        PermissionError: The folder may not be written to.
 
     Example:
         >>> import tempfile
@@ -39,6 +41,13 @@ def locked(file: Path, who: str, other: str) -> Iterator[None]:
         raise BlockingIOError(
             f"{who} is at work there. Wait for it, or name another {other}."
         ) from None
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise PermissionError(
+            f"{file.parent}: wanted a folder that may be written to, and it may only be read "
+            f"({error.strerror}). Name another {other}, or copy it to where you may write."
+        ) from error
     try:
         yield
     finally:
