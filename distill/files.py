@@ -125,6 +125,17 @@ def write_json(path: str | Path, values: Any) -> None:
     write_text(path, text + "\n")
 
 
+def read_text(path: Path) -> str:
+    """Read a text in UTF-8.
+
+    Errors:
+        FileNotFoundError: No file is there; of a pipe in its place, the end would never come.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+    return path.read_text(encoding="utf-8")
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:

@@ -15,6 +15,7 @@ from distill.cli.config_groups import config_dir, groups
 from distill.cli.replayable import replayable
 from distill.cli.sweeps import job_folder
 from distill.configs import composed
+from distill.files import read_text
 from distill.renamed import current_override
 from distill.stages.manifest import read_manifest
 from distill.stages.reads import READS
@@ -59,7 +60,7 @@ def recorded_overrides(
     root = Path(job_folder(run, swept, overrides)).expanduser()
     for folder in _places(stage, root):
         try:
-            texts = json.loads((folder / "overrides.json").read_text(encoding="utf-8"))
+            texts = json.loads(read_text(folder / "overrides.json"))
             break
         except (OSError, ValueError, RecursionError):
             continue

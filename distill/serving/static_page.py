@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from distill._version import __version__
-from distill.files import write_json
+from distill.files import read_text, write_json
 from distill.serving.examples import Example
 from distill.serving.runtime import VERSION, check_npm, fetch_runtime
 
@@ -79,7 +79,7 @@ def check_page(folder: Path, npm: bool = False) -> None:
 def weights_of_page(folder: Path) -> str | None:
     """Return the hash of the weights that a page speaks with; `None` where there is no page."""
     try:
-        return str(json.loads((folder / ABOUT).read_text(encoding="utf-8"))["weights"])
+        return str(json.loads(read_text(folder / ABOUT))["weights"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

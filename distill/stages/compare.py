@@ -15,7 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from distill.files import write_json
+from distill.files import read_text, write_json
 from distill.stages.comparing.hparams import write_page
 from distill.stages.comparing.runs import find_runs
 from distill.stages.comparing.table import Comparison, compare
@@ -62,7 +62,7 @@ def _check_file(path: Path, overwrite: bool, record: Mapping[str, Any]) -> None:
 def _is_table(path: Path, record: Mapping[str, Any]) -> bool:
     """Whether a file is an earlier table, and nothing of a run."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and found.keys() == record.keys()

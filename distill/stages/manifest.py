@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.errors import flat
-from distill.files import write_json
+from distill.files import read_text, write_json
 from distill.interruption import Interrupted
 
 NAME = "manifest.json"
@@ -93,7 +93,7 @@ class Manifest:
 def read_manifest(folder: Path, name: str = NAME) -> Manifest | None:
     """Read a stage's record; `None` where there is none that this version can read."""
     try:
-        values = json.loads((folder / name).read_text(encoding="utf-8"))
+        values = json.loads(read_text(folder / name))
         if values.pop("format") != _FORMAT:
             return None
         record = Manifest(**values)

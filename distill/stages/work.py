@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-from distill.files import FullDiskError, remove_drafts, second_name, sha256_of
+from distill.files import FullDiskError, read_text, remove_drafts, second_name, sha256_of
 from distill.locking import LOCK, locked
 from distill.models.checkpoint import NAME as CHECKPOINT
 from distill.stages.links import check_inside
@@ -123,7 +123,7 @@ def recorded(
 def numbers_of(folder: Path) -> dict[str, float]:
     """Return the `metrics.json` of a finished stage, empty where there is none."""
     try:
-        found = json.loads((folder / _NUMBERS).read_text("utf-8"))
+        found = json.loads(read_text(folder / _NUMBERS))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from distill.files import read_text
 from distill.stages import STAGES
 from distill.stages.folders import MODELS
 from distill.stages.manifest import COMPLETE, Manifest, read_manifest
@@ -160,7 +161,7 @@ def _rank(stage: str) -> tuple[int, str]:
 def _config_of(folder: Path) -> dict[str, Any]:
     """Return the config of a stage that left no record."""
     try:
-        found = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        found = yaml.safe_load(read_text(folder / "config.yaml"))
     except (OSError, yaml.YAMLError):
         return {}
     return found if isinstance(found, dict) else {}
