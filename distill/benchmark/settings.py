@@ -63,7 +63,17 @@ class BenchmarkSettings:
                     raise ValueError(
                         f"benchmark.{name}: wanted any of {', '.join(known)}, got {value!r}."
                     )
+        if not isinstance(self.growth_over, Mapping):
+            raise ValueError(
+                "benchmark.growth_over: wanted lists by axis, as in {batch: [1, 4]}, got "
+                f"{self.growth_over!r}. Leave it out, or set benchmark.growth_over.batch=[1,4]."
+            )
         for axis, values in self.growth_over.items():
+            if not isinstance(values, list | tuple):
+                raise ValueError(
+                    f"benchmark.growth_over.{axis}: wanted a list of whole numbers, as in [1, 4], "
+                    f"got {values!r}. Give one, or leave it out."
+                )
             for value in values:
                 check_number(f"benchmark.growth_over.{axis}", value, low=1, whole=True)
 
