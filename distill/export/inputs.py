@@ -34,7 +34,7 @@ class InputChecks:
         self.dtype: torch.dtype = getattr(torch, metadata.dtype)
         self._check_frames: Callable[..., None] = _nothing
         if "mel" in metadata.spec.settings:
-            from distill.data.audio.given_frames import check_frames  # slow to import
+            from distill.data.audio.given_frames import check_frames
 
             self._check_frames = check_frames
 

@@ -60,7 +60,7 @@ class Rows:
         self.fixed = {k: v for k, v in features.items() if k not in metadata.frames}
         self._watch = None
         if "mel" in metadata.spec.settings:
-            from distill.data.audio.given_frames import MelWatch  # slow to import
+            from distill.data.audio.given_frames import MelWatch
 
             self._watch = MelWatch(metadata.spec)
         self._state: State | None = None
