@@ -47,7 +47,7 @@ def mel_filters(rate: int, fft: int, edges: np.ndarray, normalize: bool = True) 
 
     Example:
         >>> mel_filters(8, 8, np.array([0.0, 2.0, 4.0]), normalize=False).tolist()
-        [[0.0, 0.5, 1.0, 0.5, 0.0]]
+        [[-0.0, 0.5, 1.0, 0.5, 0.0]]
     """
     apart = edges[:, None] - np.fft.rfftfreq(fft, 1 / rate)
     width = np.diff(edges)[:, None]
