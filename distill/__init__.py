@@ -75,6 +75,10 @@ _HOMES = {
     "distill.models.checkpoint": ("load", "save"),
     "distill.training.fit": ("distill", "fit"),
 }
+_PACKAGES = (
+    *("bijectors", "contract", "data", "distributions", "evaluation", "export", "models"),
+    *("networks", "objectives", "training"),
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -82,6 +86,8 @@ def __getattr__(name: str) -> Any:
     for module, names in _HOMES.items():
         if name in names:
             return getattr(import_module(module), name)
+    if name in _PACKAGES:
+        return import_module(f"distill.{name}")
     raise AttributeError(f"module 'distill' has no attribute {name!r}")
 
 

@@ -39,6 +39,21 @@ class Report:
             self.scalars[f"{name}/per_site"] = estimate.mean / sites
 
 
+def reported(report: Report, by: Evaluator) -> Report:
+    """Return what an evaluator gave, if it is a report.
+
+    Errors:
+        ValueError: It is something else, a dictionary of numbers say.
+    """
+    given: object = report
+    if not isinstance(given, Report):
+        raise ValueError(
+            f"evaluator: wanted a Report of distill.evaluation from {type(by).__name__}, got "
+            f"{type(given).__name__}. Return Report(scalars={{name: number}})."
+        )
+    return report
+
+
 class Evaluator:
     """Judges models: cheaply during training, thoroughly at the end.
 

@@ -204,7 +204,8 @@ class MADE(Conditioner):
             got = "none" if rows is None else tuple(rows.shape)
             raise ValueError(
                 f"MADE: wanted context rows of shape ({batch}, {self.context_channels}), got "
-                f"{got}. Pass the features it was trained with."
+                f"{got}. Pass the features it was trained with, a row for each value: one for all "
+                "by .expand(count, -1)."
             )
         return self.from_context(rows)
 

@@ -135,7 +135,10 @@ class Distillation(Task):
         check_same_outer(student, teacher)
         objective.check(student.core, teacher.core)
         if encoder not in ("own", "copied", "shared"):
-            raise ValueError(f"student_encoder: wanted own, copied or shared, got {encoder!r}.")
+            raise ValueError(
+                "encoder (student_encoder of a run): wanted own, copied or shared, got "
+                f"{encoder!r}."
+            )
         self.teacher = freeze(teacher)  # not before it is known to serve
         if encoder != "own":
             take_encoder(student, teacher, freeze=encoder == "shared")
@@ -213,8 +216,9 @@ def take_encoder(student: Flow, teacher: Density, freeze: bool) -> None:
     mine, theirs = student.encoder, getattr(teacher, "encoder", None)
     if mine is None or theirs is None or repr(mine) != repr(theirs):
         raise ValueError(
-            f"student_encoder: wanted encoders of the same form to take over, got {mine} and "
-            f"{theirs}. Give student and teacher the same encoder settings, or student_encoder=own."
+            "encoder (student_encoder of a run): wanted encoders of the same form to take over, "
+            f"got {mine} and {theirs}. Give student and teacher the same encoder settings, or "
+            "leave it at own."
         )
     mine.load_state_dict(theirs.state_dict())
     mine.requires_grad_(not freeze)

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from distill.checks import check_seed
 from distill.differences import difference
+from distill.evaluation.evaluator import reported
 from distill.instantiate import build
 from distill.stages.differences import FREE, HELD, data_difference, fingerprint
 from distill.stages.export_file import note_stale
@@ -88,7 +89,7 @@ def run(config: DictConfig) -> dict[str, float]:
 
     def work(_: StageRecord) -> dict[str, float]:
         with Tracker(folder) as tracker:
-            report = evaluator.evaluate(teacher, student, part, config.seed)
+            report = reported(evaluator.evaluate(teacher, student, part, config.seed), evaluator)
             tracker.report(report, 0)
             tell(folder, report.tables.values())
             return tracker.metrics(report.scalars)  # type: ignore[return-value]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from omegaconf import DictConfig, OmegaConf
 
+from distill.evaluation.evaluator import reported
 from distill.instantiate import build
 from distill.models import Density, Flow
 from distill.objectives import Distillation
@@ -58,6 +59,11 @@ def run(config: DictConfig) -> dict[str, float]:
         config,
         "student",
         task,
-        lambda evaluator, data: lambda model: evaluator.watch(model, data, config.seed, teacher),  # type: ignore[arg-type]
+        lambda evaluator, data: (
+            lambda model: reported(
+                evaluator.watch(model, data, config.seed, teacher),  # type: ignore[arg-type]
+                evaluator,
+            )
+        ),
         saved,
     )

@@ -6,6 +6,7 @@ from functools import partial
 
 from omegaconf import DictConfig
 
+from distill.evaluation.evaluator import reported
 from distill.instantiate import build
 from distill.stages.training import train
 
@@ -16,5 +17,10 @@ def run(config: DictConfig) -> dict[str, float]:
         config,
         "teacher",
         partial(build(config.likelihood), loss_warmup=config.loss_warmup),
-        lambda evaluator, data: lambda model: evaluator.watch(model, data, config.seed),  # type: ignore[arg-type]
+        lambda evaluator, data: (
+            lambda model: reported(
+                evaluator.watch(model, data, config.seed),  # type: ignore[arg-type]
+                evaluator,
+            )
+        ),
     )

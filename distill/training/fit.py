@@ -17,6 +17,7 @@ from distill.data import Data
 from distill.data.convert import as_data
 from distill.differences import difference
 from distill.evaluation import Evaluator
+from distill.evaluation.evaluator import reported
 from distill.instantiate import build
 from distill.locking import LOCK, locked
 from distill.models import Density, Flow
@@ -80,7 +81,7 @@ def fit(
         )
     data = as_data(data)
     data.check_matches(model.spec)
-    watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed)
+    watch = _watch(evaluator, data, seed)
     task = Likelihood(model, loss_warmup)
     made = (folder, resume, settings, {"objective": "likelihood", "loss_warmup": loss_warmup})
     return _trained(task, data, evaluator, watch, seed, *made)
@@ -143,7 +144,7 @@ def distill(
     density = as_density(teacher, student.spec)
     chosen = objective_of(objective)
     task = Distillation(student, density, chosen, encoder, loss_warmup)
-    watch = None if evaluator is None else lambda m: evaluator.watch(m, data.watched, seed, density)
+    watch = _watch(evaluator, data, seed, density)
     by = {"objective": described(chosen), "teacher": described(density)}
     by |= {"encoder": encoder, "loss_warmup": loss_warmup}
     made = (folder, resume, settings, by)
@@ -178,6 +179,12 @@ def objective_of(objective: Objective | str) -> Objective:
             f"objective: {objective} reads the classifier of a run, which only the command line "
             "has. Make it here: WeightedSum of terms, with Perceptual(classifier)."
         ) from None
+
+
+def _watch(evaluator: Any, data: Data, seed: int, *teacher: Density) -> Watch | None:
+    if evaluator is None:
+        return None
+    return lambda m: reported(evaluator.watch(m, data.watched, seed, *teacher), evaluator)
 
 
 def _trained(
@@ -217,6 +224,12 @@ def _trained(
     except TypeError as error:
         raise ValueError(f"fit: {error}. Settings are those of distill.training.Trainer.") from None
     place = None if folder is None else path_of(folder, "folder")
+    for above in () if place is None else (place, *place.parents):
+        if above.exists() and not above.is_dir():
+            raise NotADirectoryError(
+                f"folder: wanted a folder for checkpoints, got {place}, where {above} is a file. "
+                "Name another."
+            )
     if not any(p.requires_grad for p in task.model.parameters()):
         raise ValueError(
             "fit: wanted a model with weights to train, got none: it has none, or was frozen, as "
