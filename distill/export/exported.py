@@ -79,6 +79,13 @@ class Exported:
             f"precision={self.metadata.precision})"
         )
 
+    def __reduce__(self) -> Any:
+        """Refuse to be pickled: a backend's session belongs to one process."""
+        raise TypeError(
+            f"{self.path.name}: a loaded sampler can't be pickled or copied. Pass its path, and "
+            "load it in each process; threads may share it."
+        )
+
     def synthesize(
         self,
         features: Any = None,

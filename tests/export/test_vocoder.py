@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -55,3 +57,9 @@ def test_a_model_that_takes_no_frames_is_refused(tmp_path):
     path, _ = accept(PT2(), iaf(DataSpec(sites=2), 1, [4]), tmp_path / "toy")
     with pytest.raises(ValueError, match="does not turn frames into sound"):
         distill.load_voice(path)
+
+
+def test_a_loaded_sampler_says_how_other_processes_get_it(signals):
+    _, path, _ = signals("pt2-repeat, no layers")
+    with pytest.raises(TypeError, match=r"can't be pickled or copied\. Pass its path, and load"):
+        pickle.dumps(distill.load_voice(path))
