@@ -159,9 +159,11 @@ def test_files_and_folders_are_read(tmp_path: Path) -> None:
         (lambda: distill.save(distill.ForeignDensity(NORMAL, Moons().spec), "x"), "by hand"),
     ],
 )
-def test_mistakes_are_named(call, named: str) -> None:
+def test_mistakes_are_named(call, named: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises((ValueError, FileNotFoundError), match=named):
         call()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_keeps_checkpoints_and_a_resumed_fit_gives_the_same_curve(tmp_path: Path) -> None:

@@ -145,10 +145,14 @@ MISTAKES: dict[str, tuple[Callable[[], object], str]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_with_the_way_out(mistake: str) -> None:
+def test_a_mistake_is_named_with_the_way_out_and_leaves_nothing(
+    mistake: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     call, named = MISTAKES[mistake]
     with pytest.raises(ValueError, match=named):
         call()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.export.exported import Exported
-from distill.export.graph import SamplingGraph
+from distill.export.graph import SamplingGraph, check_parallel
 from distill.export.lean import make_lean
 from distill.export.metadata import config_digest
 from distill.export.sidecar import sidecar
@@ -88,6 +88,7 @@ def accept(
     Errors:
         ExportMismatch: The file differs from the model; it is removed.
     """
+    check_parallel(model)  # before a folder is made
     path = Path(folder) / f"student{backend.suffix}"
     with atomic_write(path) as draft:
         backend.write(model, draft, config)

@@ -108,7 +108,12 @@ class Exported:
         return rows.draw(frames)
 
     def stream(
-        self, *, temperature: float = 1.0, seed: int | None = None, features: Features | Any = None
+        self,
+        *,
+        temperature: float = 1.0,
+        seed: int | None = None,
+        features: Features | Any = None,
+        warn: bool = True,
     ) -> Stream:
         """Start a stream: push frames, get the samples that are ready.
 
@@ -116,11 +121,12 @@ class Exported:
             temperature: Scales the noise.
             seed: Makes it reproducible.
             features: Labels and vectors, which hold for the whole stream.
+            warn: Whether to warn of a mel that is likely of another scale.
 
         Errors:
             ValueError: Values of a fixed number of sites, which have no frames.
         """
-        return Stream(self, temperature, seed, features)
+        return Stream(self, temperature, seed, features, warn)
 
     def __call__(self, noise: Tensor, features: Features = None) -> tuple[Tensor, Tensor]:
         """Return samples and their log-prob, each `(B, T)` like the noise, in one pass."""

@@ -35,9 +35,10 @@ class Rows:
         features: Whole, or what holds for the whole stream, `(B, ...)`.
         temperature: Scales the noise.
         seed: Of the first row; row b draws with `seed + b`.
+        warn: Whether to warn of what is unusual.
 
     Attributes:
-        remark: What is unusual in the mel, once it shows; it is warned of as well.
+        remark: What is unusual in the mel, once it shows.
 
     Errors:
         ValueError: A temperature that is negative or not finite; what is drawn is not finite.
@@ -46,13 +47,18 @@ class Rows:
     remark: str | None = None
 
     def __init__(
-        self, exported: Exported, features: dict[str, Tensor], temperature: float, seed: int | None
+        self,
+        exported: Exported,
+        features: dict[str, Tensor],
+        temperature: float,
+        seed: int | None,
+        warn: bool = True,
     ) -> None:
         check_number(f"{exported.path.name}: temperature", temperature, low=0)
         metadata = exported.metadata
         self.exported, self.metadata = exported, metadata
         self.batch = next((value.shape[0] for value in features.values()), 1)
-        self.temperature = temperature
+        self.temperature, self._warns = temperature, warn
         first = Noise(metadata.base, seed, metadata.dtype)
         others = range(1, self.batch)
         self.noises = [first, *(Noise(metadata.base, first.seed + b, first.dtype) for b in others)]
@@ -80,7 +86,7 @@ class Rows:
         """Take in frames `(B, F, size)`; return the samples that are ready, `(B, F' * hop)`."""
         self._last = {name: value[:, -1:] for name, value in frames.items()}
         if self._watch and "mel" in frames:
-            self._warn(self._watch.add(frames["mel"]))
+            self._note(self._watch.add(frames["mel"]))
         if self._state is None:
             if self._early:
                 frames = {k: torch.cat([self._early[k], v], 1) for k, v in frames.items()}
@@ -102,7 +108,7 @@ class Rows:
     def finish(self) -> Tensor:
         """Return the samples that are still due, the last frame standing for those after it."""
         if self._watch:
-            self._warn(self._watch.remark())
+            self._note(self._watch.remark())
         if not self.metadata.latency or not self._last:
             return self._nothing()
         missing = self.metadata.latency
@@ -110,9 +116,9 @@ class Rows:
             {name: value.expand(-1, missing, -1) for name, value in self._last.items()}
         )
 
-    def _warn(self, remark: str | None) -> None:
-        if remark:
-            self.remark = remark
+    def _note(self, remark: str | None) -> None:
+        self.remark = remark or self.remark
+        if remark and self._warns:
             warnings.warn(f"{self.exported.path.name}: {remark}", UnusualWarning, stacklevel=4)
 
     def _in_chunks(self, frames: dict[str, Tensor], count: int) -> Tensor:
@@ -156,6 +162,7 @@ class Stream:
         temperature: Scales the noise.
         seed: Makes it reproducible.
         features: Labels and vectors, which hold for the whole stream.
+        warn: Whether to warn of a mel that is likely of another scale; `remark` tells in any case.
 
     Attributes:
         latency: Seconds of look-ahead: how far the samples lag behind the frames pushed.
@@ -170,6 +177,7 @@ class Stream:
         temperature: float = 1.0,
         seed: int | None = None,
         features: Any = None,
+        warn: bool = True,
     ) -> None:
         metadata = exported.metadata
         if not metadata.streams:
@@ -181,7 +189,7 @@ class Stream:
         self._exported = exported
         self._name = exported.path.name
         fixed = exported.inputs.named(features, ("vector", "label"))
-        self._rows = Rows(exported, fixed, temperature, seed)
+        self._rows = Rows(exported, fixed, temperature, seed, warn)
         if self._rows.batch != 1:
             raise ValueError(
                 f"{self._name}: a stream wanted labels and vectors of one signal, got "

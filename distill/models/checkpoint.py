@@ -223,8 +223,9 @@ def save(model: Density, path: str | Path) -> Path:
             "folder first."
         )
     folder, name = (path, NAME) if whole else (path.parent, path.name)
+    checkpoint = checkpoint_of(model)
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint_of(model).save(folder, name)
+    checkpoint.save(folder, name)
     return folder / name
 
 

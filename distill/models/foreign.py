@@ -73,14 +73,9 @@ class ForeignDensity(Density):
         x = self.values(x)
         given = self._given(features, len(x))
         density = self.density if hasattr(self.density, "log_prob") else self._distribution(given)
-        try:
-            value = density.log_prob(x, *(given if density is self.density else ()))
-        except ValueError as error:  # torch's, which shows all values that it refuses
-            raise ValueError(
-                f"ForeignDensity: wanted a density of all real values of shape {tuple(x.shape)}, "
-                f"got {type(density).__name__}, which refuses some: {str(error).splitlines()[0]} "
-                "A teacher of bounded values serves forward_kl alone, by its own samples."
-            ) from error
+        if isinstance(density, Distribution):
+            _check_support(density, x)
+        value = density.log_prob(x, *(given if density is self.density else ()))
         if not isinstance(value, Tensor) or value.shape != x.shape[:1]:
             got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(
@@ -209,6 +204,30 @@ def _check_call(density: Any, given: int) -> None:
             f"({', '.join(signature.parameters):.40}). Make the model first, or wrap it in an "
             "object that has log_prob."
         ) from None
+
+
+def _check_support(density: Distribution, x: Tensor) -> None:
+    """Raise unless a distribution is one of such values; it doesn't ask where others told it so."""
+    one = density.batch_shape + density.event_shape
+    if one[-1:] not in (x.shape[-1:], (1,), ()):
+        got = f"values of shape {tuple(one)}"
+    elif not _is_inside(density, x):
+        got = f"values outside of its support, {density.support}"
+    else:
+        return
+    raise ValueError(
+        f"ForeignDensity: wanted a density of all real values of shape {tuple(x.shape)}, got a "
+        f"{type(density).__name__} with {got}. A teacher of bounded values serves forward_kl "
+        "alone, by its own samples."
+    )
+
+
+def _is_inside(density: Distribution, x: Tensor) -> bool:
+    try:
+        support = density.support
+    except NotImplementedError:
+        support = None
+    return support is None or bool(support.check(x).all())  # not all say
 
 
 def as_density(density: Any, spec: DataSpec) -> Density:

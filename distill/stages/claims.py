@@ -99,7 +99,6 @@ def check_resumable(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], ro
             f"{folder}: holds a {saved.role} that doesn't say how it was trained, as one saved in "
             "Python. Replace it with overwrite=true, or name another folder with run=."
         )
-    check_goes_on(saved.training, folder)
     trainer = {**saved.config[key], "precision": precision_of(saved, role)}
     other = training_difference({**saved.config, key: trainer}, mine, role)
     if other:
@@ -107,6 +106,7 @@ def check_resumable(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], ro
             f"{folder}: holds another training: here {other}. Resume it as it was begun (more "
             "steps, logging, device and threads may change), or name another folder with run=."
         )
+    check_goes_on(saved.training, folder)
     steps, before = (of[key].get("steps", 2000) for of in (mine, saved.config))
     if isinstance(before, bool) or not isinstance(before, int):
         raise ValueError(

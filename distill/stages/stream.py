@@ -13,7 +13,6 @@ import itertools
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from torch import Tensor
 
 from distill.checks import check_number, check_seed
 from distill.export import Stream
-from distill.export.stream import UnusualWarning
 from distill.frames import FrameLayout
 from distill.serving import StreamMetrics, check_sink, open_sink, open_source, pcm
 from distill.serving.sinks import Write
@@ -54,14 +52,13 @@ def run(config: DictConfig) -> dict[str, float]:
 
         def start() -> Stream:
             return exported.stream(
-                temperature=config.temperature, seed=config.seed, features=labels
+                temperature=config.temperature, seed=config.seed, features=labels, warn=False
             )
 
         given: Any = getattr(sys.stdin, "buffer", sys.__stdin__)
         rows = open_source(str(config.input), layout, chunk, given)
         rows = (part.astype(exported.metadata.dtype) for part in rows)
         first = next(rows)
-        warnings.simplefilter("ignore", UnusualWarning)  # it is printed below
         start().push(np.repeat(first[:1], len(first) + exported.metadata.latency, 0))  # to warm up
         stream, metrics = start(), StreamMetrics(layout.rate, lead=layout.seconds(chunk))
         rows = _paced(itertools.chain([first], rows), layout, config.pace)

@@ -57,6 +57,12 @@ def test_a_teacher_of_bounded_values_serves_forward_kl_by_its_own_samples() -> N
     taught(Independent(Uniform(-torch.ones(2), torch.ones(2)), 1), "forward_kl")
 
 
+def test_values_outside_of_the_support_are_refused_where_a_library_switched_checks_off() -> None:
+    unchecked = Exponential(torch.ones(2), validate_args=False)
+    with pytest.raises(ValueError, match=r"outside of its support, .*forward_kl alone"):
+        taught(Independent(unchecked, 1, validate_args=False))
+
+
 @pytest.mark.parametrize(
     ("teacher", "objective", "named"),
     [
@@ -64,7 +70,7 @@ def test_a_teacher_of_bounded_values_serves_forward_kl_by_its_own_samples() -> N
         (Unsampled(), "forward_kl", "without sample.* as reverse_kl"),
         (OfNumPy(), "reverse_kl", "a tensor, got ndarray"),
         (Plain, "reverse_kl", "got the class Plain"),
-        (partial(Plain.log_prob, None), "reverse_kl", r"an object with log_prob\(x\)"),
+        (partial(Plain.log_prob, None), "reverse_kl", r"an object that has log_prob"),
         (Independent(Exponential(torch.ones(2)), 1), "reverse_kl", "serves forward_kl alone"),
         (Independent(Normal(torch.zeros(3), 1.0), 1), "reverse_kl", "values of shape .8, 2."),
     ],

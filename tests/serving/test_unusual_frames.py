@@ -119,7 +119,6 @@ def test_what_is_streamed_is_said_in_a_line(tmp_path: Path, monkeypatch, sampler
     assert "Warning" not in error
 
 
-@pytest.mark.filterwarnings("ignore::distill.export.stream.UnusualWarning")
 def test_the_server_says_it_beside_the_sound(serving, sampler):
     with serving(sampler=sampler) as address:
         for words in ({}, {"stream": "true"}):
