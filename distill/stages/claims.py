@@ -38,7 +38,8 @@ def claim(
 
     Errors:
         FileExistsError: It holds a model, and neither `resume` nor `overwrite` is set.
-        ValueError: It is to be resumed, but holds another training, or the data has changed.
+        ValueError: It is to be resumed, but holds another training, or none to go on from, or the
+            data has changed.
         StaleError: It is to be resumed, but its teacher, or a classifier in its loss, has changed.
     """
     check_ways(config)
@@ -64,6 +65,7 @@ def claim(
             f"{folder}: was trained with another classifier in its objective than is there now. "
             "Train it again with overwrite=true, or name another run."
         )
+    check_goes_on(saved.training, folder)
     return saved
 
 
@@ -91,7 +93,7 @@ def check_resumable(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], ro
     """Raise if going on would bend the curve that a checkpoint is of.
 
     Errors:
-        ValueError: With the first setting that differs; there is no training to go on with.
+        ValueError: With the first setting that differs.
     """
     key = f"{role}_trainer"
     if not isinstance(saved.config.get(key), dict):
@@ -106,7 +108,6 @@ def check_resumable(folder: Path, saved: Checkpoint, mine: Mapping[str, Any], ro
             f"{folder}: holds another training: here {other}. Resume it as it was begun (more "
             "steps, logging, device and threads may change), or name another folder with run=."
         )
-    check_goes_on(saved.training, folder)
     steps, before = (of[key].get("steps", 2000) for of in (mine, saved.config))
     if isinstance(before, bool) or not isinstance(before, int):
         raise ValueError(

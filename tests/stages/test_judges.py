@@ -23,7 +23,8 @@ def test_another_classifier_makes_stale_what_was_trained_by_the_first(tmp_path):
     assert list(first) == ["classifier"]
     assert judges_of({"classifier": str(folder)}) == first  # as an evaluation names it
     made_from = {"data": {}, **first}
-    training = {"step": 1, "precision": "float32"}
+    training = {"model": {}, "optimizer": {}, "best_weights": {}, "best": 0.0, "step": 1}
+    training |= {"skipped": 0, "waited": 0, "precision": "float32"}
     Checkpoint("student", mine, spec, {}, training, made_from).save(student)
     config = OmegaConf.create({"run": str(tmp_path), "resume": True, "overwrite": False})
     assert claim(config, student, "student", mine, made_from) is not None

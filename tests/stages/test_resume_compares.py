@@ -41,7 +41,6 @@ CASES = [
     ("student", "min_log_scale=-5", "min_log_scale=-5 in place of -7.0"),
     ("student", "seed=3", "seed=3 in place of 0"),
     ("teacher", "seed=3", "seed=3 in place of 0"),
-    ("teacher", "++likelihood.history_noise=0.5", "likelihood.history_noise=0.5 in place of"),
     ("teacher", "teacher_trainer.ema=0.9", "teacher_trainer.ema=0.9 in place of (default)"),
 ]
 

@@ -46,7 +46,7 @@ def check_frames(features: Mapping[str, Tensor], spec: DataSpec, name: str) -> N
 def remark_on(rows: np.ndarray, layout: FrameLayout) -> str | None:
     """Return what is unusual in the mel of whole rows `(F, width)`, or `None`."""
     mel = layout.parts(rows).get("mel")
-    return None if mel is None else MelWatch(layout.spec).whole(torch.from_numpy(mel))
+    return None if mel is None else MelWatch(layout.spec).whole(torch.tensor(mel))
 
 
 class MelWatch:
