@@ -86,7 +86,7 @@ def names_its_encoding(call: ast.Call) -> bool:
     said = [ast.unparse(part) for part in (*call.args, *(k.value for k in call.keywords))]
     if function.rpartition(".")[2] not in ("open", "read_text", "write_text"):
         return True
-    if function in ("os.open", "write_text"):  # the second is ours
+    if function in ("os.open", "read_text", "write_text"):  # the last two are ours
         return True
     return any(text.lower().startswith(("'utf-8", "'rb'", "'wb'", "'xb'")) for text in said)
 

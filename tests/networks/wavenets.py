@@ -108,7 +108,6 @@ for _r in (2, 4, 8):
     CASES |= {
         f"blocks of {_r}": _with(_r),
         f"blocks of {_r}, pitch taps": _with(_r, **PITCH),
-        f"blocks of {_r}, several periods": _with(_r, **SEVERAL),
         f"blocks of {_r}, one row": _with(_r, 0),
         f"blocks of {_r}, rows of 8 sites": _with(_r, 8, 56),
         f"blocks of {_r}, rows of 2 sites": _with(_r, 2, 58),
