@@ -72,6 +72,15 @@ class StopRequest:
             raise Interrupted(number)
 
 
+def _send(number: int) -> None:
+    """Send a signal to the main thread, whose waiting it ends; to this one it would not."""
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, number)
+    else:
+        signal.raise_signal(number)
+
+
 @contextmanager
 def interruptible(at_once: bool = True) -> Iterator[StopRequest]:
     """Take SIGINT and SIGTERM as a request; the former handlers come back at the end.
@@ -95,7 +104,7 @@ def interruptible(at_once: bool = True) -> Iterator[StopRequest]:
     def once_more(args: sys.UnraisableHookArgs) -> None:
         """Send a signal again whose exception fell into a destructor, from which none comes out."""
         if isinstance(args.exc_value, Interrupted):
-            timer = threading.Timer(_AGAIN, signal.raise_signal, [args.exc_value.number])
+            timer = threading.Timer(_AGAIN, _send, [args.exc_value.number])
             timer.daemon = True
             timer.start()
         else:
