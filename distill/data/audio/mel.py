@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import librosa
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from distill.contract import DataSpec
-from distill.data.audio.mel_filters import mel_filters, mel_frequencies
 
 _ALIGNS = ("middle", "start")
 _LOGS = ("natural", "log10", "decibel")
@@ -138,7 +138,8 @@ class LogMel:
     def peaks(self, rate: int) -> Tensor:
         """Return the frequency that each band is centered on, Hz `(bands,)`, float64."""
         high = rate / 2 if self.high is None else self.high
-        return torch.from_numpy(mel_frequencies(self.bands + 2, self.low, high, self.htk)[1:-1])
+        edges = librosa.mel_frequencies(self.bands + 2, fmin=self.low, fmax=high, htk=self.htk)
+        return torch.from_numpy(edges[1:-1].astype(np.float64))
 
     def to_natural_log(self) -> tuple[float, float]:
         """Return factor and term that make of a value the natural log of its band."""
@@ -223,11 +224,21 @@ def _filters(mel: LogMel, rate: int) -> Tensor:
             f"low={mel.low:g}, high={high:g}. high=null takes half the rate."
         )
     grid = np.linspace(0, rate / 2, mel.fft // 2 + 1)
-    edges = mel_frequencies(mel.bands + 2, mel.low, high, mel.htk)
+    edges = librosa.mel_frequencies(mel.bands + 2, fmin=mel.low, fmax=high, htk=mel.htk)
     inside = (grid > edges[:-2, None]) & (grid < edges[2:, None])
     if not inside.any(1).all():
         raise ValueError(
             f"LogMel: {int((~inside.any(1)).sum())} of {mel.bands} bands cover no point of an FFT "
             f"of {mel.fft} at {rate} Hz. Use fewer bands or a larger fft."
         )
-    return torch.from_numpy(mel_filters(rate, mel.fft, edges, mel.normalize))
+    matrix = librosa.filters.mel(
+        sr=rate,
+        n_fft=mel.fft,
+        n_mels=mel.bands,
+        fmin=mel.low,
+        fmax=high,
+        htk=mel.htk,
+        norm="slaney" if mel.normalize else None,
+        dtype=np.float64,
+    )
+    return torch.from_numpy(matrix)
